@@ -1,0 +1,97 @@
+"""One ``async def`` body for both colours: awaited natively, or driven without an event loop.
+
+A body awaits everything that a client returns through ready(). Under run() the client is a synchronous one,
+so every value is there already and the body never suspends; in an event loop the client is asynchronous.
+"""
+
+import asyncio
+import threading
+import time
+from asyncio.events import _get_running_loop  # asyncio.get_running_loop() raises where there is none
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from typing import Any, TypeVar, cast
+
+from asgiref.sync import AsyncToSync
+
+T = TypeVar("T")
+
+
+class _Thread(threading.local):
+    driven = False
+
+
+_thread = _Thread()
+
+
+async def ready(value: T | Awaitable[T], seconds: float | None = None) -> T:
+    """Return value, awaiting it if it is awaitable, for at most so many seconds (TimeoutError)."""
+    if not hasattr(value, "__await__"):
+        return value
+    if seconds is None:
+        return await cast(Awaitable[T], value)
+    async with asyncio.timeout(None) as limit:
+        # Not asyncio.timeout(seconds): after a loop has stalled for so long, that drops an answer which arrived
+        # meanwhile. By way of a timer of its own the limit falls one turn of the loop later than the answer.
+        timer = asyncio.get_running_loop().call_later(seconds, limit.reschedule, 0)
+        try:
+            return await cast(Awaitable[T], value)
+        finally:
+            timer.cancel()
+
+
+def run(body: Coroutine[Any, Any, T]) -> T:
+    """Drive body to its end on this thread, without an event loop; RuntimeError if it suspends."""
+    outer, _thread.driven = _thread.driven, True
+    try:
+        body.send(None)
+    except StopIteration as finished:
+        return cast(T, finished.value)
+    finally:
+        _thread.driven = outer
+    body.close()
+    raise RuntimeError("A body that is driven synchronously awaited something that was not ready.")
+
+
+def driven() -> bool:
+    """Tell whether the code that asks is driven by run()."""
+    return _thread.driven
+
+
+def native_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop whose asynchronous client serves the caller, None where a synchronous one does.
+
+    A loop that async_to_sync made lives for one call, on a thread of its own: blocking it blocks nobody, and
+    an asynchronous client for it would cost milliseconds.
+    """
+    if _thread.driven:
+        return None
+    loop = _get_running_loop()
+    return None if loop in AsyncToSync.loop_thread_executors else loop
+
+
+def iterate(source: AsyncIterator[T]) -> Iterator[T]:
+    """Yield what an asynchronous iterator yields, driving it as run() does."""
+    step = cast(Callable[[], Coroutine[Any, Any, T]], source.__anext__)
+    while True:
+        try:
+            yield run(step())
+        except StopAsyncIteration:
+            return
+
+
+async def own(instance: Any, method: str, *args: Any) -> Any:
+    """Call a method in the colour of the body that asks: ``method`` when driven, its ``a`` twin in a loop.
+
+    Going through the public method honours a subclass that overrides it.
+    """
+    if _thread.driven:
+        return getattr(instance, method)(*args)
+    return await getattr(instance, f"a{method}")(*args)
+
+
+async def pause(seconds: float) -> None:
+    """Sleep, in the loop's way or the thread's."""
+    if native_loop() is None:
+        time.sleep(seconds)  # noqa: ASYNC251 - no event loop that serves anybody else is blocked
+    else:
+        await asyncio.sleep(seconds)

@@ -1,0 +1,41 @@
+"""One tree of exceptions. None of them holds a session key, a payload or a password."""
+
+from django.contrib.sessions.backends.base import UpdateError
+
+
+class MultisessionError(Exception):
+    """Base of every error that this package raises at run time."""
+
+
+class StoreUnavailable(MultisessionError):
+    """The store is down, hung, or was refused by the circuit breaker. It says nothing of the session.
+
+    ``location`` names the store, without its password, and ``reason`` says what happened. ``again`` tells whether the
+    same call may be made once more at once: true after a connection that broke, false after a timeout or an open
+    breaker.
+    """
+
+    def __init__(self, location: str, reason: str, again: bool = False) -> None:
+        super().__init__(location, reason, again)  # so that it survives pickling
+        self.location = location
+        self.reason = reason
+        self.again = again
+
+    def __str__(self) -> str:
+        return f"The session store at {self.location} is unavailable: {self.reason}"
+
+
+class SessionConflict(MultisessionError, UpdateError):
+    """Another request changed the session in a way that must not be merged with this one's changes."""
+
+
+class SessionTooLarge(MultisessionError, ValueError):
+    """The session does not fit into its store or cookie. What was stored before is unchanged."""
+
+
+class SessionNotSerializable(MultisessionError, TypeError):
+    """A value of the session cannot be serialised. What was stored before is unchanged."""
+
+
+class Unreadable(MultisessionError):
+    """A record or cookie is damaged, forged, moved, or of a key that is no longer configured."""

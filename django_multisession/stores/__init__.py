@@ -1,0 +1,1 @@
+"""Backends: opaque bytes by key. Nothing here knows of Django's sessions."""

@@ -1,0 +1,103 @@
+"""What the engines on a database of the project share: its alias, its table, its thread."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from asgiref.sync import sync_to_async
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from ..bridge import driven
+from .base import StoreOptions
+
+APP = "django_multisession"
+TABLE = "multisession_record"
+LONGEST_TTL = 10**10
+"""Seconds, about 317 years: far beyond, a record would end after the year 9999."""
+
+T = TypeVar("T")
+
+
+def alias_of(options: StoreOptions) -> str:
+    """Return the key of DATABASES that LOCATION names; ImproperlyConfigured if it names none."""
+    alias = DEFAULT_DB_ALIAS if options.location is None else options.location
+    # Before anything is shown: a URL given by mistake may hold a password.
+    if isinstance(alias, str) and alias in connections.settings:
+        return alias
+    shown = "a URL" if isinstance(alias, str) and "://" in alias else repr(alias)
+    known = ", ".join(map(repr, connections.settings))
+    raise ImproperlyConfigured(f"MULTISESSION: LOCATION must be a key of DATABASES, one of {known}; it is {shown}.")
+
+
+async def on_connection(query: Callable[[], T]) -> T:
+    """Call query where Django's connections may be used: here under run(), else on their thread.
+
+    A loop that async_to_sync made is no exception: Django refuses its connections inside any loop,
+    and the ones that hold the caller's transaction belong to the thread that the loop serves.
+    """
+    if driven():
+        return query()
+    return await sync_to_async(query, thread_sensitive=True)()
+
+
+def table_is_missing(error: BaseException) -> bool:
+    """Tell whether a database's error, wrapped by Django or not, says that there is no table."""
+    cause = error.__cause__ or error
+    return (
+        "42P01" in (getattr(cause, "sqlstate", None), getattr(cause, "pgcode", None))
+        or cause.args[:1] == (1146,)  # MySQL
+        or "no such table" in str(cause)  # SQLite, where this is an OperationalError
+        or "ORA-00942" in str(cause)
+    )
+
+
+def missing_table(alias: str) -> ImproperlyConfigured:
+    """Return the error that says how to make the table on alias."""
+    install = "" if apps.is_installed(APP) else f"Add {APP!r} to INSTALLED_APPS. "
+    return ImproperlyConfigured(
+        f"The table {TABLE} is missing on the database {alias!r}. {install}"
+        f"Run: python manage.py migrate {APP} --database {alias}"
+    )
+
+
+def table_exists(alias: str) -> bool:
+    connection = connections[alias]
+    with connection.cursor() as cursor:
+        return TABLE in connection.introspection.table_names(cursor)
+
+
+def create_table(alias: str) -> None:
+    """Migrate alias as far as this app goes; ImproperlyConfigured if that left no table there."""
+    if table_exists(alias):
+        return
+    call_command("migrate", APP, database=alias, interactive=False, verbosity=0)
+    if not table_exists(alias):
+        raise ImproperlyConfigured(
+            f"DATABASE_ROUTERS must allow {APP} on the database {alias!r}: allow_migrate() refused "
+            f"the table {TABLE}, or an earlier migration was only faked."
+        )
+
+
+# One row of text: version, clock, and what endangers sessions.
+INSPECT_POSTGRESQL = """\
+SELECT current_setting('server_version'), extract(epoch FROM clock_timestamp())::text,
+       current_setting('fsync'), pg_is_in_recovery()::text,
+       current_setting('transaction_read_only'),
+       (to_regclass('multisession_record') IS NULL)::text"""
+
+
+def postgresql_problems(alias: str, row: Sequence[str]) -> tuple[str, ...]:
+    """Return what is wrong by the row of INSPECT_POSTGRESQL."""
+    _version, _clock, fsync, in_recovery, read_only, missing = row
+    problems = []
+    if fsync == "off":
+        problems.append("fsync is off: a crash may damage all sessions. Set fsync = on.")
+    if in_recovery == "true":
+        problems.append(f"The server is a replica. DATABASES[{alias!r}] must name the primary.")
+    elif read_only == "on":
+        problems.append("Transactions are read-only. Set default_transaction_read_only = off.")
+    if missing == "true":
+        problems.append(str(missing_table(alias)))
+    return tuple(problems)
