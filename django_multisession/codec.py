@@ -1,0 +1,216 @@
+"""Session ⇄ payload: compress, then authenticate or seal, under the header of envelope.py. See docs/format.md.
+
+Whether a payload is sealed comes from the settings, never from the payload: a writer to the store could claim
+anything. Reading authenticates first, then inflates with a cap; parsing is the caller's.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import re
+import zlib
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.core.exceptions import ImproperlyConfigured
+
+from .envelope import COMPRESSED, LENGTH, Header
+from .exceptions import Unreadable
+from .keys import Keyring, Secret
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+MAX_INFLATED = 4 * 1024 * 1024
+"""Bytes to which a body may inflate; what is larger is stored as it is."""
+
+_RECORD_TAG = 16
+_COOKIE_TAG = 32
+_NONCE = 12
+_SEAL_TAG = 16
+_SID = 20
+_EPOCH = 4
+_COUNT_END = 44
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+
+
+def _aesgcm() -> "type[AESGCM]":
+    # Importing cryptography takes tens of milliseconds: only who encrypts pays for it.
+    try:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    except ImportError as missing:
+        raise ImproperlyConfigured(
+            'Encrypted sessions need cryptography: pip install "django_multisession[encryption]"'
+        ) from missing
+    return AESGCM
+
+
+def _unseal(cipher: "AESGCM", sealed: bytes, associated: bytes) -> bytes:
+    from cryptography.exceptions import InvalidTag
+
+    if len(sealed) < _NONCE + _SEAL_TAG:
+        raise Unreadable("truncated")
+    try:
+        return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], associated)
+    except InvalidTag as error:
+        raise Unreadable("forged, damaged or moved") from error
+
+
+def _seal(cipher: "AESGCM", body: bytes, associated: bytes) -> bytes:
+    nonce = os.urandom(_NONCE)
+    return nonce + cipher.encrypt(nonce, body, associated)
+
+
+def _inflate(body: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    try:
+        plaintext = inflater.decompress(body, MAX_INFLATED)
+    except zlib.error as error:
+        raise Unreadable("its compression is damaged") from error
+    if not inflater.eof or inflater.unused_data:
+        raise Unreadable(f"inflates to more than {MAX_INFLATED} bytes, or is truncated")
+    return plaintext
+
+
+class _Codec:
+    """What records and cookies share: the keyring and compression."""
+
+    def __init__(self, keyring: Keyring, *, encrypt: bool, compress: int | None) -> None:
+        self._keyring = keyring
+        self._compress = compress
+        self._encrypt = encrypt
+        if encrypt:
+            self._cipher = _aesgcm()
+
+    def _prepare(self, header: Header, plaintext: bytes) -> tuple[Header, bytes]:
+        header = header._replace(kid=self._keyring.current.kid)
+        if self._compress is not None and self._compress <= len(plaintext) <= MAX_INFLATED:
+            body = zlib.compress(plaintext)
+            if len(body) < len(plaintext):
+                return header.compressed(), body
+        return header, plaintext
+
+    def _find(self, header: Header) -> Secret:
+        secret = self._keyring.find(header.kid)
+        if secret is None:
+            raise Unreadable("its key is not configured any more")
+        return secret
+
+
+class RecordCodec(_Codec):
+    """Payloads of the stores, bound to their storage key."""
+
+    def encode(self, header: Header, plaintext: bytes, storage_key: str, session_key: str) -> bytes:
+        """Return the payload; header's kid and flags are set here."""
+        header, body = self._prepare(header, plaintext)
+        packed = header.pack()
+        place = storage_key.encode()
+        if self._encrypt:
+            return packed + _seal(self._seal_key(self._keyring.current, session_key), body, packed + place)
+        return packed + body + self._tag(self._keyring.current, packed, place, body)
+
+    def decode(self, payload: bytes, storage_key: str, session_key: str) -> tuple[Header, bytes]:
+        """Return header and plaintext; Unreadable unless we wrote exactly this, under this key."""
+        header = Header.unpack(payload)
+        secret = self._find(header)
+        packed, body = payload[:LENGTH], payload[LENGTH:]
+        place = storage_key.encode()
+        if self._encrypt:
+            body = _unseal(self._seal_key(secret, session_key), body, packed + place)
+        else:
+            body, tag = body[:-_RECORD_TAG], body[-_RECORD_TAG:]
+            if not hmac.compare_digest(tag, self._tag(secret, packed, place, body)):
+                raise Unreadable("forged, damaged or moved")
+        return header, _inflate(body) if header.flags & COMPRESSED else body
+
+    def _seal_key(self, secret: Secret, session_key: str) -> "AESGCM":
+        return self._cipher(secret.sealing_key("record-seal", session_key.encode()))
+
+    @staticmethod
+    def _tag(secret: Secret, packed: bytes, place: bytes, body: bytes) -> bytes:
+        mac = _record_mac(secret).copy()
+        mac.update(packed)
+        mac.update(place)
+        mac.update(body)
+        return mac.digest()
+
+
+@lru_cache(maxsize=64)
+def _record_mac(secret: Secret) -> "hashlib.blake2b":
+    # To be copied: taking the key in takes as long as hashing a small record.
+    return hashlib.blake2b(digest_size=_RECORD_TAG, key=secret.key("record-mac"))
+
+
+class CookieContent(NamedTuple):
+    """What a cookie holds. ``sid`` is the random identity of the session, 40 hex characters, and stays while the
+    content changes; ``epoch`` counts how often its user was logged out everywhere."""
+
+    header: Header
+    sid: str
+    epoch: int
+    plaintext: bytes
+
+
+class CookieCodec(_Codec):
+    """Cookie values: everything the session knows, authenticated, and with encrypt unreadable."""
+
+    def encode(self, content: CookieContent, chunks: int = 1) -> str:
+        """Return the value of a cookie that is split over so many chunks."""
+        header, body = self._prepare(content.header, content.plaintext)
+        packed = header.pack() + bytes([chunks])
+        inner = bytes.fromhex(content.sid) + content.epoch.to_bytes(_EPOCH, "big") + body
+        secret = self._keyring.current
+        if self._encrypt:
+            sealed = _seal(self._hourly(secret, header.sealed_at), inner, packed)
+        else:
+            sealed = inner + hmac.digest(secret.key("cookie-mac"), packed + inner, "sha256")
+        return base64.urlsafe_b64encode(packed + sealed).rstrip(b"=").decode()
+
+    @staticmethod
+    def chunks(first: str) -> int:
+        """Return in how many chunks a cookie says it comes, by the first one; 1 if it is none of ours."""
+        # Base64 of 33 bytes, the last of which is within the number behind the header.
+        try:
+            return base64.urlsafe_b64decode(first[:_COUNT_END])[LENGTH]
+        except (ValueError, IndexError):
+            return 1
+
+    def decode(self, value: str, *, limit: int) -> CookieContent:
+        """Return the content; Unreadable unless we wrote exactly this, all its chunks in their order.
+
+        A value longer than limit bytes, or with a character outside of base64url, is not even decoded.
+        """
+        if len(value) > limit or not _BASE64URL.fullmatch(value):
+            raise Unreadable("not a cookie of ours")
+        try:
+            payload = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
+        except binascii.Error as error:
+            raise Unreadable("truncated") from error
+        if base64.urlsafe_b64encode(payload).rstrip(b"=") != value.encode():
+            raise Unreadable("not a cookie of ours")  # unused bits of its last character are set
+        header = Header.unpack(payload)
+        secret = self._find(header)
+        packed, inner = payload[: LENGTH + 1], payload[LENGTH + 1 :]
+        if self._encrypt:
+            inner = _unseal(self._hourly(secret, header.sealed_at), inner, packed)
+        else:
+            inner, tag = inner[:-_COOKIE_TAG], inner[-_COOKIE_TAG:]
+            if not hmac.compare_digest(tag, hmac.digest(secret.key("cookie-mac"), packed + inner, "sha256")):
+                raise Unreadable("forged, damaged or of another session")
+        if len(inner) < _SID + _EPOCH:
+            raise Unreadable("truncated")
+        sid, epoch, body = inner[:_SID], inner[_SID : _SID + _EPOCH], inner[_SID + _EPOCH :]
+        plaintext = _inflate(body) if header.flags & COMPRESSED else body
+        return CookieContent(header, sid.hex(), int.from_bytes(epoch, "big"), plaintext)
+
+    def _hourly(self, secret: Secret, sealed_at: int) -> "AESGCM":
+        """Return the cipher of the hour: with random nonces, one key must not seal 2**32 messages
+        (NIST SP 800-38D, section 8.3)."""
+        return _hourly_cipher(secret, sealed_at // 3600)
+
+
+@lru_cache(maxsize=64)
+def _hourly_cipher(secret: Secret, hour: int) -> "AESGCM":
+    return _aesgcm()(secret.sealing_key("cookie-seal", hour.to_bytes(4, "big")))

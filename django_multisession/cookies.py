@@ -1,0 +1,213 @@
+"""The cookie of a session: its attributes by settings and at request time, and what browsers accept of them."""
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from http.cookies import Morsel, SimpleCookie
+from typing import Any, Final, Self
+
+from django.conf import settings
+from django.http.response import HttpResponseBase
+from django.utils.http import http_date
+
+from .conf import DEFAULT, MOST_CHUNKS, Entry, cached, entry
+
+MAX_SIZE = 4096
+"""Bytes that browsers keep for name, value and attributes together (RFC 6265, section 6.1)."""
+MAX_ATTRIBUTE = 1024
+"""Bytes of an attribute's value that browsers accept (RFC 6265bis, section 5.6)."""
+LONGEST = 2**32 - 1
+"""Seconds of the longest Max-Age that is sent; browsers cap it at 400 days (RFC 6265bis, section 5.5)."""
+
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~:-]+", re.ASCII)  # http.cookies takes no other
+_UNSAFE = re.compile(r"[^\x20-\x3a\x3c-\x7e]")  # ";" ends an attribute (RFC 6265, section 4.1.1)
+_SAMESITE = ("Lax", "Strict", "None")
+
+
+class PartitionedMorsel(Morsel[str]):
+    """A Morsel that can be Partitioned (CHIPS), which those of Python before 3.14 cannot."""
+
+    _reserved: Final = {**Morsel._reserved, "partitioned": "Partitioned"}  # type: ignore[attr-defined]
+    _flags: Final = {*Morsel._flags, "partitioned"}  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class CookieOptions:
+    """Attributes of a session's cookie. ``max_age`` is in seconds, 0 until the browser closes, None for
+    get_session_cookie_age()."""
+
+    name: str
+    path: str
+    domain: str | None
+    max_age: int | None
+    httponly: bool
+    secure: bool
+    samesite: str | None
+    partitioned: bool = False
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """Return the options of an entry, falling back to Django's SESSION_COOKIE_* settings."""
+        given = entry.cookie
+        return cls(
+            name=(
+                settings.SESSION_COOKIE_NAME if entry.name == DEFAULT else given.get("NAME", f"sessionid_{entry.name}")
+            ),
+            path=given.get("PATH", settings.SESSION_COOKIE_PATH),
+            domain=given.get("DOMAIN", settings.SESSION_COOKIE_DOMAIN),
+            max_age=given.get("MAX_AGE"),
+            httponly=given.get("HTTPONLY", settings.SESSION_COOKIE_HTTPONLY),
+            secure=given.get("SECURE", settings.SESSION_COOKIE_SECURE),
+            samesite=(given.get("SAMESITE", settings.SESSION_COOKIE_SAMESITE) or "").capitalize() or None,
+            partitioned=given.get("PARTITIONED", False),
+        )
+
+    def changed(self, changes: Mapping[str, Any]) -> Self:
+        """Return these options with changes by attribute; ValueError, naming rule and source, if wrong."""
+        changed = replace(self, **changes)
+        for problem in changed.problems():
+            raise ValueError(problem)
+        return changed
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with these options, each with its rule and source."""
+        found = []
+        prefix = self.name.lower()  # browsers look for it in any case
+        if not _NAME.fullmatch(self.name):
+            found.append(
+                f"Cookie name {self.name!r} is no token: letters, digits and !#$%&'*+-.^_`|~ (RFC 6265, section 4.1.1)."
+            )
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, str) and _UNSAFE.search(value):
+                found.append(
+                    f"{field.name} of cookie {self.name!r} is {value!r}: an attribute is printable ASCII without "
+                    "';' (RFC 6265, section 4.1.1)."
+                )
+            if isinstance(value, str) and len(value) > MAX_ATTRIBUTE:
+                found.append(
+                    f"{field.name} of cookie {self.name!r} has {len(value)} characters: browsers ignore an attribute "
+                    f"of more than {MAX_ATTRIBUTE} (RFC 6265bis, section 5.6)."
+                )
+        if not self.path.startswith("/"):
+            found.append(
+                f"path of cookie {self.name!r} is {self.path!r}: browsers ignore one that does not begin with '/' "
+                "(RFC 6265, section 5.2.4)."
+            )
+        if self.samesite is not None and self.samesite not in _SAMESITE:
+            found.append(
+                f"samesite of cookie {self.name!r} is {self.samesite!r}: it must be 'Lax', 'Strict' or 'None' "
+                "(RFC 6265bis, section 4.1.2.7)."
+            )
+        if not self.secure:
+            needs = [
+                what
+                for what, given in (
+                    ("SameSite=None", self.samesite == "None"),
+                    ("Partitioned", self.partitioned),
+                    ("the prefix __Secure-", prefix.startswith("__secure-")),
+                    ("the prefix __Host-", prefix.startswith("__host-")),
+                )
+                if given
+            ]
+            found += [
+                f"Cookie {self.name!r} is not secure, but {need} needs Secure (RFC 6265bis, section 5.7, and CHIPS)."
+                for need in needs
+            ]
+        if prefix.startswith("__host-") and (self.domain or self.path != "/"):
+            found.append(
+                f"Cookie {self.name!r} has the prefix __Host-, which needs path '/' and no domain "
+                "(RFC 6265bis, section 4.1.3.2)."
+            )
+        return found
+
+    def set(self, response: HttpResponseBase, value: str, age: int | None, name: str | None = None) -> None:
+        """Set the cookie for age seconds, or until the browser closes if age is None."""
+        if age is not None:
+            age = min(age, LONGEST)
+        response.set_cookie(
+            name or self.name,
+            value,
+            max_age=age,
+            expires=None if age is None else http_date(time.time() + age),
+            path=self.path,
+            domain=self.domain,
+            secure=self.secure,
+            httponly=self.httponly,
+            samesite=self.samesite,  # type: ignore[arg-type]  # problems() has checked it
+        )
+        if self.partitioned:
+            _partition(response.cookies, name or self.name)
+
+    def delete(self, response: HttpResponseBase, name: str | None = None) -> None:
+        """Have the browser delete the cookie: it does so for the same path, domain and partition only."""
+        replace(self, httponly=False).set(response, "", 0, name)
+        response.cookies[name or self.name]["expires"] = "Thu, 01 Jan 1970 00:00:00 GMT"
+
+    def delete_beside(self, response: HttpResponseBase, name: str) -> None:
+        """Delete the cookie as delete() does, and leave one that is set under its name at another place.
+
+        response.cookies has one morsel a name, but its key is only looked up: handlers write what the morsels
+        say of themselves. Under another key a second morsel of the name survives WSGI, ASGI, copying and pickling.
+        """
+        kept = response.cookies.pop(name, None)
+        self.delete(response, name)
+        if kept is not None:
+            dict.__setitem__(response.cookies, f"{name}; {self.path}; {self.domain}", response.cookies.pop(name))
+            dict.__setitem__(response.cookies, name, kept)
+
+    def same_place(self, other: "CookieOptions") -> bool:
+        """Tell whether a browser takes a cookie of the other's for this one."""
+        mine, others = ((o.path, o.domain or None, o.partitioned) for o in (self, other))
+        return mine == others
+
+    def size(self, value: str) -> int:
+        """Return the bytes of the Set-Cookie header with this value and the longest expiry."""
+        return self.overhead() + len(value)
+
+    def overhead(self, name: str | None = None) -> int:
+        """Return the bytes of the Set-Cookie header beside its value, with the longest expiry."""
+        return _overhead(self, name or self.name)
+
+
+@lru_cache(maxsize=64)
+def _overhead(options: CookieOptions, name: str) -> int:
+    jar: SimpleCookie = SimpleCookie()
+    jar[name] = ""
+    morsel = jar[name]
+    morsel["max-age"] = LONGEST
+    morsel["expires"] = "Thu, 01 Jan 1970 00:00:00 GMT"
+    morsel["path"] = options.path
+    morsel["domain"] = options.domain or ""
+    morsel["secure"] = options.secure
+    morsel["httponly"] = options.httponly
+    morsel["samesite"] = options.samesite or ""
+    return len(morsel.OutputString()) - len('""') + (len("; Partitioned") if options.partitioned else 0)
+
+
+def _partition(cookies: SimpleCookie, name: str) -> None:
+    plain, partitioned = cookies[name], PartitionedMorsel()
+    partitioned.set(plain.key, plain.value, plain.coded_value)
+    for attribute, value in plain.items():
+        dict.__setitem__(partitioned, attribute, value)
+    dict.__setitem__(partitioned, "partitioned", True)
+    dict.__setitem__(cookies, name, partitioned)
+
+
+def chunk_name(name: str, index: int) -> str:
+    """Return the name of a cookie's chunk: its own for the first, ``name.1``, ``name.2`` … for others."""
+    return f"{name}.{index}" if index else name
+
+
+@lru_cache(maxsize=64)
+def chunk_names(name: str) -> tuple[str, ...]:
+    """Return the names of a cookie and of all the chunks that it can have."""
+    return tuple(chunk_name(name, index) for index in range(MOST_CHUNKS))
+
+
+@cached
+def cookie_options(name: str) -> CookieOptions:
+    """Return the options of a session name's cookie; those of "default" whatever its engine is."""
+    return CookieOptions.of(Entry(name) if name == DEFAULT else entry(name))

@@ -1,0 +1,138 @@
+"""A serialiser for SESSION_SERIALIZER or SERIALIZER that brings values back as they went in."""
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from django.core.exceptions import ImproperlyConfigured
+
+try:
+    import msgspec
+except ImportError as missing:  # pragma: no cover - the extra is installed wherever tests run
+    raise ImproperlyConfigured('TypedSerializer needs msgspec: pip install "django_multisession[typed]"') from missing
+
+# Codes of MessagePack extensions. They are stored: never give one a second meaning.
+_TUPLE, _SET, _FROZENSET, _DATETIME, _DATE, _TIME, _TIMEDELTA, _DECIMAL, _UUID, _INTEGER = range(1, 11)
+
+
+_BASES: tuple[tuple[type[Any], Callable[[Any], Any]], ...] = (
+    (str, str.__str__),  # str() may give the name of an enum's member, or a SafeString again
+    (int, int),
+    (float, float),
+    (bytes, bytes),
+    (list, list),
+    (dict, dict),
+)
+
+
+def _zone(value: datetime | time) -> list[Any]:
+    # The ISO text has the offset; a named zone and the fold of its repeated hour are kept beside it.
+    name = value.tzinfo.key if isinstance(value.tzinfo, ZoneInfo) else None
+    return [value.isoformat(), name, value.fold]
+
+
+def _rezone(value: Any, name: str | None, fold: int) -> Any:
+    return value.replace(tzinfo=ZoneInfo(name) if name else value.tzinfo, fold=fold)
+
+
+def _pack(value: Any) -> Any:
+    kind = type(value)
+    if value is None or kind in (bool, float, str, bytes):
+        return value
+    if kind is int:
+        # MessagePack's own integers end at 64 bits.
+        return value if -(2**63) <= value < 2**64 else msgspec.msgpack.Ext(_INTEGER, _to_bytes(value))
+    if kind is list:
+        return [_pack(item) for item in value]
+    if kind is dict:
+        return {_pack_key(key): _pack(item) for key, item in value.items()}
+    try:
+        code, shape = _SHAPES[kind]
+    except KeyError:
+        # Subclasses, such as SafeString, come back as what they are based on.
+        for base, plain in _BASES:
+            if isinstance(value, base):
+                return _pack(plain(value))
+        raise TypeError(f"Object of type {kind.__name__} is not serializable") from None
+    return msgspec.msgpack.Ext(code, msgspec.msgpack.encode(shape(value)))
+
+
+def _to_bytes(value: int) -> bytes:
+    # Not as decimal text, which Python refuses beyond 4300 digits.
+    return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
+
+
+def _pack_key(key: Any) -> Any:
+    if type(key) is int and not -(2**63) <= key < 2**64:
+        raise TypeError("Keys of a dictionary that are integers must fit into 64 bits")
+    if type(key) in (str, int, bool, float, bytes) or key is None:
+        return key
+    if isinstance(key, str):
+        return str.__str__(key)
+    raise TypeError(f"Keys of a dictionary must be str, int, float, bool, bytes or None, not {type(key).__name__}")
+
+
+def _sorted(items: Any) -> list[Any]:
+    # The same set must give the same bytes: sessions are compared as serialised.
+    return sorted(map(_pack, items), key=msgspec.msgpack.encode)
+
+
+_SHAPES: Mapping[type, tuple[int, Callable[[Any], Any]]] = MappingProxyType(
+    {
+        tuple: (_TUPLE, lambda value: [_pack(item) for item in value]),
+        set: (_SET, _sorted),
+        frozenset: (_FROZENSET, _sorted),
+        datetime: (_DATETIME, _zone),
+        date: (_DATE, date.isoformat),
+        time: (_TIME, _zone),
+        timedelta: (_TIMEDELTA, lambda value: [value.days, value.seconds, value.microseconds]),
+        Decimal: (_DECIMAL, str),
+        UUID: (_UUID, lambda value: value.bytes),
+    }
+)
+
+_VALUES: Mapping[int, Callable[[Any], Any]] = MappingProxyType(
+    {
+        _TUPLE: tuple,
+        _SET: set,
+        _FROZENSET: frozenset,
+        _DATETIME: lambda shape: _rezone(datetime.fromisoformat(shape[0]), *shape[1:]),
+        _DATE: date.fromisoformat,
+        _TIME: lambda shape: _rezone(time.fromisoformat(shape[0]), *shape[1:]),
+        _TIMEDELTA: lambda shape: timedelta(*shape),
+        _DECIMAL: Decimal,
+        _UUID: lambda shape: UUID(bytes=shape),
+    }
+)
+
+
+def _unpack(code: int, data: memoryview) -> Any:
+    if code == _INTEGER:
+        return int.from_bytes(data, "big", signed=True)
+    return _VALUES[code](_decoder.decode(data))
+
+
+_decoder = msgspec.msgpack.Decoder(ext_hook=_unpack)
+
+
+class TypedSerializer:
+    """MessagePack that keeps types: datetime, date, time, timedelta, Decimal, UUID, bytes, set, tuple.
+
+    Set ``SESSION_SERIALIZER = "django_multisession.serializers.TypedSerializer"``, or SERIALIZER of an entry. Needs
+    the extra ``[typed]``. Dictionaries keep integer keys, which JSON turns into strings.
+    """
+
+    def dumps(self, obj: Any) -> bytes:
+        """Return obj as bytes; TypeError for what cannot be kept, RecursionError for what contains itself."""
+        return msgspec.msgpack.encode(_pack(obj))
+
+    def loads(self, data: bytes) -> Any:
+        """Return what dumps() was given; ValueError for anything else."""
+        try:
+            return _decoder.decode(data)
+        except (KeyError, IndexError, TypeError, ArithmeticError) as error:
+            raise ValueError("not written by TypedSerializer") from error
