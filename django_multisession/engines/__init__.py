@@ -1,0 +1,1 @@
+"""Modules for SESSION_ENGINE: each names one SessionStore."""

@@ -1,0 +1,9 @@
+"""Sessions in the cookie: neither readable nor forgeable."""
+
+from ..sessions.cookie import CookieSession
+
+
+class SessionStore(CookieSession):
+    """See CookieSession; sealed with AES-256-GCM, which needs the extra [encryption]."""
+
+    encrypt = True

@@ -1,0 +1,10 @@
+"""Sessions in memcached servers."""
+
+from ..sessions.server import ServerSession
+from ..stores.memcached import MemcachedStore
+
+
+class SessionStore(ServerSession):
+    """See MemcachedStore for LOCATION and OPTIONS."""
+
+    store_class = MemcachedStore

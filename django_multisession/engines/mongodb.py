@@ -1,0 +1,10 @@
+"""Sessions in MongoDB."""
+
+from ..sessions.server import ServerSession
+from ..stores.mongodb import MongoDBStore
+
+
+class SessionStore(ServerSession):
+    """See MongoDBStore for LOCATION and OPTIONS."""
+
+    store_class = MongoDBStore

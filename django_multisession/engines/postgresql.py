@@ -1,0 +1,10 @@
+"""Sessions in PostgreSQL, over connections of its own."""
+
+from ..sessions.server import ServerSession
+from ..stores.postgresql import PostgreSQLStore
+
+
+class SessionStore(ServerSession):
+    """See PostgreSQLStore for LOCATION and OPTIONS."""
+
+    store_class = PostgreSQLStore

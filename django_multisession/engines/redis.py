@@ -1,0 +1,10 @@
+"""Sessions in a Redis or Valkey server."""
+
+from ..sessions.server import ServerSession
+from ..stores.redis import RedisStore
+
+
+class SessionStore(ServerSession):
+    """See RedisStore for LOCATION and OPTIONS."""
+
+    store_class = RedisStore

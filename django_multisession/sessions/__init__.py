@@ -1,0 +1,1 @@
+"""Django's side: SessionBase semantics, written once over a store or the cookie."""

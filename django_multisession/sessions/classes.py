@@ -1,0 +1,36 @@
+"""From a session name to its SessionStore class."""
+
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from ..conf import DEFAULT, cached, entry
+from .base import MultisessionBase
+
+
+@cached
+def session_class(name: str) -> type[Any]:
+    """Return the SessionStore class of a session name; the same one until settings change.
+
+    For "default" that is the class of SESSION_ENGINE, which need not be one of ours. ImproperlyConfigured for a name
+    that is not configured and for an engine that cannot be imported.
+    """
+    if name == DEFAULT:
+        setting, engine = "SESSION_ENGINE", str(settings.SESSION_ENGINE)
+    else:
+        setting, engine = f"MULTISESSION[{name!r}]['ENGINE']", str(entry(name).engine)
+    try:
+        found: type[Any] = import_module(engine).SessionStore
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ImproperlyConfigured(
+            f"{setting} is {engine!r}; it must be the dotted path of a module with a SessionStore: {error}"
+        ) from error
+    if name == DEFAULT:
+        return found
+    if not issubclass(found, MultisessionBase):
+        raise ImproperlyConfigured(
+            f"{setting} is {engine!r}, which knows of one session only. Use an engine of django_multisession."
+        )
+    return found.named(name)

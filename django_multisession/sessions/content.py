@@ -1,0 +1,57 @@
+"""A session's content as bytes: options of its cookie behind their length, then the serialised data."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ..exceptions import SessionNotSerializable, Unreadable
+from ..keys import length_prefixed
+from .reads import ReadLog
+
+_REFUSALS = (TypeError, ValueError, RecursionError)
+
+
+def dump(session_name: str, serializer: Any, options: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
+    """Return the content; SessionNotSerializable, naming the key, if serializer refuses a value of data."""
+    if isinstance(data, ReadLog):
+        data = data.plain()
+    front = json.dumps(options, sort_keys=True, separators=(",", ":")).encode() if options else b""
+    try:
+        return length_prefixed(front) + serializer.dumps(data)  # type: ignore[no-any-return]
+    except _REFUSALS as error:
+        raise SessionNotSerializable(
+            f"Session {session_name!r} cannot be saved: {_refused(serializer, data)}"
+        ) from error
+
+
+def _refused(serializer: Any, data: Mapping[str, Any]) -> str:
+    name = type(serializer).__qualname__
+    for key, value in data.items():
+        try:
+            serializer.dumps({key: value})
+        except _REFUSALS:
+            return (
+                f"the value of {key!r}, of type {type(value).__qualname__}, is nothing that {name} can serialize. "
+                'Convert it first, or set SERIALIZER to "django_multisession.serializers.TypedSerializer" if that '
+                "knows the type."
+            )
+    return f"{name} refuses it."
+
+
+def parse(serializer: Any, content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return options and data; Unreadable if content was not made by dump() with such a serializer."""
+    start = 2 + int.from_bytes(content[:2], "big")
+    try:
+        options = json.loads(content[2:start]) if start > 2 else {}
+        data = serializer.loads(content[start:])
+    except Exception as error:  # a serializer is the project's own code
+        raise Unreadable("its serializer cannot read it") from error
+    if not isinstance(data, dict) or not isinstance(options, dict):
+        raise Unreadable("it is no dictionary")
+    return options, data
+
+
+def largest(serializer: Any, data: Mapping[str, Any]) -> str:
+    """Say which top-level keys take most room, in bytes as serialised."""
+    sizes = sorted(((len(serializer.dumps({key: value})), key) for key, value in data.items()), reverse=True)
+    return "Its largest keys: " + ", ".join(f"{key!r} ({size} bytes)" for size, key in sizes[:3])

@@ -1,0 +1,141 @@
+"""Sealed records by session key: a store with its codec, and the way out of a write whose reply was lost."""
+
+from typing import NamedTuple
+
+from ..codec import RecordCodec
+from ..envelope import VERSION, Header
+from ..exceptions import SessionTooLarge, StoreUnavailable
+from ..keys import storage_key
+from ..stores.base import Store
+
+_VERSION_LENGTH = VERSION.stop - VERSION.start
+
+MAX_PAYLOAD = 4 * 1024 * 1024
+"""Bytes of a record, whatever its store would take: one visitor's session that takes longer to read than an answer may
+take would open the circuit breaker for all."""
+
+
+class Snapshot(NamedTuple):
+    """A record as it was when read or written. ``version`` is the store's token for replacing exactly that."""
+
+    plaintext: bytes
+    header: Header
+    version: bytes
+
+    def is_at(self, version: bytes) -> bool:
+        """Tell whether a store's version is this one, whatever token the store has added to it."""
+        return version[:_VERSION_LENGTH] == self.header.version
+
+
+class Records:
+    """The records of one session name in one store. Every method can raise StoreUnavailable.
+
+    Where a connection broke, as after a server's restart, every method asks once more.
+    """
+
+    def __init__(self, store: Store, codec: RecordCodec, prefix: str, session_name: str) -> None:
+        self.store = store
+        self._codec = codec
+        self._prefix = prefix
+        self._session_name = session_name
+
+    def storage_key(self, session_key: str) -> str:
+        return storage_key(self._prefix, self._session_name, session_key)
+
+    async def read(self, session_key: str) -> Snapshot | None:
+        """Return the live record, None if there is none; Unreadable if it is not as we wrote it."""
+        place = self.storage_key(session_key)
+        try:
+            record = await self.store.read(place)
+        except StoreUnavailable as error:
+            if not error.again:
+                raise
+            record = await self.store.read(place)
+        if record is None:
+            return None
+        header, plaintext = self._codec.decode(record.payload, place, session_key)
+        return Snapshot(plaintext, header, record.version)
+
+    async def insert(self, session_key: str, plaintext: bytes, header: Header, ttl: int) -> Snapshot | None:
+        """Create the record; None if the key is taken."""
+        place, payload = self._encode(session_key, plaintext, header)
+        try:
+            version = await self.store.insert(place, payload, ttl, header.version)
+        except StoreUnavailable as error:
+            if not error.again:
+                raise
+            # Either the command or its reply was lost: the record tells which.
+            record = await self.store.read(place)
+            if record is None:
+                version = await self.store.insert(place, payload, ttl, header.version)
+            else:
+                version = record.version if record.version.startswith(header.version) else None
+        return None if version is None else Snapshot(plaintext, header, version)
+
+    async def replace(
+        self,
+        session_key: str,
+        plaintext: bytes,
+        header: Header,
+        ttl: int,
+        expected: Snapshot,
+        *,
+        repeatable: bool = True,
+    ) -> Snapshot | None:
+        """Replace the record that is still as expected; None if it is gone or has changed.
+
+        If a reply was lost and somebody else has written since, our change may be in theirs already: the outage is
+        raised then, unless making the change again is ``repeatable``.
+        """
+        place, payload = self._encode(session_key, plaintext, header)
+        try:
+            version = await self.store.replace(place, payload, ttl, expected.version, header.version)
+        except StoreUnavailable as error:
+            if not error.again:
+                raise
+            version = None
+            record = await self.store.read(place)
+            if record is not None and record.version.startswith(header.version):
+                version = record.version
+            elif record is not None and expected.is_at(record.version):
+                version = await self.store.replace(place, payload, ttl, record.version, header.version)
+            elif record is not None and not repeatable:
+                raise
+        return None if version is None else Snapshot(plaintext, header, version)
+
+    async def delete(self, session_key: str, expected: Snapshot | None = None) -> bool:
+        """Delete the record, with expected only as it was then; return whether it is gone by that.
+
+        After a lost reply, a record that is gone counts as deleted by us.
+        """
+        place = self.storage_key(session_key)
+        token = None if expected is None else expected.version
+        try:
+            return await self.store.delete(place, token)
+        except StoreUnavailable as error:
+            if not error.again:
+                raise
+            return await self.store.delete(place, token) or not await self.store.exists([place])
+
+    async def exists(self, session_key: str) -> bool:
+        place = self.storage_key(session_key)
+        try:
+            return bool(await self.store.exists([place]))
+        except StoreUnavailable as error:
+            if not error.again:
+                raise
+            return bool(await self.store.exists([place]))
+
+    def fits(self, plaintext: bytes, header: Header) -> None:
+        """Raise SessionTooLarge if the store cannot keep this content."""
+        self._encode("", plaintext, header)
+
+    def _encode(self, session_key: str, plaintext: bytes, header: Header) -> tuple[str, bytes]:
+        place = self.storage_key(session_key)
+        payload = self._codec.encode(header, plaintext, place, session_key)
+        limit = min(self.store.max_payload or MAX_PAYLOAD, MAX_PAYLOAD)
+        if len(payload) > limit:
+            raise SessionTooLarge(
+                f"Session {self._session_name!r} takes {len(payload)} bytes; {self.store.name} keeps at most {limit}"
+            )
+        return place, payload

@@ -1,0 +1,255 @@
+"""What save() and cycle_key() write, and what becomes of the changes that others made meanwhile."""
+
+import random
+from collections.abc import Awaitable, Mapping
+from contextlib import suppress
+from typing import Any, cast
+
+from django.contrib.sessions.backends.base import CreateError, UpdateError
+
+from ..bridge import own, pause
+from ..envelope import SKEW, Header, clamp
+from ..exceptions import SessionConflict, SessionTooLarge, StoreUnavailable, Unreadable
+from ..merge import MergeConflict, Rule, append, merge
+from . import content
+from .base import MultisessionBase, logger
+from .reads import ReadLog
+from .records import Records, Snapshot
+from .turns import contended, turn
+
+SWAP_ATTEMPTS = 64
+LONGEST_PAUSE = 0.032
+"""Seconds that a save waits at most before it tries again on a session that others write as well."""
+
+
+class Saving(MultisessionBase):
+    """The bodies behind save() and cycle_key() of ServerSession."""
+
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+        self._loaded: Snapshot | None = None
+        self._replaces_all = False
+
+    @classmethod
+    def records(cls) -> Records:
+        """Return the records of this session name."""
+        raise NotImplementedError
+
+    def clear(self) -> None:
+        """Empty the session; what save() writes then replaces everything that is stored."""
+        super().clear()
+        self._replaces_all = True
+        self._unreadable = False
+
+    def prepare(self) -> None:
+        """Raise now what save() would raise of data that cannot be kept."""
+        data = self.__dict__.get("_session_cache")
+        if data is not None:
+            header = self._header(data, 1, None)
+            try:
+                self.records().fits(self._dump(data), header)
+            except SessionTooLarge as error:
+                raise SessionTooLarge(f"{error}. {self._largest(data)}") from error
+
+    async def _data(self) -> dict[str, Any]:
+        self.accessed = True
+        if not hasattr(self, "_session_cache"):
+            self._session_cache = {} if self.session_key is None else await own(self, "load")
+        return self._session_cache
+
+    def _settle(self, snapshot: Snapshot | None, data: dict[str, Any]) -> dict[str, Any]:
+        """Note that the store holds snapshot, which is data, and return data as the session keeps it."""
+        self._loaded = snapshot
+        self._loaded_user = data.get("_auth_user_id")
+        self._stored_options, self._new_options = self.options(), {}
+        self._replaces_all = False
+        return ReadLog(data) if self.entry().on_conflict == "strict" else data
+
+    async def _save(self) -> None:
+        data = await self._data()
+        if self._unreadable:
+            # The record stays for the process that can read it, as in a rolling deploy with a new secret.
+            if data:
+                await own(self, "create")
+            return
+        if self.session_key is None:
+            raise UpdateError(f"Session {self.session_name!r} was deleted.")
+        loaded, plaintext = self._loaded, self._dump(data)
+        age = int(await own(self, "get_expiry_age"))
+        if age <= 0:
+            await own(self, "delete")
+        elif loaded is None or self._replaces_all:
+            await self._replace_all(data, plaintext, age)
+        elif plaintext != loaded.plaintext:
+            await self._replace(data, plaintext, age, loaded, base=loaded)
+        elif self._touch_is_due(loaded.header, data, age):
+            await self._touch(loaded, age)
+
+    async def _insert(self) -> None:
+        data = self._session_cache = getattr(self, "_session_cache", {})
+        plaintext = self._dump(data)
+        age = int(await own(self, "get_expiry_age"))
+        if age <= 0:
+            return
+        previous = None if self._loaded is None else self._loaded.header
+        key, header = cast(str, self.session_key), self._header(data, age, previous)
+        written = await self._fitting(data, self.records().insert(key, plaintext, header, age))
+        if written is None:
+            raise CreateError
+        self._unreadable = False
+        self._session_cache = self._settle(written, data)
+
+    async def _replace_all(self, data: dict[str, Any], plaintext: bytes, age: int) -> None:
+        stored = self._loaded
+        if stored is None:
+            try:
+                stored = await self._reread(cast(str, self.session_key))
+                self._take(stored.plaintext)
+            except (SessionConflict, Unreadable):
+                await own(self, "create")  # what is stored cannot be read, and so is not ours to replace
+                return
+            plaintext = self._dump(data)  # with the options of its cookie
+        await self._replace(data, plaintext, age, stored, base=None)
+
+    async def _replace(
+        self, ours: dict[str, Any], plaintext: bytes, age: int, stored: Snapshot, base: Snapshot | None
+    ) -> None:
+        """Write ours over stored. What others changed since base is merged in; nothing is if base is None."""
+        key, data = cast(str, self.session_key), ours
+        place = self.records().storage_key(key)
+        # Whoever is in the queue would never win against those who need not enter it.
+        written = None if contended(place) else await self._swap(data, plaintext, age, stored)
+        if written is None:
+            async with turn(place, self.entry().timeout):
+                for attempt in range(SWAP_ATTEMPTS):
+                    await _back_off(attempt)
+                    stored = await self._reread(key)
+                    if base is not None:
+                        data = self._merge(base, stored, ours)
+                        plaintext = self._dump(data)
+                        # They may have called set_expiry().
+                        age = max(int(self.get_expiry_age(expiry=data.get("_session_expiry"))), 1)
+                    written = await self._swap(data, plaintext, age, stored)
+                    if written is not None:
+                        break
+                else:
+                    raise SessionConflict(
+                        f"Session {self.session_name!r} was changed {SWAP_ATTEMPTS} times while it was being saved."
+                    )
+        self._session_cache = self._settle(written, data)
+
+    async def _swap(self, data: dict[str, Any], plaintext: bytes, age: int, stored: Snapshot) -> Snapshot | None:
+        key, header = cast(str, self.session_key), self._header(data, age, stored.header)
+        # Merging the same change twice gives the same, but for a rule's; and strict would take it for another's.
+        repeatable = self.entry().on_conflict != "strict" and data.keys().isdisjoint(self._rules())
+        return await self._fitting(
+            data, self.records().replace(key, plaintext, header, age, stored, repeatable=repeatable)
+        )
+
+    def _rules(self) -> Mapping[str, Rule]:
+        return {**dict.fromkeys(self.flash_keys(), append), **self.merge_rules()}
+
+    async def _reread(self, key: str) -> Snapshot:
+        try:
+            stored = await self.records().read(key)
+        except Unreadable as reason:
+            raise SessionConflict(
+                f"Session {self.session_name!r} was changed meanwhile by what we cannot read: {reason}"
+            ) from reason
+        if stored is None:
+            raise UpdateError(f"Session {self.session_name!r} was deleted meanwhile.")
+        return stored
+
+    def _merge(self, base: Snapshot, stored: Snapshot, ours: dict[str, Any]) -> dict[str, Any]:
+        entry, serializer = self.entry(), self.serializer()
+        # Options that were set here stand over theirs.
+        self._stored_options, theirs = content.parse(serializer, stored.plaintext)
+        try:
+            merged = merge(
+                self._parse(base.plaintext),
+                theirs,
+                # As it will be read: JSON turns tuples into lists and integer keys into strings.
+                self._parse(self._dump(ours)),
+                rules=self._rules(),
+                guard=entry.guard,
+                read=ours.read if isinstance(ours, ReadLog) else (),
+                # 1, 1.0 and True are equal to Python, but not the same to a reader.
+                same=lambda one, other: serializer.dumps({"": one}) == serializer.dumps({"": other}),
+            )
+        except MergeConflict as conflict:
+            raise SessionConflict(f"Session {self.session_name!r} cannot be merged: {conflict}") from conflict
+        if entry.on_conflict == "overwrite":
+            # But for guarded keys: what was revoked meanwhile stays revoked.
+            kept = {key: merged.data[key] for key in entry.guard if key in merged.data}
+            return {key: value for key, value in ours.items() if key not in entry.guard} | kept
+        if merged.overwritten:
+            logger.info(
+                "Session %r: %d keys changed on both sides, ours kept", self.session_name, len(merged.overwritten)
+            )
+        return merged.data
+
+    async def _touch(self, loaded: Snapshot, age: int) -> None:
+        """Prolong an unchanged session; whoever wrote it meanwhile has prolonged it, and an outage is no error."""
+        key, header = cast(str, self.session_key), self._header(self._session_cache, age, loaded.header)
+        try:
+            written = await self.records().replace(key, loaded.plaintext, header, age, loaded)
+        except StoreUnavailable:
+            return
+        if written is not None:
+            self._loaded = written
+
+    def _touch_is_due(self, header: Header, data: Mapping[str, Any], age: int) -> bool:
+        now = self.clock()
+        left, lifetime = header.expires_at - now, clamp(now + age) - now
+        if left > lifetime + 1 + min(SKEW, lifetime / 32):
+            return True  # the policy has become shorter
+        slides = not isinstance(data.get("_session_expiry"), str)
+        # 15/16 of the lifetime, ± 1/32 by key: sessions of one burst do not come due at the same moment.
+        spread = int(self.records().storage_key(cast(str, self.session_key))[:4], 16) / 0xFFFF
+        return slides and left < lifetime * (29 / 32 + spread / 16)
+
+    async def _cycle_key(self) -> None:
+        ours, replaces_all = await self._data(), self._replaces_all
+        old, loaded = self.session_key, None if self._replaces_all else self._loaded
+        retire = old is not None and not self._unreadable
+        await own(self, "create")
+        if not retire:
+            return
+        try:
+            await self._retire(cast(str, old), loaded, ours)
+        except BaseException as error:
+            try:
+                # Without an answer the old key is the one that may live; nobody was told of the new one.
+                with suppress(StoreUnavailable):
+                    if isinstance(error, Exception):
+                        await own(self, "delete", self.session_key)
+            finally:
+                self._session_key, self._loaded, self._replaces_all = old, loaded, replaces_all
+                self._session_cache = ours
+            raise
+
+    async def _retire(self, old: str, base: Snapshot | None, ours: dict[str, Any]) -> None:
+        """End the old key; what was saved under it since base goes to the new one first."""
+        if await self.records().delete(old, base) or base is None:
+            return
+        async with turn(self.records().storage_key(old), self.entry().timeout):
+            for attempt in range(SWAP_ATTEMPTS):
+                await _back_off(attempt)
+                expected = await self._reread(old)
+                self._session_cache = self._merge(base, expected, ours)
+                await own(self, "save")
+                if await self.records().delete(old, expected):
+                    return
+        raise SessionConflict(f"Session {self.session_name!r} changed too often while its key was changed.")
+
+    async def _fitting(self, data: Mapping[str, Any], write: Awaitable[Snapshot | None]) -> Snapshot | None:
+        try:
+            return await write
+        except SessionTooLarge as error:
+            raise SessionTooLarge(f"{error}. {self._largest(data)}") from error
+
+
+async def _back_off(attempt: int) -> None:
+    """Pause before all attempts but the first, with jitter: those of other processes are not in our queue."""
+    if attempt:
+        await pause(random.uniform(0, min(0.001 * 2**attempt, LONGEST_PAUSE)))  # noqa: S311 - no secret
