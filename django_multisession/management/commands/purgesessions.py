@@ -1,0 +1,85 @@
+"""manage.py purgesessions: remove expired sessions where the server does not do so by itself."""
+
+from argparse import ArgumentParser, ArgumentTypeError
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from ...bridge import iterate, run
+from ...exceptions import MultisessionError
+from ...sessions.cookie import CookieSession
+from ...sessions.server import ServerSession
+from ...stores.base import Store
+from ..sessions import add_session_argument, selected
+
+BATCH_SIZE = 1000
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+class Command(BaseCommand):
+    help = (
+        "Remove expired sessions of every configured session, in short batches; safe to run at any time. "
+        "Servers that expire sessions by themselves, and cookies, need no purge."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_session_argument(parser)
+        parser.add_argument(
+            "--batch-size",
+            type=_positive,
+            default=BATCH_SIZE,
+            metavar="N",
+            help=f"remove at most so many in one transaction (default: {BATCH_SIZE})",
+        )
+        parser.add_argument("--dry-run", action="store_true", help="count what would be removed, and leave it")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        failed = []
+        for name, session in selected(options["sessions"]):
+            if isinstance(session, str):
+                failed.append(f"{name}: {session}")
+            elif issubclass(session, CookieSession):
+                self.stdout.write(f"{name}: nothing to do, its sessions live in the browsers' cookies.")
+            elif not issubclass(session, ServerSession):
+                self.stdout.write(f"{name}: left to clearsessions, for SESSION_ENGINE is {session.__module__!r}.")
+            else:
+                try:
+                    self._purge(name, session.records().store, options)
+                except (MultisessionError, ImproperlyConfigured) as error:
+                    failed.append(f"{name}: {error}")
+        if failed:
+            raise CommandError("\n".join(failed))
+
+    def _purge(self, name: str, store: Store, options: dict[str, Any]) -> None:
+        expired = run(store.expired())
+        if options["dry_run"]:
+            self.stdout.write(f"{name}: {_records(expired)} would be removed from {store.name}.")
+            return
+        removed = 0
+        on_terminal = self.stdout.isatty()
+        with tqdm(
+            total=expired,
+            desc=name,
+            unit=" records",
+            # On standard error, so that a redirected output holds the lines alone. None: off unless a terminal.
+            disable=None if on_terminal else True,
+            leave=False,
+        ) as bar:
+            for count in iterate(store.purge(options["batch_size"])):
+                removed += count
+                bar.update(count)
+                if not on_terminal and options["verbosity"] > 1:
+                    self.stdout.write(f"{name}: {removed} of {expired}")
+        by_itself = "; the server removes them by itself as well" if store.expires else ""
+        self.stdout.write(f"{name}: {_records(removed)} removed from {store.name}{by_itself}.")
+
+
+def _records(count: int) -> str:
+    return f"{count} expired session" if count == 1 else f"{count} expired sessions"
