@@ -1,0 +1,92 @@
+"""Both colours of a store behind one face, so that each test is written once."""
+
+import asyncio
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from ..bridge import iterate, run
+
+T = TypeVar("T")
+Body = Callable[[], Coroutine[Any, Any, T]]
+
+PATIENCE = 30.0
+"""Seconds after which bodies that should have started together are given up."""
+
+
+class Drive(ABC):
+    """Runs the operations of a store: ``drive(store.read(key))``."""
+
+    @abstractmethod
+    def __call__(self, body: Coroutine[Any, Any, T]) -> T:
+        """Return what body returns."""
+
+    @abstractmethod
+    def all(self, source: AsyncIterator[T]) -> list[T]:
+        """Return all that an asynchronous iterator yields."""
+
+    @abstractmethod
+    def together(self, bodies: Sequence[Body[T]]) -> list[T]:
+        """Run bodies at the same time, on a thread or as a task each; return their results in order."""
+
+
+class SyncDrive(Drive):
+    """Without an event loop, as in a WSGI worker. ``leave_thread`` is called at the end of each thread."""
+
+    def __init__(self, leave_thread: Callable[[], object]) -> None:
+        self._leave_thread = leave_thread
+
+    def __call__(self, body: Coroutine[Any, Any, T]) -> T:
+        return run(body)
+
+    def all(self, source: AsyncIterator[T]) -> list[T]:
+        return list(iterate(source))
+
+    def together(self, bodies: Sequence[Body[T]]) -> list[T]:
+        barrier = threading.Barrier(len(bodies))
+
+        def on_thread(body: Body[T]) -> T:
+            try:
+                barrier.wait(PATIENCE)
+                return run(body())
+            finally:
+                self._leave_thread()
+
+        with ThreadPoolExecutor(len(bodies)) as threads:
+            return list(threads.map(on_thread, bodies))
+
+
+class AsyncDrive(Drive):
+    """In one event loop, which lives as long as the test: as in an ASGI worker."""
+
+    def __init__(self, runner: asyncio.Runner) -> None:
+        self._runner = runner
+
+    def __call__(self, body: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(body)
+
+    def all(self, source: AsyncIterator[T]) -> list[T]:
+        async def collect() -> list[T]:
+            return [item async for item in source]
+
+        return self._runner.run(collect())
+
+    def together(self, bodies: Sequence[Body[T]]) -> list[T]:
+        async def gather() -> list[T]:
+            running: list[Awaitable[T]] = [body() for body in bodies]
+            return await asyncio.gather(*running)
+
+        return self._runner.run(gather())
+
+
+@contextmanager
+def driving(colour: str, leave_thread: Callable[[], object]) -> Iterator[Drive]:
+    """Give the drive of a colour, "sync" or "async"."""
+    if colour == "sync":
+        yield SyncDrive(leave_thread)
+    else:
+        with asyncio.Runner() as runner:
+            yield AsyncDrive(runner)

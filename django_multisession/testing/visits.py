@@ -1,0 +1,162 @@
+"""Sessions as requests use them, in the colour of the test: a test is written once, as ``async def``."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+from ..bridge import driven, own
+from ..envelope import VERSION, Header
+from ..sessions.records import Records
+from ..sessions.server import ServerSession
+from ..stores.base import Record
+from .drive import Drive
+from .interleaved import Interleaved, Plan
+
+C = TypeVar("C", bound=type[Any])
+
+HOUR = 3600
+
+
+def in_both_colours(cls: C) -> C:
+    """Let pytest call the ``async def`` tests of a class, each through the drive of its ``visits``."""
+    for name, test in list(vars(cls).items()):
+        if name.startswith("test_") and inspect.iscoroutinefunction(test):
+            setattr(cls, name, _driven(test))
+    return cls
+
+
+def _driven(test: Callable[..., Any]) -> Callable[..., None]:
+    @functools.wraps(test)
+    def drive(self: Any, *, visits: "Visits", **fixtures: Any) -> None:
+        visits.drive(test(self, visits=visits, **fixtures))
+
+    return drive
+
+
+class Observed(ServerSession):
+    """Mixed into the engine under test: its store follows a plan, and its clock can be moved."""
+
+    plan: ClassVar[Plan]
+    ahead: ClassVar[float] = 0.0
+    """Seconds by which clock() is ahead."""
+
+    @classmethod
+    def records(cls) -> Records:
+        records = super().records()
+        if not isinstance(records.store, Interleaved):
+            records.store = Interleaved.around(records.store, cls.plan)
+        return records
+
+    def clock(self) -> float:
+        return super().clock() + self.ahead
+
+
+class Visit:
+    """One request's session; ``await visit.save()`` calls save(), or asave() in an event loop, and so on."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+
+    @property
+    def key(self) -> Any:
+        return self.session.session_key
+
+    async def set(self, key: str, value: Any) -> None:
+        if driven():
+            self.session[key] = value
+        else:
+            await self.session.aset(key, value)
+
+    async def data(self) -> dict[str, Any]:
+        return dict(await own(self.session, "items"))
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        return functools.partial(own, self.session, method)
+
+
+class Visits:
+    """Requests to one session class, and a look at what its store holds."""
+
+    def __init__(self, session_class: type[Observed], drive: Drive) -> None:
+        self.session_class = session_class
+        self.drive = drive
+        self.plan = session_class.plan
+        self.opened: list[Visit] = []
+
+    def named(self, name: str) -> "Visits":
+        """Return the same for another session name."""
+        visits = Visits(self.session_class.named(name), self.drive)
+        visits.opened = self.opened
+        return visits
+
+    def open(self, key: str | None = None) -> Visit:
+        """Begin a request with this key in its cookie; nothing is read yet."""
+        self.opened.append(Visit(self.session_class(key)))
+        return self.opened[-1]
+
+    async def load(self, key: str) -> Visit:
+        """Begin a request and load its session."""
+        visit = self.open(key)
+        await visit.data()
+        return visit
+
+    async def store(self, **data: Any) -> str:
+        """Make a session in a request of its own; return its key."""
+        visit = self.open()
+        for key, value in data.items():
+            await visit.set(key, value)
+        await visit.save()
+        self.plan.calls.clear()
+        return str(visit.key)
+
+    async def change(self, session_key: str, *gone: str, **data: Any) -> None:
+        """Set keys to values in a request of its own, and remove those that are to be gone."""
+        visit = await self.load(session_key)
+        for key, value in data.items():
+            await visit.set(key, value)
+        for key in gone:
+            await visit.pop(key)
+        await visit.save()
+
+    def changing(self, session_key: str, *gone: str, **data: Any) -> Callable[[], Any]:
+        """Return change() with these arguments, as an action of a plan."""
+        return lambda: self.change(session_key, *gone, **data)
+
+    def flushing(self, session_key: str) -> Callable[[], Any]:
+        """Return a logout in a request of its own, as an action of a plan."""
+        return lambda: self.open(session_key).flush()
+
+    async def data(self, key: str) -> dict[str, Any] | None:
+        """Return what a new request finds under a key; None if there is no such session."""
+        visit = self.open(key)
+        data = await visit.data()
+        return None if visit.key is None else data
+
+    def place(self, key: str) -> str:
+        """Return the storage key."""
+        return self.session_class.records().storage_key(key)
+
+    async def raw(self, key: str) -> Record | None:
+        """Return what the store holds under a session key."""
+        return await self.session_class.records().store.read(self.place(key))
+
+    async def payload(self, key: str) -> bytes:
+        """Return the bytes that the store holds under a session key."""
+        record = await self.raw(key)
+        assert record is not None
+        return record.payload
+
+    async def header(self, key: str) -> Header:
+        """Return the header that the store holds under a session key."""
+        return Header.unpack(await self.payload(key))
+
+    async def overwrite(self, key: str, payload: bytes) -> None:
+        """Write bytes behind the session's back, as whoever can write to the store might."""
+        store, version = self.session_class.records().store, payload[VERSION].ljust(8, b"\0")
+        found = await self.raw(key)
+        if found is None:
+            assert await store.insert(self.place(key), payload, HOUR, version)
+        else:
+            assert await store.replace(self.place(key), payload, HOUR, found.version, version)
+        assert await self.payload(key) == payload
