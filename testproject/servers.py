@@ -1,0 +1,73 @@
+"""Run a command with every engine's server beside it: ``python -m testproject.servers COMMAND…``.
+
+The servers are those of the tests, on free loopback ports and with nothing kept; they end with the command. It finds
+their locations, and why others are not there, in the variables that testproject/engine.py names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, NoReturn
+
+from tests.servers.base import Server, ServerError
+from tests.servers.memcached import MemcachedServer
+from tests.servers.mongodb import MongoDBServer
+from tests.servers.postgresql import PostgreSQLServer
+from tests.servers.redis import RedisServer
+
+SERVERS: tuple[type[Server[Any]], ...] = (RedisServer, MemcachedServer, MongoDBServer, PostgreSQLServer)
+COOKIES = ("signed_cookies", "encrypted_cookies")
+
+
+@contextmanager
+def every_server() -> Iterator[dict[str, str]]:
+    """Start all servers that are on this machine; yield the variables that have the demo use them."""
+    named: dict[str, str | None] = {}
+    missing: dict[str, str] = {}
+    with ExitStack() as stack:
+        for kind in SERVERS:
+            try:
+                server = stack.enter_context(kind())
+            except ServerError as error:
+                missing[kind.name] = str(error).removeprefix(f"{kind.name}: ")
+                continue
+            named[kind.name] = server.url if isinstance(server, PostgreSQLServer) else server.location
+        named.update(dict.fromkeys(COOKIES))
+        yield {"MULTISESSION_NAMED": json.dumps(named), "MULTISESSION_MISSING": json.dumps(missing)}
+
+
+def main(command: list[str]) -> int:
+    """Run the command and return its exit code."""
+    # As Ctrl-C does, so that the servers are stopped in order.
+    signal.signal(signal.SIGTERM, _interrupt)
+    print("Starting servers", file=sys.stderr)  # noqa: T201
+    with every_server() as variables:
+        for name, reason in json.loads(variables["MULTISESSION_MISSING"]).items():
+            print(f"Not here: {name}: {reason}", file=sys.stderr)  # noqa: T201
+        return _run(command, {**os.environ, **variables})
+
+
+def _run(command: list[str], variables: Mapping[str, str]) -> int:
+    child = subprocess.Popen(command, env=variables)  # noqa: S603  # what the caller asks for
+    try:
+        return child.wait()
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
