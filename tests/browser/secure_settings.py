@@ -1,0 +1,13 @@
+"""The demo's settings, with cookies that browsers keep over TLS only."""
+
+from testproject.settings import *  # noqa: F403
+
+SESSION_COOKIE_NAME = "__Host-sessionid"
+SESSION_COOKIE_SECURE = True
+CSRF_COOKIE_SECURE = True
+MULTISESSION = {
+    "partitioned": {
+        "ENGINE": "django_multisession.engines.memory",
+        "COOKIE": {"NAME": "__Secure-partitioned", "SECURE": True, "SAMESITE": "None", "PARTITIONED": True},
+    },
+}

@@ -1,0 +1,1 @@
+"""The published contract suites, run over every store of ours."""

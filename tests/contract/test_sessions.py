@@ -1,0 +1,91 @@
+"""Every server-side engine of ours keeps the contract of sessions, in both colours, against real servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from pytest_django.plugin import DjangoDbBlocker
+
+from django_multisession.engines import db, memcached, memory, mongodb, postgresql, redis
+from django_multisession.sessions.server import ServerSession
+from django_multisession.testing import SessionContract
+from tests.servers.memcached import MemcachedServer
+from tests.servers.mongodb import MongoDBServer
+from tests.servers.redis import RedisServer
+
+
+class TestMemory(SessionContract):
+    @pytest.fixture
+    def engine(self) -> type[ServerSession]:
+        return memory.SessionStore
+
+
+class TestRedis(SessionContract):
+    @pytest.fixture
+    def engine(self) -> type[ServerSession]:
+        return redis.SessionStore
+
+    @pytest.fixture
+    def entry(self, redis_server: RedisServer) -> Mapping[str, Any]:
+        return {"LOCATION": redis_server.location}
+
+
+class TestMemcached(SessionContract):
+    @pytest.fixture
+    def engine(self) -> type[ServerSession]:
+        return memcached.SessionStore
+
+    @pytest.fixture
+    def entry(self, memcached_server: MemcachedServer) -> Mapping[str, Any]:
+        return {"LOCATION": memcached_server.location}
+
+
+class TestMongoDB(SessionContract):
+    @pytest.fixture
+    def engine(self) -> type[ServerSession]:
+        return mongodb.SessionStore
+
+    @pytest.fixture
+    def entry(self, mongodb_server: MongoDBServer) -> Mapping[str, Any]:
+        return {"LOCATION": mongodb_server.location}
+
+
+class OnAlias(SessionContract):
+    """For engines whose LOCATION is a key of DATABASES."""
+
+    @pytest.fixture(autouse=True)
+    def _unblocked(self, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+        with django_db_blocker.unblock():
+            yield
+
+
+class TestDatabaseOnSQLite(OnAlias):
+    @pytest.fixture
+    def engine(self) -> type[ServerSession]:
+        return db.SessionStore
+
+    @pytest.fixture
+    def entry(self, sqlite_alias: str) -> Mapping[str, Any]:
+        return {"LOCATION": sqlite_alias}
+
+
+class TestDatabaseOnPostgreSQL(OnAlias):
+    @pytest.fixture
+    def engine(self) -> type[ServerSession]:
+        return db.SessionStore
+
+    @pytest.fixture
+    def entry(self, postgresql_alias: str) -> Mapping[str, Any]:
+        return {"LOCATION": postgresql_alias}
+
+
+class TestPostgreSQL(OnAlias):
+    @pytest.fixture
+    def engine(self) -> type[ServerSession]:
+        return postgresql.SessionStore
+
+    @pytest.fixture
+    def entry(self, postgresql_alias: str) -> Mapping[str, Any]:
+        return {"LOCATION": postgresql_alias, "OPTIONS": {"connection": "own"}}

@@ -1,0 +1,126 @@
+"""Every store of ours keeps the contract, in both colours, against real servers."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+import redis
+from django.db import connections
+from pymemcache import Client  # type: ignore[import-untyped]  # it ships no types
+from pytest_django.plugin import DjangoDbBlocker
+
+from django_multisession.stores.base import Store, StoreOptions
+from django_multisession.stores.db import DatabaseStore
+from django_multisession.stores.memcached import MemcachedStore
+from django_multisession.stores.memory import MemoryStore
+from django_multisession.stores.mongodb import MongoDBStore
+from django_multisession.stores.postgresql import PostgreSQLStore
+from django_multisession.stores.redis import RedisStore
+from django_multisession.testing import StoreContract
+from tests.databases import database, sqlite
+from tests.servers.memcached import MemcachedServer
+from tests.servers.mongodb import DATABASE, MongoDBServer
+from tests.servers.postgresql import PostgreSQLServer
+from tests.servers.redis import RedisServer
+
+PATIENCE = 20.0  # seconds: these tests are about answers, not about how soon they come
+PREFIX = "contract"
+LONG_AGO = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+
+
+class TestMemoryStore(StoreContract):
+    @pytest.fixture
+    def store(self) -> MemoryStore:
+        return MemoryStore()
+
+    def expire(self, store: Store, key: str) -> None:
+        assert isinstance(store, MemoryStore)
+        payload, version, _ = store._rows[key]
+        store._rows[key] = (payload, version, time.monotonic())
+
+
+class TestRedisStore(StoreContract):
+    @pytest.fixture
+    def store(self, redis_server: RedisServer) -> Iterator[RedisStore]:
+        with redis.Redis.from_url(redis_server.location) as self.client:
+            yield RedisStore(StoreOptions(redis_server.location, PREFIX, PATIENCE))
+
+    def expire(self, store: Store, key: str) -> None:
+        assert isinstance(store, RedisStore)
+        assert self.client.pexpireat(store.address(key), 1)
+
+
+class TestMemcachedStore(StoreContract):
+    @pytest.fixture
+    def store(self, memcached_server: MemcachedServer) -> Iterator[MemcachedStore]:
+        self.client = Client(memcached_server.location)
+        yield MemcachedStore(StoreOptions(memcached_server.location, PREFIX, PATIENCE))
+        self.client.close()
+
+    def expire(self, store: Store, key: str) -> None:
+        assert isinstance(store, MemcachedStore)
+        assert self.client.touch(store.address(key), -1, noreply=False)
+
+
+class TestMongoDBStore(StoreContract):
+    @pytest.fixture
+    def store(self, mongodb_server: MongoDBServer) -> Iterator[MongoDBStore]:
+        with pymongo.MongoClient[dict[str, Any]](mongodb_server.location) as client:
+            self.collection = client[DATABASE][f"multisession_{PREFIX}"]
+            yield MongoDBStore(StoreOptions(mongodb_server.location, PREFIX, PATIENCE))
+
+    def expire(self, store: Store, key: str) -> None:
+        assert self.collection.update_one({"_id": key}, {"$set": {"w": LONG_AGO}}).matched_count
+
+
+class AliasContract(StoreContract):
+    """For stores whose location is an entry of DATABASES."""
+
+    alias = "contract"
+
+    def leave_thread(self) -> None:
+        connections[self.alias].close()
+        del connections[self.alias]
+
+    def expire(self, store: Store, key: str) -> None:
+        from django_multisession.models import SessionRecord
+
+        past = SessionRecord.objects.using(self.alias).filter(key=key)
+        assert past.update(expires_at=LONG_AGO) == 1
+
+
+class TestDatabaseStoreOnSQLite(AliasContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[DatabaseStore]:
+        entry = sqlite(tmp_path, timeout=PATIENCE)
+        with django_db_blocker.unblock(), database(entry, self.alias) as alias:
+            yield DatabaseStore(StoreOptions(alias, PREFIX, PATIENCE))
+
+
+class TestDatabaseStoreOnPostgreSQL(AliasContract):
+    @pytest.fixture
+    def store(self, postgresql_server: PostgreSQLServer, django_db_blocker: DjangoDbBlocker) -> Iterator[DatabaseStore]:
+        with django_db_blocker.unblock(), database(postgresql_server.location, self.alias) as alias:
+            yield DatabaseStore(StoreOptions(alias, PREFIX, PATIENCE))
+
+
+class TestPostgreSQLStore(AliasContract):
+    connection = "own"
+
+    @pytest.fixture
+    def store(
+        self, postgresql_server: PostgreSQLServer, django_db_blocker: DjangoDbBlocker
+    ) -> Iterator[PostgreSQLStore]:
+        options = {"connection": self.connection}
+        with django_db_blocker.unblock(), database(postgresql_server.location, self.alias) as alias:
+            yield PostgreSQLStore(StoreOptions(alias, PREFIX, PATIENCE, options))
+
+
+class TestPostgreSQLStoreOnDjangosConnection(TestPostgreSQLStore):
+    connection = "shared"

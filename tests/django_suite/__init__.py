@@ -1,0 +1,1 @@
+"""Django's own session tests, from its source release, run over every engine of ours."""

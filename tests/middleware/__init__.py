@@ -1,0 +1,1 @@
+"""The middleware, its cookies and flashes, as a visitor meets them."""

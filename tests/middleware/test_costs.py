@@ -1,0 +1,152 @@
+"""What the middleware costs: next to nothing where no session is touched, and no threads."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http.cookies import SimpleCookie
+from types import FrameType
+from typing import Any
+
+import pytest
+from asgiref.sync import SyncToAsync
+from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
+from django.core.handlers.asgi import ASGIHandler
+from django.http import HttpResponse
+from django.test import AsyncRequestFactory, RequestFactory
+
+from django_multisession.middleware import SessionMiddleware
+from tests.middleware.conftest import OURS, _Views
+from tests.middleware.engine import Switchable
+from tests.servers.redis import RedisServer
+
+ALLOWED = 20.0
+"""Microseconds for a request that touches no session."""
+SLOW_MACHINE = 3
+CONCURRENT = 200
+
+
+def _microseconds(call: Callable[[Any], Any], requests: list[Any], runner: asyncio.Runner | None) -> float:
+    """Return the best of several rounds, a request."""
+    best = float("inf")
+
+    async def each() -> None:
+        for request in requests:
+            await call(request)
+
+    for _ in range(7):
+        gc.collect()
+        started = time.perf_counter()
+        if runner:
+            runner.run(each())
+        else:
+            for request in requests:
+                call(request)
+        best = min(best, time.perf_counter() - started)
+    return best / len(requests) * 1e6
+
+
+def test_request_that_touches_no_session_costs_little(
+    site: Any, runner: asyncio.Runner | None, colour: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    response = HttpResponse()
+
+    def view(request: Any) -> HttpResponse:
+        return response
+
+    async def aview(request: Any) -> HttpResponse:
+        return response
+
+    chosen: Any = aview if runner else view
+    factory: Any = AsyncRequestFactory() if runner else RequestFactory()
+    factory.cookies = SimpleCookie({"sessionid": "x" * 32, "sessionid_cart": "y" * 200, "csrftoken": "z" * 32})
+    requests = [factory.get("/") for _ in range(500)]
+    for request in requests:
+        assert request.COOKIES  # which Django's middleware parses as well
+    Switchable.calls.clear()
+    bare = _microseconds(chosen, requests, runner)
+    ours = _microseconds(SessionMiddleware(chosen), requests, runner) - bare
+    djangos = _microseconds(DjangoSessionMiddleware(view), requests, None) - bare
+    with capsys.disabled():
+        print(f"\nuntouched request, {colour}: {ours:.1f} µs; Django's own, sync: {djangos:.1f} µs")  # noqa: T201
+    assert Switchable.calls == []
+    assert ours < ALLOWED * SLOW_MACHINE
+
+
+class Hops:
+    """Who called sync_to_async, how often the loop was left, and how many threads there were."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, loop: asyncio.AbstractEventLoop) -> None:
+        self.callers: list[str] = []
+        self.hops = 0
+        self.threads = 0
+        wrap, hop = SyncToAsync.__init__, loop.run_in_executor
+
+        def wrapping(instance: Any, *args: Any, **kwargs: Any) -> None:
+            self.callers.append(_caller(sys._getframe(1)))
+            wrap(instance, *args, **kwargs)
+
+        def hopping(*args: Any) -> Any:
+            self.hops += 1
+            return hop(*args)
+
+        monkeypatch.setattr(SyncToAsync, "__init__", wrapping)
+        monkeypatch.setattr(loop, "run_in_executor", hopping)
+
+    def look(self) -> None:
+        self.threads = max(self.threads, threading.active_count())
+
+
+def _caller(frame: FrameType | None) -> str:
+    while frame is not None and frame.f_globals["__name__"].startswith("asgiref"):
+        frame = frame.f_back
+    return "" if frame is None else str(frame.f_globals["__name__"])
+
+
+def test_concurrent_async_requests_leave_the_loop_as_little_as_without_us(
+    site: Any, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.SESSION_ENGINE = "django_multisession.engines.redis"
+    site.MULTISESSION = {"default": {"LOCATION": redis_server.location, "TIMEOUT": 20.0}}
+
+    async def serve(hops: Hops, cookies: list[str]) -> list[str]:
+        handler = ASGIHandler()
+
+        async def one(cookie: str) -> str:
+            factory = AsyncRequestFactory()
+            if cookie:
+                factory.cookies = SimpleCookie({"sessionid": cookie})
+            response = await handler.get_response_async(factory.get("/async/"))
+            assert response.status_code == 200
+            hops.look()
+            morsel = response.cookies.get("sessionid")
+            return morsel.value if morsel else ""
+
+        return await asyncio.gather(*(one(cookie) for cookie in cookies))
+
+    def measured(middleware: list[str]) -> tuple[Hops, set[str]]:
+        site.MIDDLEWARE = middleware
+        with asyncio.Runner() as runner, monkeypatch.context() as patch:
+            hops = Hops(patch, runner.get_loop())
+
+            async def view(request: Any) -> HttpResponse:
+                if middleware:
+                    await request.session.aset("n", await request.session.aget("n", 0) + 1)
+                hops.look()
+                return HttpResponse()
+
+            _Views.body = view
+            keys = runner.run(serve(hops, [""] * CONCURRENT))
+            return hops, set(runner.run(serve(hops, keys)))
+
+    without, _ = measured([])
+    ours, keys = measured([OURS])
+    assert len(keys) == CONCURRENT
+    assert ours.callers == without.callers
+    assert not [caller for caller in ours.callers if caller.startswith("django_multisession")]
+    assert ours.hops == without.hops
+    assert ours.threads <= without.threads

@@ -1,0 +1,1 @@
+"""Real servers for tests: processes on free loopback ports, in a temporary directory."""

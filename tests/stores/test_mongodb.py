@@ -1,0 +1,439 @@
+"""What is particular to the mongodb store; what every store promises is in the contract suite."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+from asgiref.sync import async_to_sync
+from django.core.exceptions import ImproperlyConfigured
+from pymongo.monitoring import CommandListener
+
+from django_multisession.bridge import run
+from django_multisession.exceptions import StoreUnavailable
+from django_multisession.stores.base import StoreOptions
+from django_multisession.stores.mongodb import COLLECTION, TTL_INDEX, MongoDBStore
+from django_multisession.testing import make_key, make_payload
+from tests.servers.base import free_port
+from tests.servers.mongodb import DATABASE, MongoDBServer
+from tests.servers.proxy import Proxy
+
+HOUR = 3600
+Drive = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+@pytest.fixture(params=[run, asyncio.run], ids=["sync", "async"])
+def drive(request: pytest.FixtureRequest) -> Drive:
+    """Run a coroutine in either colour."""
+    driven: Drive = request.param
+    return driven
+
+
+@pytest.fixture
+def server() -> Iterator[MongoDBServer]:
+    """A server of the test's own, to be hung and ended."""
+    with MongoDBServer() as server:
+        yield server
+
+
+@pytest.fixture
+def collection(mongodb_server: MongoDBServer) -> Iterator[Any]:
+    """Our collection as any client sees it, empty and without indexes."""
+    with pymongo.MongoClient[dict[str, Any]](mongodb_server.location) as client:
+        client.drop_database(DATABASE)
+        yield client[DATABASE][COLLECTION]
+
+
+class Listener(CommandListener):
+    """Notes the names of the commands that a client sends."""
+
+    def __init__(self) -> None:
+        self.commands: list[str] = []
+
+    def started(self, event: Any) -> None:
+        self.commands.append(event.command_name)
+
+    def succeeded(self, event: Any) -> None:
+        pass
+
+    def failed(self, event: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
+
+
+def store_at(location: str | None, **options: Any) -> MongoDBStore:
+    return MongoDBStore(StoreOptions(location=location, **options))
+
+
+@pytest.fixture
+def store(mongodb_server: MongoDBServer, collection: Any, listener: Listener) -> Iterator[MongoDBStore]:
+    store = store_at(mongodb_server.location, options={"event_listeners": [listener]})
+    yield store
+    store.close()
+
+
+async def put(store: MongoDBStore, key: str, body: bytes = b"body") -> bytes:
+    """Insert a record and return its version."""
+    payload, version = make_payload(body)
+    assert await store.insert(key, payload, HOUR, version) == version
+    return version
+
+
+# Settings.
+
+
+@pytest.mark.parametrize(
+    ("location", "name"),
+    [
+        (None, "mongodb://127.0.0.1:27017/multisession"),
+        ("mongodb://user:secret@a:1,b:2/shop?appname=secret", "mongodb://user@a:1,b:2/shop"),
+        ("mongodb://a/shop?replicaSet=rs0&authMechanismProperties=X:s@cret", "mongodb://a/shop"),
+        ("mongodb+srv://user:secret@cluster.invalid/shop", "mongodb+srv://user@cluster.invalid/shop"),
+    ],
+)
+def test_name_leaves_password_and_options_out(location: str | None, name: str) -> None:
+    if location and "authMechanismProperties" in location:
+        location = location.replace("authMechanismProperties=X:s@cret", "appname=s@cret")
+    assert store_at(location).name == name
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "",
+        "127.0.0.1:27017",
+        "redis://user:secret@host/0",
+        "mongodb://",
+        "mongodb:///shop",
+        "mongodb://user:secret@host",
+        "mongodb://user:secret@host/",
+        "mongodb://user:secret@host/a.b",
+        "mongodb://user:sec[ret@host:port/shop",
+        "mongodb://user:secret@host/shop?w=0",
+        ("mongodb://user:secret@host/shop",),
+    ],
+)
+def test_wrong_location_is_refused_without_its_password(location: Any) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"MULTISESSION's LOCATION") as caught:
+        store_at(location)
+    assert "secret" not in str(caught.value)
+    assert "sec[ret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{"colour": "blue"}, {"w": 0}, {"maxPoolSize": "many"}])
+def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ImproperlyConfigured, match="OPTIONS"):
+        store_at(None, options=options)
+
+
+def test_prefix_that_no_collection_can_have_is_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match="KEY_PREFIX"):
+        store_at(None, prefix="a$b")
+
+
+@pytest.mark.parametrize("location", ["mongodb://host.invalid/shop", "mongodb+srv://host.invalid/shop"])
+def test_constructor_does_no_io(location: str) -> None:
+    threads = threading.active_count()
+    store_at(location)
+    assert threading.active_count() == threads
+
+
+def test_location_decides_but_for_retries(mongodb_server: MongoDBServer, drive: Drive) -> None:
+    location = f"{mongodb_server.location}?retryWrites=true&w=1&maxPoolSize=7"
+    store = store_at(location, options={"maxPoolSize": 8})
+
+    async def scenario() -> None:
+        options = store._clients.get().options
+        assert options.retry_writes is False
+        assert options.pool_options.max_pool_size == 8
+        assert any("w=1" in problem for problem in (await store.inspect()).problems)
+
+    drive(scenario())
+    store.close()
+
+
+# Documents and commands.
+
+
+def test_each_operation_is_one_command(drive: Drive, store: MongoDBStore, listener: Listener) -> None:
+    key, other = make_key(), make_key()
+    payload, version = make_payload()
+
+    async def scenario() -> None:
+        before = await put(store, key)
+        await store.read(key)
+        await store.replace(key, payload, HOUR, before, version)
+        await store.exists([key, other])
+        await store.delete(key)
+        await store.delete_many([key, other])
+
+    drive(scenario())
+    once = ["update", "find", "update", "find", "delete", "delete"]
+    assert listener.commands == ["createIndexes", *once]
+    listener.commands.clear()
+    drive(scenario())
+    assert listener.commands == once
+
+
+def test_exists_of_many_is_one_command(drive: Drive, store: MongoDBStore, listener: Listener) -> None:
+    keys = {make_key() for _ in range(300)}
+
+    async def scenario() -> None:
+        for key in keys:
+            await put(store, key)
+        listener.commands.clear()
+        assert await store.exists(keys) == keys
+        assert listener.commands == ["find"]
+
+    drive(scenario())
+
+
+def test_scan_goes_over_all_pages(drive: Drive, store: MongoDBStore, collection: Any) -> None:
+    run(put(store, "0" * 40))
+    document = collection.find_one()
+    keys = {f"{number:040}" for number in range(2500)}
+    collection.insert_many([{**document, "_id": key} for key in keys - {"0" * 40}])
+
+    async def scenario() -> list[str]:
+        return [key async for key in store.scan()]
+
+    found = drive(scenario())
+    assert len(found) == len(keys)
+    assert set(found) == keys
+
+
+def test_document_holds_storage_key_and_payload_alone(store: MongoDBStore, collection: Any) -> None:
+    payload, version = make_payload(b"body")
+    started = time.time()
+    run(store.insert("ab" * 20, payload, HOUR, version))
+    (document,) = collection.find()
+    removal = document.pop("e").replace(tzinfo=None)
+    assert document.keys() == {"_id", "v", "p", "w", "t"}
+    assert (document["_id"], document["v"], document["p"]) == ("ab" * 20, version, payload)
+    # Later than its end by a minute: this host's clock may be behind the server's.
+    assert 3658 <= (removal - document["w"]).total_seconds() <= 3662
+    assert time.time() - started < 2
+
+
+def test_clock_of_the_host_does_not_end_a_record(
+    drive: Drive, store: MongoDBStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = time.time
+    for wrong in (-3000.0, 3000.0):
+        key = make_key()
+        monkeypatch.setattr(time, "time", lambda wrong=wrong: clock() + wrong)
+        drive(put(store, key))
+        assert drive(store.read(key)) is not None
+        assert drive(store.exists([key])) == {key}
+
+
+def test_prefix_is_a_collection_of_its_own(mongodb_server: MongoDBServer, collection: Any) -> None:
+    store = store_at(mongodb_server.location, prefix="shop")
+    run(put(store, make_key()))
+    assert collection.database.list_collection_names() == [f"{COLLECTION}_shop"]
+    store.close()
+
+
+def test_stores_of_one_location_share_a_client(mongodb_server: MongoDBServer) -> None:
+    first, second = (store_at(mongodb_server.location) for _ in range(2))
+    assert first._clients.get() is second._clients.get()
+    assert store_at(mongodb_server.location, options={"maxPoolSize": 3})._clients is not first._clients
+    first.close()
+
+
+# The TTL index, inspection.
+
+
+def test_first_insert_makes_the_ttl_index(drive: Drive, store: MongoDBStore, collection: Any) -> None:
+    drive(store.read(make_key()))
+    assert TTL_INDEX not in collection.index_information()
+    drive(put(store, make_key()))
+    index = collection.index_information()[TTL_INDEX]
+    assert (index["key"], index["expireAfterSeconds"]) == ([("e", 1)], 0)
+
+
+def test_missing_ttl_index_is_a_problem_that_prepare_mends(drive: Drive, store: MongoDBStore, collection: Any) -> None:
+    def missing() -> bool:
+        return any("TTL index" in problem for problem in drive(store.inspect()).problems)
+
+    assert missing()
+    drive(store.prepare())
+    assert not missing()
+
+
+def test_inspection_names_a_server_that_stands_alone(
+    drive: Drive, store: MongoDBStore, mongodb_server: MongoDBServer
+) -> None:
+    found = drive(store.inspect())
+    assert found.version == mongodb_server.version()
+    assert abs(found.time - time.time()) < 5
+    assert any("stands alone" in problem for problem in found.problems)
+
+
+# Outages.
+
+
+async def until_available(store: MongoDBStore, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            await store.read(make_key())
+        except StoreUnavailable:
+            assert time.monotonic() < deadline
+            await pause(0.02)
+        else:
+            return
+
+
+async def pause(seconds: float) -> None:
+    """Wait: in an event loop PyMongo's tasks must go on meanwhile."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        time.sleep(seconds)  # noqa: ASYNC251  # there is no loop to block
+    else:
+        await asyncio.sleep(seconds)
+
+
+def test_hung_server_costs_one_timeout_and_then_nothing(drive: Drive, server: MongoDBServer) -> None:
+    store = store_at(server.location)
+
+    async def timed(most: float) -> None:
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable) as caught:
+            await store.read(make_key())
+        assert time.monotonic() - started < most
+        assert not caught.value.again
+
+    async def scenario() -> None:
+        await put(store, make_key())
+        with server.paused():
+            await timed(0.7)
+            await timed(0.02)
+            await pause(1.1)
+            await timed(0.7)  # the probe, which finds no server at all
+            store.close()
+        await until_available(store, 1.3)
+
+    drive(scenario())
+    started = time.monotonic()
+    store.close()
+    assert time.monotonic() - started < 0.5
+
+
+def test_event_loop_ends_while_the_server_hangs(server: MongoDBServer) -> None:
+    store = store_at(server.location)
+
+    async def scenario() -> None:
+        await put(store, make_key())
+        server.pause()
+
+    started = time.monotonic()
+    asyncio.run(scenario())
+    assert time.monotonic() - started < 2
+
+
+def test_restarted_server_breaks_at_most_one_call_that_may_be_repeated(drive: Drive, server: MongoDBServer) -> None:
+    store = store_at(server.location)
+
+    async def scenario() -> None:
+        await put(store, make_key())
+        with Proxy(server) as proxy:
+            cut = store_at(proxy.location)
+            assert await cut.read(make_key()) is None
+            proxy.disconnect()
+            try:
+                assert await cut.read(make_key()) is None
+            except StoreUnavailable as error:
+                assert error.again  # noqa: PT017  # a call that found the cut in time is as good
+                assert await cut.read(make_key()) is None
+            cut.close()
+
+    drive(scenario())
+    store.close()
+
+
+def test_absent_server_is_an_outage_within_the_budget(drive: Drive) -> None:
+    store = store_at(f"mongodb://127.0.0.1:{free_port()}/{DATABASE}")
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        drive(store.read(make_key()))
+    assert time.monotonic() - started < 0.8
+    store.close()
+
+
+# Whose connection it is.
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.parametrize("converted", [False, True], ids=["asyncio.run", "async_to_sync"])
+def test_event_loops_leave_nothing_behind(store: MongoDBStore, converted: bool) -> None:
+    def read_in_a_loop() -> None:
+        if converted:
+            async_to_sync(store.read)(make_key())
+        else:
+            asyncio.run(store.read(make_key()))
+
+    run(put(store, make_key()))
+    read_in_a_loop()
+    before = open_files(), threading.active_count()
+    for _ in range(200):
+        read_in_a_loop()
+    deadline = time.monotonic() + 2
+    while (open_files(), threading.active_count()) > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert open_files() <= before[0]
+    assert threading.active_count() <= before[1]
+
+
+def test_forked_child_opens_clients_of_its_own(store: MongoDBStore) -> None:
+    key = make_key()
+    run(put(store, key))
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            assert run(store.read(key)) is not None
+            assert asyncio.run(store.read(key)) is not None
+            store.close()
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert run(store.read(key)) is not None
+
+
+def test_cancelled_task_leaves_no_half_answer(server: MongoDBServer) -> None:
+    key, other = make_key(), make_key()
+    with Proxy(server) as proxy:
+        store = store_at(proxy.location, options={"maxPoolSize": 2})
+
+        async def scenario() -> None:
+            await put(store, key)
+            version = await put(store, other)
+            for number in range(60):
+                proxy.delay(0.01)
+                tasks = [asyncio.ensure_future(store.read(key)) for _ in range(2)]
+                await asyncio.sleep(number / 3000)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                proxy.delay(0)
+                records = await asyncio.gather(*(store.read(other) for _ in range(4)))
+                assert {record and record.version for record in records} == {version}
+
+        asyncio.run(scenario())

@@ -1,0 +1,406 @@
+"""What is particular to the redis store; what every store promises is in the contract suite."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from django.core.exceptions import ImproperlyConfigured
+
+from django_multisession.bridge import run
+from django_multisession.deadline import shared_budget
+from django_multisession.envelope import Header
+from django_multisession.exceptions import StoreUnavailable
+from django_multisession.stores.base import StoreOptions
+from django_multisession.stores.redis import RedisStore
+from tests.servers.base import free_port
+from tests.servers.proxy import Proxy
+from tests.servers.redis import RedisServer
+
+KEY, OTHER = "ab" * 20, "cd" * 20
+V1, V2, V3 = b"version1", b"version2", b"version3"
+
+Drive = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+def payload(version: bytes, body: bytes = b"body") -> bytes:
+    return Header(b"kid.", version, 1, 2, 3, 4).pack() + body
+
+
+@pytest.fixture(params=[run, asyncio.run], ids=["sync", "async"])
+def drive(request: pytest.FixtureRequest) -> Drive:
+    """Run a coroutine in either colour."""
+    driven: Drive = request.param
+    return driven
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    """A server of the test's own, to be hung and ended."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def client(redis_server: RedisServer) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_server.location, protocol=2) as client:
+        client.flushall()
+        yield client
+
+
+def store_at(location: str, **options: Any) -> RedisStore:
+    return RedisStore(StoreOptions(location=location, **options))
+
+
+@pytest.fixture
+def store(redis_server: RedisServer) -> Iterator[RedisStore]:
+    store = store_at(redis_server.location)
+    yield store
+    store.close()
+
+
+# Settings.
+
+
+@pytest.mark.parametrize(
+    ("location", "name"),
+    [
+        (None, "redis://127.0.0.1:6379/0"),
+        ("redis://user:secret@example.org", "redis://example.org:6379/0"),
+        ("rediss://:secret@[::1]:7000/3", "rediss://[::1]:7000/3"),
+        ("unix://user:secret@/run/redis.sock?db=2&password=secret", "unix:///run/redis.sock?db=2"),
+    ],
+)
+def test_name_leaves_the_password_out(location: str | None, name: str) -> None:
+    assert RedisStore(StoreOptions(location=location)).name == name
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "",
+        "127.0.0.1:6379",
+        "http://user:secret@host/0",
+        "redis://",
+        "redis://user:secret@host/sessions",
+        "redis://user:secret@host:port/0",
+        "redis://user:sec#secret@host/0",
+        "redis://user:se/secret@host/0",
+        "unix://",
+        "redis://host/0?password=secret&socket_read_size=secret",
+        "redis://host/0?password=secret&colour=blue",
+        "redis://host/0?password=secret&socket_timeout=5",
+        ("redis://user:secret@host/0",),
+    ],
+)
+def test_wrong_location_is_refused_without_its_password(location: Any) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"MULTISESSION: .*LOCATION") as caught:
+        RedisStore(StoreOptions(location=location))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{"decode_responses": True}, {"socket_timeout": 9}, {"retry": None}, {"colour": 1}])
+def test_options_that_break_promises_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ImproperlyConfigured, match=next(iter(options))):
+        RedisStore(StoreOptions(options=options))
+
+
+def test_constructor_does_no_io() -> None:
+    store_at("redis://host.invalid:1/0")
+
+
+# Commands.
+
+
+def test_each_operation_is_one_command(drive: Drive, store: RedisStore, client: redis.Redis) -> None:
+    async def scenario() -> None:
+        await store.insert(KEY, payload(V1), 60, V1)
+        await store.read(KEY)
+        await store.replace(KEY, payload(V2), 60, V1, V2)
+        await store.exists([KEY, OTHER])
+        await store.delete_many([KEY, OTHER])
+
+    drive(scenario())  # the scripts are known to the server afterwards
+    client.config_resetstat()
+    drive(scenario())
+    stats: dict[str, Any] = client.info("commandstats")
+    calls = {name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()}
+    inside_scripts = {"getrange": 1, "set": 1, "exists": 2}
+    assert calls.pop("config|resetstat") == 1
+    assert calls == {
+        "set": 1 + inside_scripts["set"],
+        "get": 1,
+        "evalsha": 2,
+        "getrange": inside_scripts["getrange"],
+        "exists": inside_scripts["exists"],
+        "del": 1,
+    }
+
+
+def test_scripts_survive_a_server_that_forgot_them(drive: Drive, store: RedisStore, client: redis.Redis) -> None:
+    async def scenario() -> None:
+        client.script_flush()
+        assert await store.insert(KEY, payload(V1), 60, V1)
+        assert await store.replace(KEY, payload(V2), 60, V1, V2) == V2
+        client.script_flush()
+        assert not await store.delete(KEY, V1)
+        client.script_flush()
+        assert await store.exists([KEY, OTHER]) == {KEY}
+
+    drive(scenario())
+
+
+@pytest.mark.parametrize(("prefix", "address"), [("", f"dms:{KEY}"), ("shop", f"shop:dms:{KEY}")])
+def test_value_is_the_payload_under_prefix_and_storage_key(
+    redis_server: RedisServer, client: redis.Redis, prefix: str, address: str
+) -> None:
+    store = store_at(redis_server.location, prefix=prefix)
+    run(store.insert(KEY, payload(V1), 60, V1))
+    assert client.keys() == [address.encode()]
+    assert client.get(address) == payload(V1)
+    assert 58 <= client.ttl(address) <= 60
+    store.close()
+
+
+def test_scan_takes_the_prefix_literally(drive: Drive, redis_server: RedisServer, client: redis.Redis) -> None:
+    stores = [store_at(redis_server.location, prefix=prefix) for prefix in ("", "a*", "ab", "dms")]
+
+    async def scenario() -> None:
+        for number, store in enumerate(stores):
+            await store.insert(f"{number:040}", payload(V1), 60, V1)
+        for number, store in enumerate(stores):
+            assert [key async for key in store.scan()] == [f"{number:040}"]
+
+    drive(scenario())
+    for store in stores:
+        store.close()
+
+
+def test_scan_goes_over_all_pages(drive: Drive, store: RedisStore, client: redis.Redis) -> None:
+    keys = {f"{number:040}" for number in range(3000)}
+    client.mset({f"dms:{key}": b"x" for key in keys})
+
+    async def scenario() -> set[str]:
+        return {key async for key in store.scan()}
+
+    assert drive(scenario()) == keys
+
+
+def test_lifetime_beyond_the_year_2200(store: RedisStore, client: redis.Redis) -> None:
+    run(store.insert(KEY, payload(V1), 10**10, V1))
+    run(store.replace(KEY, payload(V2), 10**10, V1, V2))
+    assert client.ttl(f"dms:{KEY}") >= 10**10 - 2
+
+
+def test_database_and_socket_of_the_location(drive: Drive) -> None:
+    with RedisServer("--unixsocket", "redis.sock") as server:
+        store = store_at(f"unix://{server.directory}/redis.sock?db=3")
+        drive(store.insert(KEY, payload(V1), 60, V1))
+        assert server.ask(f"SELECT 3\r\nEXISTS dms:{KEY}\r\n".encode()).endswith(b":1\r\n")
+        store.close()
+
+
+def test_wrong_password_is_an_outage_that_does_not_tell_it(drive: Drive) -> None:
+    with RedisServer("--requirepass", "right") as server:
+        wrong = store_at(f"redis://:secret@{server.host}:{server.port}/0")
+        with pytest.raises(StoreUnavailable) as caught:
+            drive(wrong.read(KEY))
+        assert "secret" not in f"{caught.value!r} {caught.value.__cause__!r}"
+        store = store_at(f"redis://:right@{server.host}:{server.port}/2")
+        assert drive(store.read(KEY)) is None
+        store.close()
+
+
+def test_full_server_is_an_outage_and_not_a_taken_key(drive: Drive) -> None:
+    with RedisServer("--maxmemory", "1") as server:
+        store = store_at(server.location)
+        with pytest.raises(StoreUnavailable, match="OutOfMemory"):
+            drive(store.insert(KEY, payload(V1), 60, V1))
+        store.close()
+
+
+# Inspection.
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--appendonly", "yes"], None),
+        (["--save", "60 1"], None),
+        ([], "Nothing is written to disk"),
+        (["--rename-command", "CONFIG", ""], None),
+        (
+            ["--appendonly", "yes", "--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru"],
+            "volatile-lru",
+        ),
+        (["--appendonly", "yes", "--maxmemory", "100mb"], None),
+        (["--appendonly", "yes", "--replicaof", "127.0.0.1", "1"], "replica"),
+    ],
+)
+def test_inspection_names_what_endangers_sessions(drive: Drive, options: list[str], problem: str | None) -> None:
+    with RedisServer(*options) as server:
+        store = store_at(server.location)
+        found = drive(store.inspect())
+        store.close()
+        assert found.version == server.version()
+    assert abs(found.time - time.time()) < 5
+    assert len(found.problems) == (problem is not None)
+    assert all(str(problem) in text for text in found.problems)
+
+
+# Outages.
+
+
+def test_hung_server_costs_one_timeout_and_then_nothing(drive: Drive, server: RedisServer) -> None:
+    store = store_at(server.location, timeout=1.0)
+
+    async def scenario() -> None:
+        assert await store.read(KEY) is None
+        with server.paused():
+            started = time.monotonic()
+            with pytest.raises(StoreUnavailable) as caught:
+                await store.read(KEY)
+            assert 0.45 < time.monotonic() - started < 1.0
+            assert not caught.value.again
+            started = time.monotonic()
+            with pytest.raises(StoreUnavailable):
+                await store.read(KEY)
+            assert time.monotonic() - started < 0.1
+        deadline = time.monotonic() + 1.5
+        while True:
+            try:
+                assert await store.read(KEY) is None
+                break
+            except StoreUnavailable:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)  # noqa: ASYNC251  # nothing else runs, in either colour
+
+    drive(scenario())
+    store.close()
+
+
+def test_new_connection_to_a_hung_server_keeps_the_budget(drive: Drive, server: RedisServer) -> None:
+    store = store_at(f"{server.location[:-1]}1")  # SELECT 1 is what hangs
+    with server.paused():
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            drive(store.read(KEY))
+        assert time.monotonic() - started < 1.0
+
+
+def test_what_is_left_of_the_budget_bounds_a_call(drive: Drive, server: RedisServer) -> None:
+    async def scenario() -> float:
+        with shared_budget():
+            await store.read(KEY)
+            delayed.delay(0.5)
+            await store.read(KEY)
+            await store.read(KEY)  # 0.2 s are left for what follows
+            server.pause()
+            started = time.monotonic()
+            with pytest.raises(StoreUnavailable):
+                await store.read(KEY)
+            return time.monotonic() - started
+
+    with Proxy(server) as delayed:
+        store = store_at(delayed.location, timeout=1.2)
+        assert drive(scenario()) < 0.4
+        server.resume()
+        store.close()
+
+
+def test_restarted_server_breaks_one_call_that_may_be_repeated(drive: Drive, server: RedisServer) -> None:
+    store = store_at(server.location)
+
+    async def scenario() -> None:
+        assert await store.read(KEY) is None
+        server.restart()
+        with pytest.raises(StoreUnavailable) as caught:
+            await store.read(KEY)
+        assert caught.value.again
+        assert await store.read(KEY) is None
+
+    drive(scenario())
+    store.close()
+
+
+def test_absent_server_is_an_outage(drive: Drive) -> None:
+    with pytest.raises(StoreUnavailable) as caught:
+        drive(store_at(f"redis://127.0.0.1:{free_port()}/0").read(KEY))
+    assert caught.value.again
+
+
+# Whose connection it is.
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def connections(client: redis.Redis) -> int:
+    return int(client.info("clients")["connected_clients"]) - 1
+
+
+def test_event_loops_leave_no_connection_behind(store: RedisStore, client: redis.Redis) -> None:
+    before = connections(client), open_files()
+    for _ in range(200):
+        asyncio.run(store.read(KEY))
+    assert (connections(client), open_files()) == before
+
+
+def test_connections_of_a_loop_are_bounded(redis_server: RedisServer, client: redis.Redis) -> None:
+    store = store_at(redis_server.location, options={"max_connections": 3})
+    before = connections(client)
+
+    async def scenario() -> int:
+        await asyncio.gather(*(store.read(KEY) for _ in range(60)))
+        return connections(client)
+
+    assert asyncio.run(scenario()) - before == 3
+
+
+def test_cancelled_task_leaves_no_half_answer(server: RedisServer) -> None:
+    with Proxy(server) as proxy:
+        store = store_at(proxy.location, options={"max_connections": 2})
+
+        async def scenario() -> None:
+            await store.insert(KEY, payload(V1), 60, V1)
+            await store.insert(OTHER, payload(V2), 60, V2)
+            for number in range(60):
+                proxy.delay(0.01)
+                tasks = [asyncio.ensure_future(store.read(KEY)) for _ in range(2)]
+                await asyncio.sleep(number / 3000)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                proxy.delay(0)
+                records = await asyncio.gather(*(store.read(OTHER) for _ in range(4)))
+                assert {record and record.version for record in records} == {V2}
+
+        asyncio.run(scenario())
+
+
+def test_forked_child_uses_connections_of_its_own(store: RedisStore) -> None:
+    async def scenario() -> None:
+        await store.insert(KEY, payload(V1), 60, V1)
+        if (child := os.fork()) == 0:
+            code = 1
+            try:
+                run(store.replace(KEY, payload(V2), 60, V1, V2))
+                for _ in range(100):
+                    assert run(store.read(KEY)).version == V2  # type: ignore[union-attr]
+                store.close()
+                code = 0
+            finally:
+                os._exit(code)
+        for _ in range(100):
+            assert await store.read(KEY)
+        assert os.waitpid(child, 0)[1] == 0  # noqa: ASYNC222  # driven without a loop
+        assert (await store.read(KEY)).version == V2  # type: ignore[union-attr]
+
+    run(scenario())

@@ -1,0 +1,42 @@
+"""Fixtures for tests of the whole: every engine, each on a server that the tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_django.plugin import DjangoDbBlocker
+
+from tests.databases import sqlite
+from tests.system.backends import ALIAS, PATIENCE, Backend
+
+SERVERS = {"redis": "redis", "memcached": "memcached", "mongodb": "mongodb", "postgresql": "postgresql"}
+NETWORKED = list(SERVERS)
+SERVER_SIDE = ["memory", *NETWORKED, "db-sqlite", "db-postgresql"]
+# In Django's test environment the engine would share Django's connection, for the sake of TestCase.
+OPTIONS: dict[str, dict[str, Any]] = {"postgresql": {"connection": "own"}}
+
+
+def backend_at(name: str, location: Any, port: int) -> Backend:
+    """Return the backend of a name from SERVER_SIDE, at what a test server or proxy calls its location."""
+    engine = name.partition("-")[0]
+    if engine in ("db", "postgresql"):
+        return Backend(name, engine, ALIAS, location, OPTIONS.get(engine, {}), port)
+    return Backend(name, engine, location, port=port)
+
+
+@pytest.fixture(params=SERVER_SIDE)
+def backend(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Backend]:
+    """Every server-side engine, not yet configured."""
+    name: str = request.param
+    if name == "memory":
+        yield Backend(name, name)
+        return
+    with django_db_blocker.unblock():
+        if name == "db-sqlite":
+            yield backend_at(name, sqlite(tmp_path, timeout=PATIENCE), 0)
+        else:
+            server = request.getfixturevalue(f"{name.rpartition('-')[2]}_server")
+            yield backend_at(name, server.location, server.port)

@@ -1,0 +1,191 @@
+"""What requests do to one session at the same time, and who does it: threads, processes or tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
+from threading import Barrier
+from typing import Any, ClassVar
+
+import django
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.base import UpdateError
+
+from django_multisession.bridge import own, pause, run
+from django_multisession.sessions.classes import session_class
+from tests.system.backends import PATIENCE, Backend, leave_thread
+
+# Gets the SessionStore; written for bridge.run() as well as for an event loop.
+Role = Callable[[type[Any]], Coroutine[Any, Any, Any]]
+
+CHANGES = 40
+SIGNATURES = 10
+POLL = 0.002  # seconds between two looks of somebody who waits for others
+GIVE_UP = 30.0  # seconds
+
+
+async def change(store: type[Any], number: int, key: str, times: int = CHANGES, gap: float = 0) -> int:
+    """Change a key of our own, and count it in one that all share; return how many changes were saved.
+
+    Ends early, as a request does that is told so, if the session was deleted meanwhile. ``gap``: seconds in between.
+    """
+    mine, deadline = f"writer{number}", time.monotonic() + GIVE_UP
+    for saved in range(times):
+        assert time.monotonic() < deadline
+        if gap:
+            await pause(gap)
+        session = store(key)
+        mine_now, all_now = await own(session, "get", mine, 0), await own(session, "get", "n", 0)
+        if session.session_key is None:
+            return saved
+        assert mine_now == saved, "a change was lost"
+        await own(session, "update", {mine: mine_now + 1, "n": all_now + 1})
+        try:
+            await own(session, "save")
+        except UpdateError:
+            assert not await own(session, "exists", key), "the session lives, but a save was refused"
+            return saved
+    return times
+
+
+async def watch(store: type[Any], key: str, total: int) -> None:
+    """Look on until all is counted: what was seen once stays."""
+    seen: dict[str, int] = {}
+    deadline = time.monotonic() + GIVE_UP
+    while seen.get("n", 0) < total:
+        assert time.monotonic() < deadline, seen
+        now = dict(await own(store(key), "items"))
+        assert all(now.get(name, 0) >= value for name, value in seen.items())
+        seen = now
+        await pause(POLL)
+
+
+async def log_out(store: type[Any], key: str, after: int) -> None:
+    """End the session when so many changes are counted."""
+    await own(await _changed(store, key, after), "flush")
+
+
+async def cycle(store: type[Any], key: str, after: int) -> str:
+    """Give the session a new key when so many changes are counted; return it."""
+    session = await _changed(store, key, after)
+    await own(session, "cycle_key")
+    return str(session.session_key)
+
+
+async def _changed(store: type[Any], key: str, times: int) -> Any:
+    deadline = time.monotonic() + GIVE_UP
+    session = store(key)
+    while await own(session, "get", "n", 0) < times:
+        assert time.monotonic() < deadline
+        await pause(POLL)
+        session = store(key)
+    return session
+
+
+async def sign(store: type[Any], number: int, key: str) -> int:
+    """Sign with the user whose session we found; return how many signatures were saved."""
+    signed = 0
+    for _ in range(SIGNATURES):
+        session = store(key)
+        found = dict(await own(session, "items"))
+        user = found.pop(SESSION_KEY)
+        assert set(found.values()) <= {user}, f"found in the session of {user}: {found}"
+        await own(session, "update", {f"writer{number}": user})
+        try:
+            await own(session, "save")
+        except UpdateError:  # a conflict: somebody else's session by now
+            continue
+        signed += 1
+    return signed
+
+
+async def switch_users(store: type[Any], key: str) -> int:
+    """Take the session over as one user after another; return how many there were."""
+    for user in range(1, 2 * SIGNATURES):
+        session = store(key)
+        session.clear()
+        await own(session, "update", {SESSION_KEY: str(user)})
+        await own(session, "save")
+        await pause(POLL)
+    return user
+
+
+class Crew(ABC):
+    """Plays roles at the same time; ``backend`` must be configured in this process."""
+
+    size: ClassVar[int]
+    """How many, beside one more for a role of its own."""
+
+    @abstractmethod
+    def play(self, backend: Backend, roles: Sequence[Role], **entry: Any) -> list[Any]:
+        """Return what size + 1 roles return, in their order; raise what the first raised."""
+
+
+class Threads(Crew):
+    size = 8
+
+    def play(self, backend: Backend, roles: Sequence[Role], **entry: Any) -> list[Any]:
+        barrier = Barrier(len(roles))
+        store = session_class("default")
+
+        def on_thread(role: Role) -> Any:
+            try:
+                barrier.wait(PATIENCE)
+                return run(role(store))
+            finally:
+                leave_thread()
+
+        with ThreadPoolExecutor(len(roles)) as threads:
+            return list(threads.map(on_thread, roles))
+
+
+class Tasks(Crew):
+    size = 50
+
+    def play(self, backend: Backend, roles: Sequence[Role], **entry: Any) -> list[Any]:
+        store = session_class("default")
+
+        async def gather() -> list[Any]:
+            return await asyncio.gather(*(role(store) for role in roles))
+
+        return asyncio.run(gather())
+
+
+class Processes(Crew):
+    """Started once for all tests, and not forked: they must have no connection of ours."""
+
+    size = 8
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(
+            self.size + 1, context, initializer=_set_up, initargs=(context.Barrier(self.size + 1),)
+        )
+
+    def play(self, backend: Backend, roles: Sequence[Role], **entry: Any) -> list[Any]:
+        # Each waits for all others to start, so that each is on a process of its own.
+        playing = [self._pool.submit(_play, backend, entry, role) for role in roles]
+        wait(playing)
+        return [each.result() for each in playing]
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+
+_barrier: Any = None
+
+
+def _set_up(barrier: Any) -> None:
+    global _barrier  # noqa: PLW0603  # a pool's initializer has nowhere else to put it
+    _barrier = barrier
+    django.setup()
+
+
+def _play(backend: Backend, entry: dict[str, Any], role: Role) -> Any:
+    with backend.configured(migrate=False, **entry) as store:
+        _barrier.wait(PATIENCE)
+        return run(role(store))

@@ -1,0 +1,264 @@
+"""System checks of the settings and of the tables."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core import checks
+from django.test import override_settings
+from pytest_django.plugin import DjangoDbBlocker
+
+from django_multisession.checks import check_settings, check_tables
+from django_multisession.engines.memory import SessionStore
+from tests.databases import database, sqlite
+
+ENGINES = "django_multisession.engines"
+MEMORY = {"ENGINE": f"{ENGINES}.memory"}
+WITHOUT_US = [name for name in settings.INSTALLED_APPS if name != "django_multisession"]
+
+
+def found(multisession: Any, engine: str = "memory") -> dict[str, list[str]]:
+    """Return the sentences of the checks of a setting, by the end of their id."""
+    with override_settings(SESSION_ENGINE=f"{ENGINES}.{engine}", MULTISESSION=multisession):
+        return by_number(check_settings())
+
+
+def by_number(messages: list[checks.CheckMessage]) -> dict[str, list[str]]:
+    sentences: dict[str, list[str]] = {}
+    for message in messages:
+        assert message.id
+        assert message.id.startswith("multisession.")
+        sentences.setdefault(message.id.partition(".")[2], []).append(str(message.msg))
+    return sentences
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        *("redis", "memcached", "mongodb", "db", "memory", "signed_cookies", "encrypted_cookies"),
+    ],
+)
+def test_check_of_an_engine_without_more_settings_finds_nothing(engine: str) -> None:
+    assert found({}, engine) == {}
+
+
+def test_check_of_correct_entries_finds_nothing() -> None:
+    cookie = {"NAME": "basket", "PATH": "/shop/", "MAX_AGE": 0, "SAMESITE": "Strict"}
+    entry = {**MEMORY, "COOKIE": cookie, "MERGE": {"count": "counter", "all": "builtins.max"}}
+    assert found({"default": {"TIMEOUT": 2}, "cart": entry}) == {}
+
+
+def test_checks_are_registered() -> None:
+    registered = checks.registry.registry.get_checks(include_deployment_checks=True)
+    assert {check_settings, check_tables} <= set(registered)
+
+
+def test_check_of_a_setting_that_is_no_dictionary_says_so() -> None:
+    assert found([]) == {"E001": ["MULTISESSION is of type list; it must be a dictionary of sessions by name."]}
+
+
+def test_check_reports_everything_that_is_wrong_with_an_entry() -> None:
+    entry = {"ENGIN": "x", "TIMEOUT": 0, "COOKIE": {"MAX_AGE": -1, "COLOUR": "red"}}
+    sentences = found({"cart": entry})["E002"]
+    assert len(sentences) == 5
+    for part in ("'ENGIN'", "['TIMEOUT'] is 0", "no ENGINE", "['MAX_AGE'] is -1", "'COLOUR'"):
+        assert any(part in sentence for sentence in sentences), part
+
+
+def test_check_reports_every_wrong_entry() -> None:
+    wrong = {"one": 1, "two": {**MEMORY, "TIMEOUT": "soon"}, "3": MEMORY, "four": MEMORY}
+    assert len(found(wrong)["E002"]) == 3
+
+
+@pytest.mark.parametrize("name", ["", "a-b", "1st", "ä", "x" * 33, 7])
+def test_check_of_a_session_name_that_is_none_says_so(name: Any) -> None:
+    assert "ASCII identifier" in found({name: MEMORY})["E002"][0]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("NAME", "a b"),
+        ("NAME", ""),
+        ("PATH", "shop"),
+        ("DOMAIN", ""),
+        ("MAX_AGE", 1.5),
+        ("MAX_AGE", True),
+        ("HTTPONLY", "yes"),
+        ("SECURE", 1),
+        ("SAMESITE", "Loose"),
+        ("PARTITIONED", None),
+    ],
+)
+def test_check_of_a_cookie_option_names_it_and_what_is_allowed(key: str, value: Any) -> None:
+    (sentence,) = found({"cart": {**MEMORY, "COOKIE": {key: value}}})["E002"]
+    assert sentence.startswith(f"MULTISESSION['cart']['COOKIE'][{key!r}] is {value!r}; it must be ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("LOCATION", {"hush-hush"}), ("OPTIONS", ["hush-hush"]), ("KEYS", {"hush-hush": 1})],
+)
+def test_check_of_what_may_be_secret_shows_its_type_alone(key: str, value: Any) -> None:
+    (sentence,) = found({"default": {key: value}})["E002"]
+    assert "hush-hush" not in sentence
+    assert type(value).__name__ in sentence
+
+
+def test_check_of_an_entry_that_is_no_dictionary_does_not_show_it() -> None:
+    assert "hush-hush" not in found({"cart": "redis://:hush-hush@127.0.0.1/0"})["E002"][0]
+
+
+@pytest.mark.parametrize("key", ["ENGINE", "COOKIE"])
+def test_check_of_a_default_entry_with_what_django_sets_says_where(key: str) -> None:
+    (sentence,) = found({"default": {key: {} if key == "COOKIE" else "x"}})["E002"]
+    assert "SESSION_" in sentence
+
+
+@pytest.mark.parametrize("engine", ["nowhere.engine", "django.utils", "django.contrib.sessions.backends.db", "..x"])
+def test_check_of_an_engine_that_is_none_names_it(engine: str) -> None:
+    (sentence,) = found({"cart": {"ENGINE": engine}})["E003"]
+    assert sentence.startswith(f"MULTISESSION['cart']['ENGINE'] is {engine!r}")
+
+
+def test_check_of_a_session_engine_that_cannot_be_imported_names_it() -> None:
+    assert found({}, "rediss")["E003"][0].startswith(f"SESSION_ENGINE is '{ENGINES}.rediss'")
+
+
+def test_check_of_an_engine_without_its_extra_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (f"{ENGINES}.redis", "django_multisession.stores.redis"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    assert "django_multisession[redis]" in found({}, "redis")["E003"][0]
+
+
+@pytest.mark.parametrize("engine", ["memory", "encrypted_cookies"])
+def test_check_of_encryption_without_its_extra_names_the_extra(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
+    (sentence,) = found({"default": {"ENCRYPT": True}}, engine)["E004"]
+    assert "django_multisession[encryption]" in sentence
+
+
+def test_check_of_encryption_on_signed_cookies_names_the_other_engine() -> None:
+    assert "encrypted_cookies" in found({"default": {"ENCRYPT": True}}, "signed_cookies")["E004"][0]
+
+
+@pytest.mark.parametrize(
+    ("engine", "location"),
+    [
+        ("redis", "http://:hush-hush@127.0.0.1"),
+        ("mongodb", "redis://:hush-hush@127.0.0.1"),
+        ("db", "postgresql://me:hush-hush@127.0.0.1/x"),
+        ("postgresql", "default"),
+    ],
+)
+def test_check_of_a_location_that_the_engine_refuses_hides_its_password(engine: str, location: str) -> None:
+    (sentence,) = found({"default": {"LOCATION": location}}, engine)["E004"]
+    assert "Session 'default'" in sentence
+    assert "LOCATION" in sentence
+    assert "hush-hush" not in sentence
+
+
+def test_check_of_chunks_on_a_server_refuses_them() -> None:
+    (sentence,) = found({"default": {"CHUNKS": 2}}, "memory")["E004"]
+    assert "MULTISESSION['default']['CHUNKS'] is for cookie engines" in sentence
+
+
+def test_check_of_a_merge_rule_that_cannot_be_imported_names_it() -> None:
+    (sentence,) = found({"default": {"MERGE": {"count": "sum_up"}}})["E005"]
+    assert "['MERGE']['count'] is 'sum_up'" in sentence
+
+
+def test_check_of_a_serializer_that_cannot_be_imported_names_it() -> None:
+    assert "nowhere" in found({"default": {"SERIALIZER": "nowhere.Pickle"}})["E006"][0]
+
+
+@pytest.mark.parametrize("name", ["sessionid", "sessionid_cart"])
+def test_check_of_two_sessions_with_one_cookie_name_names_both(name: str) -> None:
+    entries = {"cart": MEMORY, "other": {**MEMORY, "COOKIE": {"NAME": name}}}
+    (sentence,) = found(entries)["E007"]
+    assert "'other'" in sentence
+    assert repr("default" if name == "sessionid" else "cart") in sentence
+
+
+def test_check_of_a_foreign_default_leaves_its_entry_alone() -> None:
+    with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.db", MULTISESSION={"default": {"X": 1}}):
+        assert check_settings() == []
+
+
+def test_check_of_a_subclass_of_our_engine_checks_its_entry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = ModuleType("custom_engine")
+    module.SessionStore = type("SessionStore", (SessionStore,), {})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "custom_engine", module)
+    with override_settings(SESSION_ENGINE="custom_engine", MULTISESSION={"default": {"X": 1}}):
+        assert list(by_number(check_settings())) == ["E002"]
+
+
+@pytest.fixture
+def unmigrated(tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    with django_db_blocker.unblock(), database(sqlite(tmp_path), migrate=False) as alias:
+        yield alias
+
+
+def tables_at(alias: str, databases: list[str] | None) -> dict[str, list[str]]:
+    with override_settings(SESSION_ENGINE=f"{ENGINES}.db", MULTISESSION={"default": {"LOCATION": alias}}):
+        return by_number(check_tables(databases=databases))
+
+
+def test_check_of_a_missing_table_names_the_remedy(unmigrated: str) -> None:
+    (sentence,) = tables_at(unmigrated, [unmigrated])["W002"]
+    assert f"migrate django_multisession --database {unmigrated}" in sentence
+
+
+@pytest.mark.parametrize("databases", [None, [], ["default"]])
+def test_check_of_tables_asks_only_the_databases_that_it_may(unmigrated: str, databases: list[str] | None) -> None:
+    assert tables_at(unmigrated, databases) == {}
+
+
+def test_check_of_a_table_that_is_there_finds_nothing(tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> None:
+    with django_db_blocker.unblock(), database(sqlite(tmp_path)) as alias:
+        assert tables_at(alias, [alias]) == {}
+
+
+def test_check_of_tables_on_a_server_that_is_down_leaves_that_to_others(
+    tmp_path: Path, django_db_blocker: DjangoDbBlocker
+) -> None:
+    settings = sqlite(tmp_path / "missing")
+    with django_db_blocker.unblock(), database(settings, migrate=False) as alias:
+        assert tables_at(alias, [alias]) == {}
+
+
+@pytest.mark.parametrize("multisession", [[], {"cart": {"ENGINE": "nowhere"}, "other": 1}])
+def test_check_of_tables_with_wrong_settings_leaves_them_to_the_other_check(
+    multisession: Any,
+) -> None:
+    with override_settings(SESSION_ENGINE=f"{ENGINES}.memory", MULTISESSION=multisession):
+        assert check_tables(databases=["default"]) == []
+
+
+def test_check_of_the_postgresql_engine_without_our_app_warns(
+    django_db_blocker: DjangoDbBlocker,
+) -> None:
+    settings = {"ENGINE": "django.db.backends.postgresql", "NAME": "never-connected"}
+    with (
+        django_db_blocker.unblock(),
+        database(settings, migrate=False) as alias,
+        override_settings(INSTALLED_APPS=WITHOUT_US),
+    ):
+        (sentence,) = found({"default": {"LOCATION": alias}}, "postgresql")["W001"]
+    assert "INSTALLED_APPS" in sentence
+
+
+def test_check_of_the_db_engine_without_our_app_finds_it() -> None:
+    with override_settings(INSTALLED_APPS=WITHOUT_US):
+        assert "INSTALLED_APPS" in found({}, "db")["E004"][0]

@@ -1,0 +1,313 @@
+"""Payloads: only what we wrote, where we wrote it, is read."""
+
+from __future__ import annotations
+
+import base64
+import os
+import sys
+import zlib
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from django_multisession import codec
+from django_multisession.codec import MAX_INFLATED, CookieCodec, CookieContent, RecordCodec
+from django_multisession.envelope import LENGTH, Header
+from django_multisession.exceptions import Unreadable
+from django_multisession.keys import Keyring, storage_key
+
+SESSION_KEY = "k" * 32
+PLACE = storage_key("", "default", SESSION_KEY)
+HEADER = Header(b"", b"version!", 1, 2, 3, 4000)
+CONTENT = CookieContent(HEADER, "ab" * 20, 7, b"plaintext")
+LIMIT = 100_000
+
+
+def ring(*secrets: str, prefix: str = "", name: str = "default") -> Keyring:
+    return Keyring(secrets or ("test-secret",), prefix, name)
+
+
+@pytest.fixture(params=[False, True], ids=["authenticated", "encrypted"])
+def encrypt(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def records(encrypt: bool, compress: int | None = None, keyring: Keyring | None = None) -> RecordCodec:
+    return RecordCodec(keyring or ring(), encrypt=encrypt, compress=compress)
+
+
+def cookies(encrypt: bool, compress: int | None = None, keyring: Keyring | None = None) -> CookieCodec:
+    return CookieCodec(keyring or ring(), encrypt=encrypt, compress=compress)
+
+
+def pad(value: str) -> bytes:
+    return base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
+
+
+def unpad(payload: bytes) -> str:
+    return base64.urlsafe_b64encode(payload).rstrip(b"=").decode()
+
+
+# Records.
+
+
+@pytest.mark.parametrize("body", [b"", b"x", os.urandom(1000), b"x" * 100_000])
+@pytest.mark.parametrize("compress", [None, 0, 500])
+def test_record_comes_back(encrypt: bool, body: bytes, compress: int | None) -> None:
+    written = records(encrypt, compress).encode(HEADER, body, PLACE, SESSION_KEY)
+    header, plaintext = records(encrypt).decode(written, PLACE, SESSION_KEY)
+    assert plaintext == body
+    assert header.version == HEADER.version
+
+
+def test_record_changed_in_any_bit_is_unreadable(encrypt: bool) -> None:
+    written = records(encrypt).encode(HEADER, b"body", PLACE, SESSION_KEY)
+    for bit in range(len(written) * 8):
+        forged = bytearray(written)
+        forged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(Unreadable):
+            records(encrypt).decode(bytes(forged), PLACE, SESSION_KEY)
+
+
+def test_record_cut_or_longer_is_unreadable(encrypt: bool) -> None:
+    written = records(encrypt).encode(HEADER, b"body", PLACE, SESSION_KEY)
+    for size in range(len(written)):
+        with pytest.raises(Unreadable):
+            records(encrypt).decode(written[:size], PLACE, SESSION_KEY)
+    with pytest.raises(Unreadable):
+        records(encrypt).decode(written + b"\0", PLACE, SESSION_KEY)
+
+
+def test_record_moved_to_another_session_is_unreadable(encrypt: bool) -> None:
+    written = records(encrypt).encode(HEADER, b"body", PLACE, SESSION_KEY)
+    other = storage_key("", "default", "o" * 32)
+    with pytest.raises(Unreadable, match="moved"):
+        records(encrypt).decode(written, other, SESSION_KEY)
+
+
+def test_sealed_record_needs_the_session_key() -> None:
+    written = records(True).encode(HEADER, b"body", PLACE, SESSION_KEY)
+    with pytest.raises(Unreadable):
+        records(True).decode(written, PLACE, "o" * 32)
+    assert b"body" not in written
+
+
+@pytest.mark.parametrize(
+    "other",
+    [ring("another"), ring(prefix="p"), ring(name="cart")],
+    ids=["secret", "prefix", "session name"],
+)
+def test_record_of_another_keyring_is_unreadable(encrypt: bool, other: Keyring) -> None:
+    written = records(encrypt, keyring=other).encode(HEADER, b"body", PLACE, SESSION_KEY)
+    with pytest.raises(Unreadable):
+        records(encrypt).decode(written, PLACE, SESSION_KEY)
+
+
+def test_record_of_the_other_mode_is_unreadable(encrypt: bool) -> None:
+    written = records(not encrypt).encode(HEADER, b"body" * 20, PLACE, SESSION_KEY)
+    with pytest.raises(Unreadable):
+        records(encrypt).decode(written, PLACE, SESSION_KEY)
+
+
+def test_record_of_a_fallback_is_read_until_that_is_removed(encrypt: bool) -> None:
+    written = records(encrypt, keyring=ring("old")).encode(HEADER, b"body", PLACE, SESSION_KEY)
+    rotated = records(encrypt, keyring=ring("new", "old"))
+    header, _ = rotated.decode(written, PLACE, SESSION_KEY)
+    assert header.kid == ring("old").current.kid
+    rewritten = rotated.encode(header, b"body", PLACE, SESSION_KEY)
+    assert Header.unpack(rewritten).kid == ring("new").current.kid
+    with pytest.raises(Unreadable, match="not configured any more"):
+        records(encrypt, keyring=ring("new")).decode(written, PLACE, SESSION_KEY)
+
+
+def test_sealed_records_never_repeat_a_nonce() -> None:
+    sealing = records(True)
+    nonces = {sealing.encode(HEADER, b"", PLACE, SESSION_KEY)[LENGTH : LENGTH + 12] for _ in range(1000)}
+    assert len(nonces) == 1000
+
+
+# Compression.
+
+
+def test_compression_starts_at_its_threshold() -> None:
+    for size, compressed in ((499, False), (500, True)):
+        written = records(False, 500).encode(HEADER, b"x" * size, PLACE, SESSION_KEY)
+        assert bool(written[1]) is compressed
+
+
+def test_compression_that_saves_nothing_is_left_out() -> None:
+    body = os.urandom(1000)
+    assert records(False, 0).encode(HEADER, body, PLACE, SESSION_KEY)[1] == 0
+
+
+def test_compression_of_the_largest_body_comes_back(encrypt: bool) -> None:
+    body = b"x" * MAX_INFLATED
+    for plaintext, compressed in ((body, 1), (body + b"x", 0)):
+        written = records(encrypt, 0).encode(HEADER, plaintext, PLACE, SESSION_KEY)
+        assert written[1] == compressed
+        assert records(encrypt).decode(written, PLACE, SESSION_KEY)[1] == plaintext
+
+
+def claimed_compressed(body: bytes, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """Return a record with a genuine tag over a body that claims to be compressed."""
+    monkeypatch.setattr(codec, "zlib", SimpleNamespace(compress=lambda plaintext: body))
+    written = records(False, 0).encode(HEADER, b"x" * (len(body) + 1), PLACE, SESSION_KEY)
+    monkeypatch.undo()
+    return written
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"no zlib stream", "damaged"),
+        (zlib.compress(b"x" * 100)[:-1], "truncated"),
+        (zlib.compress(b"x" * 100) + b"more", "truncated"),
+        (zlib.compress(bytes(MAX_INFLATED + 1)), "inflates to more"),
+        (b"", "truncated"),
+    ],
+)
+def test_compressed_body_that_is_none_is_unreadable(body: bytes, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = claimed_compressed(body, monkeypatch)
+    with pytest.raises(Unreadable, match=reason):
+        records(False).decode(written, PLACE, SESSION_KEY)
+
+
+def test_nothing_is_inflated_before_it_is_authenticated(encrypt: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = records(encrypt, 0).encode(HEADER, b"x" * 1000, PLACE, SESSION_KEY)
+
+    def refuse(body: bytes) -> bytes:
+        raise AssertionError("inflated what was not authenticated")
+
+    monkeypatch.setattr(codec, "_inflate", refuse)
+    with pytest.raises(Unreadable):
+        records(encrypt).decode(written[:-1] + bytes([written[-1] ^ 1]), PLACE, SESSION_KEY)
+
+
+# Cookies.
+
+
+@pytest.mark.parametrize("body", [b"", b"x", os.urandom(1000), b"x" * 5000])
+@pytest.mark.parametrize("compress", [None, 0])
+@pytest.mark.parametrize("chunks", [1, 3])
+def test_cookie_comes_back(encrypt: bool, body: bytes, compress: int | None, chunks: int) -> None:
+    content = CONTENT._replace(plaintext=body)
+    value = cookies(encrypt, compress).encode(content, chunks)
+    found = cookies(encrypt).decode(value, limit=LIMIT)
+    assert (found.sid, found.epoch, found.plaintext) == (content.sid, content.epoch, body)
+    assert found.header.expires_at == HEADER.expires_at
+
+
+def test_cookie_changed_in_any_bit_is_unreadable(encrypt: bool) -> None:
+    payload = pad(cookies(encrypt).encode(CONTENT))
+    for bit in range(len(payload) * 8):
+        forged = bytearray(payload)
+        forged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(Unreadable):
+            cookies(encrypt).decode(unpad(bytes(forged)), limit=LIMIT)
+
+
+def test_cookie_cut_or_longer_is_unreadable(encrypt: bool) -> None:
+    value = cookies(encrypt).encode(CONTENT)
+    for size in range(len(value)):
+        with pytest.raises(Unreadable):
+            cookies(encrypt).decode(value[:size], limit=LIMIT)
+    with pytest.raises(Unreadable):
+        cookies(encrypt).decode(value + "A", limit=LIMIT)
+
+
+def test_cookie_has_one_spelling(encrypt: bool) -> None:
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    for size in range(3):
+        value = cookies(encrypt).encode(CONTENT._replace(plaintext=b"x" * size))
+        accepted = []
+        for character in alphabet:
+            try:
+                cookies(encrypt).decode(value[:-1] + character, limit=LIMIT)
+            except Unreadable:
+                continue
+            accepted.append(character)
+        assert accepted == [value[-1]]
+
+
+@pytest.mark.parametrize("value", ["", "=", "AQ==", "AQ\n", "A Q", "A+/Q", "ä", "\ud800", "\0"])
+def test_cookie_outside_of_the_alphabet_is_not_decoded(
+    encrypt: bool, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codec, "base64", None)
+    with pytest.raises(Unreadable, match="not a cookie of ours"):
+        cookies(encrypt).decode(value, limit=LIMIT)
+
+
+def test_cookie_over_its_limit_is_not_decoded(encrypt: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    value = cookies(encrypt).encode(CONTENT)
+    assert cookies(encrypt).decode(value, limit=len(value)).sid == CONTENT.sid
+    monkeypatch.setattr(codec, "base64", None)
+    with pytest.raises(Unreadable, match="not a cookie of ours"):
+        cookies(encrypt).decode(value, limit=len(value) - 1)
+
+
+def test_cookie_tells_its_number_of_chunks_under_authentication(encrypt: bool) -> None:
+    value = cookies(encrypt).encode(CONTENT, chunks=3)
+    assert CookieCodec.chunks(value) == 3
+    forged = bytearray(pad(value))
+    forged[LENGTH] = 2
+    with pytest.raises(Unreadable, match="forged"):
+        cookies(encrypt).decode(unpad(bytes(forged)), limit=LIMIT)
+
+
+@pytest.mark.parametrize("value", ["", "x", "!" * 44, "ä" * 44, "A" * 43])
+def test_cookie_that_is_none_of_ours_comes_in_one_chunk(value: str) -> None:
+    assert CookieCodec.chunks(value) == 1
+
+
+def test_cookie_of_the_other_engine_is_unreadable(encrypt: bool) -> None:
+    value = cookies(not encrypt).encode(CONTENT._replace(plaintext=b"x" * 100))
+    with pytest.raises(Unreadable):
+        cookies(encrypt).decode(value, limit=LIMIT)
+
+
+@pytest.mark.parametrize("other", [ring("another"), ring(prefix="p"), ring(name="cart")])
+def test_cookie_of_another_keyring_is_unreadable(encrypt: bool, other: Keyring) -> None:
+    value = cookies(encrypt, keyring=other).encode(CONTENT)
+    with pytest.raises(Unreadable):
+        cookies(encrypt).decode(value, limit=LIMIT)
+
+
+def test_record_is_no_cookie(encrypt: bool) -> None:
+    written = records(encrypt).encode(HEADER, b"x" * 100, PLACE, SESSION_KEY)
+    with pytest.raises(Unreadable):
+        cookies(encrypt).decode(unpad(written), limit=LIMIT)
+
+
+def test_encrypted_cookie_hides_its_content() -> None:
+    payload = pad(cookies(True).encode(CONTENT))
+    assert CONTENT.plaintext not in payload
+    assert bytes.fromhex(CONTENT.sid) not in payload
+
+
+def test_encrypted_cookies_change_their_key_each_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "os", SimpleNamespace(urandom=bytes))
+
+    def ciphertext(sealed_at: int) -> bytes:
+        header = Header(b"", b"version!", 1, 2, 3, sealed_at)
+        # 12 bytes of nonce; what follows depends on key and nonce, but not on the header.
+        return pad(cookies(True).encode(CONTENT._replace(header=header)))[LENGTH + 13 : -16]
+
+    assert ciphertext(7200) == ciphertext(10799)
+    assert ciphertext(7199) != ciphertext(7200) != ciphertext(10800)
+
+
+# Without cryptography.
+
+
+def test_encryption_without_its_extra_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
+    makers: list[Any] = [records, cookies]
+    for make in makers:
+        make(False)
+        with pytest.raises(ImproperlyConfigured, match=r"django_multisession\[encryption\]"):
+            make(True)

@@ -1,0 +1,245 @@
+"""The MULTISESSION setting: what is accepted, what is refused and how, and when it is read again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+from django_multisession import conf
+from django_multisession.conf import GUARDED, Entry, cached, entry, names, on_change, wrong
+
+ENGINE = {"ENGINE": "django_multisession.engines.memory"}
+SECRET = "obviously-fake-password"
+
+
+@pytest.fixture
+def configure(settings: Any) -> Any:
+    def configure(**sessions: Any) -> None:
+        settings.MULTISESSION = sessions
+
+    return configure
+
+
+def test_entry_without_settings_has_the_defaults(settings: Any) -> None:
+    del settings.MULTISESSION
+    assert entry("default") == Entry("default")
+    assert names() == ["default"]
+
+
+def test_entry_takes_every_key(configure: Any) -> None:
+    def rule(base: Any, theirs: Any, ours: Any) -> Any:
+        return ours
+
+    configure(
+        cart={
+            **ENGINE,
+            "LOCATION": ["127.0.0.1:11211", "127.0.0.1:11212"],
+            "COOKIE": {
+                "NAME": "c",
+                "PATH": "/shop/",
+                "DOMAIN": None,
+                "MAX_AGE": 0,
+                "HTTPONLY": True,
+                "SECURE": False,
+                "SAMESITE": "Strict",
+                "PARTITIONED": False,
+            },
+            "KEY_PREFIX": "shop:",
+            "SERIALIZER": "django_multisession.serializers.TypedSerializer",
+            "COMPRESS": 1000,
+            "ENCRYPT": True,
+            "KEYS": ["new", "old"],
+            "ON_CONFLICT": "strict",
+            "MERGE": {"seen": "union", "cart": rule},
+            "GUARD": ["pending"],
+            "TIMEOUT": 0.5,
+            "OPTIONS": {"client_name": "x"},
+        }
+    )
+    found = entry("cart")
+    assert found.name == "cart"
+    assert found.engine == ENGINE["ENGINE"]
+    assert found.location == ("127.0.0.1:11211", "127.0.0.1:11212")
+    assert found.keys == ("new", "old")
+    assert found.guard == GUARDED | {"pending"}
+    assert found.merge == {"seen": "union", "cart": rule}
+    assert (found.compress, found.encrypt, found.timeout) == (1000, True, 0.5)
+
+
+def test_names_begin_with_the_default(configure: Any) -> None:
+    configure(cart=ENGINE, default={}, staff=ENGINE)
+    assert names() == ["default", "cart", "staff"]
+
+
+def test_secrets_are_keys_or_else_djangos(configure: Any, settings: Any) -> None:
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "new", ["old"]
+    configure(cart={**ENGINE, "KEYS": ["own"]})
+    assert entry("cart").secrets == ("own",)
+    assert entry("default").secrets == ("new", "old")
+
+
+def test_entry_does_not_show_secrets(configure: Any) -> None:
+    location = f"redis://:{SECRET}@127.0.0.1/0"
+    configure(default={"KEYS": [SECRET], "OPTIONS": {"password": SECRET}, "LOCATION": location})
+    assert SECRET not in repr(entry("default"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("COLOUR", "blue", "ENGINE, LOCATION, COOKIE"),
+        ("ENGINE", "", "dotted path of an engine"),
+        ("LOCATION", 5, "a string, or a list"),
+        ("LOCATION", "", "a string, or a list"),
+        ("LOCATION", [], "a string, or a list"),
+        ("LOCATION", {"a", "b"}, "a string, or a list"),
+        ("COOKIE", "name", "a dictionary"),
+        ("COOKIE", {1: 2}, "a dictionary"),
+        ("KEY_PREFIX", "x" * 65, "at most 64"),
+        ("KEY_PREFIX", "a b", "without spaces"),
+        ("KEY_PREFIX", "ä", "printable ASCII"),
+        ("SERIALIZER", 5, "dotted path of a serializer"),
+        ("COMPRESS", -1, "size in bytes"),
+        ("COMPRESS", True, "size in bytes"),
+        ("ENCRYPT", 1, "True or False"),
+        ("KEYS", [], "a list of secrets"),
+        ("KEYS", [""], "a list of secrets"),
+        ("KEYS", {"a"}, "a list of secrets"),
+        ("KEYS", "secret", "a list of secrets"),
+        ("ON_CONFLICT", "ignore", '"merge", "strict" or "overwrite"'),
+        ("ON_CONFLICT", ["merge"], '"merge", "strict" or "overwrite"'),
+        ("MERGE", {"a": 5}, '"append", "counter", "union"'),
+        ("GUARD", "pending", "a list of session keys"),
+        ("TIMEOUT", 0, "seconds above 0"),
+        ("TIMEOUT", True, "seconds above 0"),
+        ("TIMEOUT", float("nan"), "seconds above 0"),
+        ("OPTIONS", ["a"], "a dictionary for the client"),
+    ],
+)
+def test_wrong_value_is_refused_by_name(configure: Any, key: str, value: Any, allowed: str) -> None:
+    configure(cart={**ENGINE, key: value})
+    with pytest.raises(ImproperlyConfigured) as caught:
+        entry("cart")
+    assert "MULTISESSION['cart']" in str(caught.value)
+    assert repr(key) in str(caught.value)
+    assert allowed in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("NAME", "a b"),
+        ("NAME", ""),
+        ("PATH", "shop/"),
+        ("DOMAIN", ""),
+        ("MAX_AGE", -1),
+        ("MAX_AGE", 1.5),
+        ("HTTPONLY", None),
+        ("SECURE", "yes"),
+        ("SAMESITE", "sometimes"),
+        ("PARTITIONED", 1),
+        ("COLOUR", 1),
+    ],
+)
+def test_wrong_cookie_attribute_is_refused_by_name(configure: Any, key: str, value: Any) -> None:
+    configure(cart={**ENGINE, "COOKIE": {key: value}})
+    with pytest.raises(ImproperlyConfigured, match=rf"MULTISESSION\['cart'\]\['COOKIE'\].*'{key}'"):
+        entry("cart")
+
+
+@pytest.mark.parametrize("key", ["LOCATION", "KEYS", "OPTIONS"])
+def test_wrong_value_that_may_hold_a_secret_is_not_shown(configure: Any, key: str) -> None:
+    configure(default={key: {SECRET: 5, 6: SECRET}})
+    with pytest.raises(ImproperlyConfigured, match="of type dict") as caught:
+        entry("default")
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [f"redis://:{SECRET}@127.0.0.1/0", [SECRET], None])
+def test_what_is_no_dictionary_is_refused_unseen(configure: Any, settings: Any, given: Any) -> None:
+    configure(default=given)
+    with pytest.raises(ImproperlyConfigured, match=r"MULTISESSION\['default'\] is of type") as caught:
+        entry("default")
+    assert SECRET not in str(caught.value)
+    settings.MULTISESSION = given
+    for read in (names, lambda: entry("default")):
+        with pytest.raises(ImproperlyConfigured, match="MULTISESSION is of type") as caught:
+            read()
+        assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "my cart", "1st", "ünï", "x" * 33, 5])
+def test_wrong_session_name_is_refused(settings: Any, name: Any) -> None:
+    settings.MULTISESSION = {name: ENGINE}
+    with pytest.raises(ImproperlyConfigured, match="ASCII identifier of at most 32"):
+        entry(name)
+
+
+def test_unknown_session_name_lists_those_that_are_known(configure: Any) -> None:
+    configure(cart=ENGINE)
+    with pytest.raises(ImproperlyConfigured, match=r"no entry 'basket'.*'default', 'cart'"):
+        entry("basket")
+
+
+@pytest.mark.parametrize("key", ["ENGINE", "COOKIE"])
+def test_default_session_has_djangos_engine_and_cookie(configure: Any, key: str) -> None:
+    configure(default={key: {"ENGINE": "x.y", "COOKIE": {}}[key]})
+    with pytest.raises(ImproperlyConfigured, match=f"has an? {key}.*SESSION_.*Remove it"):
+        entry("default")
+
+
+def test_named_session_needs_an_engine(configure: Any) -> None:
+    configure(cart={})
+    with pytest.raises(ImproperlyConfigured, match="has no ENGINE"):
+        entry("cart")
+
+
+def test_wrong_names_everything_at_once(configure: Any) -> None:
+    configure(cart={"COLOUR": 1, "TIMEOUT": 0})
+    assert len(wrong("cart")) == 3
+
+
+# Reading again.
+
+
+def test_entry_is_read_again_after_a_change(configure: Any) -> None:
+    configure(default={"TIMEOUT": 1})
+    first = entry("default")
+    assert entry("default") is first
+    configure(default={"TIMEOUT": 2})
+    assert entry("default").timeout == 2
+
+
+@pytest.mark.filterwarnings("ignore:Overriding setting DATABASES")
+@pytest.mark.parametrize(
+    ("setting", "resets"),
+    [
+        ("MULTISESSION", True),
+        ("MULTISESSION_ANYTHING", True),
+        ("SESSION_COOKIE_AGE", True),
+        ("SECRET_KEY_FALLBACKS", True),
+        ("DATABASES", True),
+        ("LANGUAGE_CODE", False),
+    ],
+)
+def test_cached_results_go_when_a_setting_changes(setting: str, resets: bool) -> None:
+    calls: list[str] = []
+
+    @cached
+    def result(name: str) -> str:
+        calls.append(name)
+        return name
+
+    notified: list[bool] = []
+    on_change(lambda: notified.append(True))
+    try:
+        assert result("a") == result("a") == "a"
+        setting_changed.send(sender=None, setting=setting, value=None, enter=True)
+        result("a")
+    finally:
+        del conf._resets[-2:]
+    assert len(calls) == 1 + resets
+    assert bool(notified) is resets

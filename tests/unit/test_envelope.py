@@ -1,0 +1,53 @@
+"""The header in front of records and cookies."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_multisession.envelope import LATEST, LENGTH, SKEW, VERSION, Header, clamp
+from django_multisession.exceptions import Unreadable
+
+HEADER = Header(b"kid!", b"version!", 1, 2, 3, 4)
+
+
+def test_header_has_the_documented_layout() -> None:
+    assert HEADER.pack().hex(" ", 1) == (
+        "01 00 6b 69 64 21 76 65 72 73 69 6f 6e 21 00 00 00 01 00 00 00 02 00 00 00 03 00 00 00 04"
+    )
+    assert len(HEADER.pack()) == LENGTH == 30
+    assert HEADER.pack()[VERSION] == HEADER.version
+
+
+def test_unpack_returns_what_was_packed() -> None:
+    assert Header.unpack(HEADER.compressed().pack() + b"body") == HEADER.compressed()
+
+
+@pytest.mark.parametrize("size", [0, 1, LENGTH - 1])
+def test_unpack_of_too_few_bytes_is_unreadable(size: int) -> None:
+    with pytest.raises(Unreadable, match="truncated"):
+        Header.unpack(HEADER.pack()[:size])
+
+
+@pytest.mark.parametrize("form", [0, 2, 255])
+def test_unpack_of_another_format_is_unreadable(form: int) -> None:
+    with pytest.raises(Unreadable, match=f"unknown format {form}"):
+        Header.unpack(bytes([form]) + HEADER.pack()[1:])
+
+
+@pytest.mark.parametrize("bit", range(1, 8))
+def test_unpack_of_an_unknown_flag_is_unreadable(bit: int) -> None:
+    with pytest.raises(Unreadable, match="unknown flags"):
+        Header.unpack(b"\x01" + bytes([1 << bit]) + HEADER.pack()[2:])
+
+
+def test_expired_allows_for_clocks_that_differ() -> None:
+    assert not HEADER.expired(HEADER.expires_at + SKEW)
+    assert HEADER.expired(HEADER.expires_at + SKEW + 0.1)
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "clamped"),
+    [(-1, 0), (-0.5, 0), (0, 0), (1.9, 1), (LATEST, LATEST), (LATEST + 1, LATEST), (1e300, LATEST)],
+)
+def test_clamp_keeps_what_fits(timestamp: float, clamped: int) -> None:
+    assert clamp(timestamp) == clamped

@@ -1,0 +1,215 @@
+"""Who may import whom: the rooms of the package, its client libraries, and what an import does."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import django_multisession
+
+PACKAGE = "django_multisession"
+ROOT = Path(django_multisession.__file__).parent
+
+# From the ground up: a module imports from rooms before its own, or from its own.
+ROOMS = (
+    {"exceptions"},
+    {"conf"},
+    {"deadline"},
+    {"bridge"},
+    {"envelope"},
+    {"keys"},
+    {"serializers", "fast_json"},
+    {"codec"},
+    {"merge"},
+    {"cookies"},
+    {"models"},
+    {"stores"},
+    {"sessions"},
+    {"engines"},
+    {"reporting", "outages", "delivery"},
+    {"registry", "signals", "middleware", "admin", "views", "urls", "checks", "management"},
+    {"apps", "migrations"},
+    {"testing"},
+)
+
+# Client libraries, the modules that may import them, and the extra to install.
+LIBRARIES = {
+    "redis": ("stores.redis", "redis"),
+    "hiredis": ("stores.redis", "redis"),
+    "pymemcache": ("stores.memcached", "memcached"),
+    "pymongo": ("stores.mongodb", "mongodb"),
+    "bson": ("stores.mongodb", "mongodb"),
+    "psycopg": ("stores.postgresql", "postgresql"),
+    "cryptography": ("codec", "encryption"),
+    "msgspec": ("serializers", "typed"),
+}
+# A store's second file with another name.
+FAMILIES = {"stores.libpq": "stores.postgresql", "fast_json": "serializers"}
+ENGINES = sorted(path.stem for path in (ROOT / "engines").glob("[a-z]*.py"))
+NEEDS_LIBRARY = {
+    "engines.redis": "redis",
+    "engines.memcached": "memcached",
+    "engines.mongodb": "mongodb",
+    "engines.postgresql": "postgresql",
+    "serializers": "typed",
+}
+
+
+def name_of(path: Path) -> str:
+    """Return a file's module name below the package: ``stores.redis``; "" for the package's own."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def imported_by(module: str) -> set[str]:
+    """Return the full names of all that a module imports anywhere in its code, types included."""
+    path = MODULES[module]
+    here = f"{PACKAGE}.{module}".rstrip(".").split(".")
+    package = here if path.stem == "__init__" else here[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *filter(None, [node.module])])
+            for alias in node.names:
+                inner = f"{source}.{alias.name}".removeprefix(f"{PACKAGE}.")
+                found.add(f"{PACKAGE}.{inner}" if inner in MODULES else source)
+    return found
+
+
+def own_imports(module: str) -> set[str]:
+    """Return the modules of the package that a module imports."""
+    found = {name for name in imported_by(module) if name.startswith(f"{PACKAGE}.")}
+    return {name.removeprefix(f"{PACKAGE}.") for name in found} - {module}
+
+
+def room_of(module: str) -> int:
+    top = module.partition(".")[0]
+    return next(number for number, room in enumerate(ROOMS) if top in room)
+
+
+def is_part_of(module: str, owner: str) -> bool:
+    """Tell whether a module is its owner or one of its further files, such as stores.redis_url."""
+    module = FAMILIES.get(module, module)
+    return module == owner or module.startswith(f"{owner}_")
+
+
+def python(code: str) -> str:
+    """Run code in a fresh interpreter, with Django set up; return what it prints."""
+    setup = "import django\nfrom django.conf import settings\n"
+    setup += f"settings.configure(SECRET_KEY='x' * 50, INSTALLED_APPS=[{PACKAGE!r}])\n"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", setup + code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module])
+def test_module_imports_from_lower_rooms_only(module: str) -> None:
+    above = {name for name in own_imports(module) if room_of(name) > room_of(module)}
+    assert above == set()
+
+
+def test_imports_have_no_cycle() -> None:
+    graph = {module: own_imports(module) for module in MODULES if module}
+    assert set(TopologicalSorter(graph).static_order()) >= graph.keys()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        module
+        for module in MODULES
+        if module.partition(".")[0] in ("stores", "codec", "merge", "envelope", "keys", "deadline", "bridge")
+    ],
+)
+def test_core_knows_nothing_of_djangos_sessions(module: str) -> None:
+    assert not {name for name in imported_by(module) if name.startswith("django.contrib.sessions")}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_library_is_imported_by_its_own_module_alone(library: str) -> None:
+    owner, _ = LIBRARIES[library]
+    importers = {module for module in MODULES if any(name.partition(".")[0] == library for name in imported_by(module))}
+    assert {module for module in importers if not is_part_of(module, owner)} == set()
+
+
+def test_contract_suite_alone_imports_pytest() -> None:
+    importers = {module for module in MODULES if "pytest" in imported_by(module)}
+    assert {module.partition(".")[0] for module in importers} == {"testing"}
+
+
+def test_every_module_without_a_library_imports_without_any() -> None:
+    blocked = [*LIBRARIES, "pytest"]
+    optional = [owner for owner, _ in LIBRARIES.values() if owner != "codec"]
+    modules = [
+        module
+        for module in MODULES
+        if module not in NEEDS_LIBRARY
+        and not module.startswith(("testing", "migrations"))
+        and not any(is_part_of(module, owner) for owner in optional)
+    ]
+    python(
+        f"import importlib, sys\n"
+        f"sys.modules.update(dict.fromkeys({blocked!r}))\n"
+        f"django.setup()\n"
+        f"for module in {modules!r}:\n"
+        f"    importlib.import_module(f'{PACKAGE}.{{module}}'.rstrip('.'))\n"
+    )
+
+
+def test_module_without_its_library_names_the_extra() -> None:
+    printed = python(
+        f"import importlib, sys\n"
+        f"from django.core.exceptions import ImproperlyConfigured\n"
+        f"sys.modules.update(dict.fromkeys({list(LIBRARIES)!r}))\n"
+        f"django.setup()\n"
+        f"for module in {list(NEEDS_LIBRARY)!r}:\n"
+        f"    try:\n"
+        f"        importlib.import_module(f'{PACKAGE}.{{module}}')\n"
+        f"    except ImproperlyConfigured as error:\n"
+        f"        print(module, error)\n"
+    )
+    lines = printed.splitlines()
+    assert len(lines) == len(NEEDS_LIBRARY)
+    for line, (module, extra) in zip(lines, NEEDS_LIBRARY.items(), strict=True):
+        assert line.startswith(module)
+        assert f"django_multisession[{extra}]" in line
+
+
+def test_imports_and_constructors_do_no_network_io() -> None:
+    modules = [module for module in MODULES if not module.startswith("migrations")]
+    printed = python(
+        f"import importlib, sys\n"
+        f"def watch(event, arguments):\n"
+        f"    if event.startswith('socket.') and event not in ('socket.__new__', 'socket.gethostname'):\n"
+        f"        print(event)\n"
+        f"sys.addaudithook(watch)\n"
+        f"django.setup()\n"
+        f"for module in {modules!r}:\n"
+        f"    importlib.import_module(f'{PACKAGE}.{{module}}'.rstrip('.'))\n"
+        f"for engine in {ENGINES!r}:\n"
+        f"    importlib.import_module(f'{PACKAGE}.engines.{{engine}}').SessionStore('k' * 32)\n"
+    )
+    assert printed == ""
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_engine_is_about_ten_lines(engine: str) -> None:
+    assert len((ROOT / "engines" / f"{engine}.py").read_text().splitlines()) <= 15
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("testing")])
+def test_module_is_read_in_one_sitting(module: str) -> None:
+    assert len(MODULES[module].read_text().splitlines()) <= 280
