@@ -1,0 +1,1 @@
+"""The bare clients, a module each: what no engine on that client can beat without another client."""
