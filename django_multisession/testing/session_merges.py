@@ -28,8 +28,9 @@ class Identities:
         ours = await visits.load(key)
         await ours.set("cart", ["of 1"])
         visits.plan.on("replace", before=visits.changing(key, **BOB))
-        with pytest.raises(SessionConflict, match=CONFLICT + "changed hands"):
+        with pytest.raises(SessionConflict, match=CONFLICT + "changed hands") as caught:
             await ours.save()
+        assert key not in f"{caught.value} {caught.value!r} {caught.value.__cause__!r}"
         assert await visits.data(key) == BOB
 
     async def test_login_while_they_write_is_a_conflict(self, visits: Visits) -> None:
@@ -195,6 +196,20 @@ class Merging:
         with pytest.raises(SessionConflict):
             await ours.save()
         assert await visits.data(key) == BOB
+
+    @pytest.mark.parametrize("key", ["_flash", "of_its_own"])
+    async def test_flashes_of_requests_at_the_same_time_are_all_kept(self, visits: Visits, key: str) -> None:
+        session = await visits.store()
+        ours = await visits.load(session)
+        theirs = await visits.load(session)
+        await theirs.add_flash("theirs", key)
+        await theirs.save()
+        await ours.add_flash("ours", key)
+        await ours.save()
+        reader = await visits.load(session)
+        assert await reader.flashes(key) == ["theirs", "ours"]
+        await reader.save()
+        assert await visits.data(session) == {}
 
     async def test_overwrite_brings_no_guarded_key_back(self, visits: Visits, configure: Configure) -> None:
         configure(ON_CONFLICT="overwrite", GUARD=["sudo"])

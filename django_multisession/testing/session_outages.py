@@ -21,8 +21,9 @@ class Outages:
         key = await visits.store(a=1)
         visit = visits.open(key)
         visits.plan.on("read", lose="command")
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailable) as caught:
             await visit.get("a")
+        assert key not in f"{caught.value} {caught.value!r} {caught.value.__cause__!r}"
         assert visit.key == key
         assert not visit.session.is_empty()
         assert isinstance(visit.session.outage, StoreUnavailable)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -15,7 +17,9 @@ from django.http import HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
 from django.test import AsyncClient, Client
 from django.urls import path
+from pytest_django.plugin import DjangoDbBlocker
 
+from tests.databases import database
 from tests.middleware.conftest import ENCRYPTED, OURS, SERVER, SIGNED
 
 ENGINES = {
@@ -27,10 +31,10 @@ ENGINES = {
     "encrypted-chunked": (ENCRYPTED, 4),
     # db, on the connection of the tests' own database.
     "db": ("django_multisession.engines.db", 1),
-    **{name: (f"django_multisession.engines.{name}", 1) for name in ("redis", "memcached", "mongodb")},
+    **{name: (f"django_multisession.engines.{name}", 1) for name in ("redis", "memcached", "mongodb", "postgresql")},
 }
 SERVERS = ("redis", "memcached", "mongodb")
-"""Engines whose LOCATION is that of a server; postgresql's tests have a database of their own to set up."""
+"""Engines whose LOCATION is that of a server."""
 MIDDLEWARE = [
     OURS,
     "django.middleware.common.CommonMiddleware",
@@ -125,16 +129,22 @@ class Browser:
 
 
 @pytest.fixture(params=ENGINES, autouse=True)
-def engine(request: pytest.FixtureRequest, site: Any) -> str:
+def engine(request: pytest.FixtureRequest, site: Any, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     site.ROOT_URLCONF = __name__
     site.MIDDLEWARE = MIDDLEWARE
     site.SESSION_ENGINE, chunks = ENGINES[request.param]
     entry: dict[str, Any] = {"CHUNKS": chunks} if chunks > 1 else {}
     if request.param in SERVERS:
         entry |= {"LOCATION": request.getfixturevalue(f"{request.param}_server").location, "TIMEOUT": 20.0}
-    site.MULTISESSION = {"default": entry}
-    site.MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
-    return str(request.param)
+    with ExitStack() as stack:
+        if request.param == "postgresql":
+            stack.enter_context(django_db_blocker.unblock())
+            alias = stack.enter_context(database(request.getfixturevalue("postgresql_server").location))
+            entry |= {"LOCATION": alias, "OPTIONS": {"connection": "own"}, "TIMEOUT": 20.0}
+        site.MULTISESSION = {"default": entry}
+        site.MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+        yield str(request.param)
+        site.MULTISESSION = {}
 
 
 @pytest.fixture
