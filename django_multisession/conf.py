@@ -148,19 +148,25 @@ _COOKIE: Mapping[str, tuple[Callable[[Any], object], str]] = MappingProxyType(
     {
         "NAME": (
             lambda v: isinstance(v, str) and _TOKEN.fullmatch(v),
-            "a cookie name: letters, digits and !#$%&'*+-.^_`|~",
+            "a cookie name: letters, digits and !#$%&'*+-.^_`|~ (RFC 6265, section 4.1.1)",
         ),
-        "PATH": (lambda v: isinstance(v, str) and v.startswith("/"), 'a path that begins with "/"'),
-        "DOMAIN": (lambda v: v is None or (isinstance(v, str) and v), "a domain, or None for the host alone"),
+        "PATH": (
+            lambda v: isinstance(v, str) and v.startswith("/"),
+            'a path that begins with "/" (RFC 6265, section 5.2.4)',
+        ),
+        "DOMAIN": (
+            lambda v: v is None or (isinstance(v, str) and v),
+            "a domain, or None for the host alone (RFC 6265, section 5.2.3)",
+        ),
         "MAX_AGE": (
             lambda v: v is None or _is_int(v),
-            "seconds, 0 for a cookie that ends with the browser, or None for SESSION_COOKIE_AGE",
+            "seconds (RFC 6265, section 5.2.2), 0 until the browser closes, or None for SESSION_COOKIE_AGE",
         ),
         "HTTPONLY": (lambda v: isinstance(v, bool), "True or False"),
         "SECURE": (lambda v: isinstance(v, bool), "True or False"),
         "SAMESITE": (
             lambda v: v is None or v is False or (isinstance(v, str) and v.lower() in ("lax", "strict", "none")),
-            '"Lax", "Strict", "None", or False to leave it out',
+            '"Lax", "Strict", "None" (RFC 6265bis, section 4.1.2.7), or False to leave it out',
         ),
         "PARTITIONED": (lambda v: isinstance(v, bool), "True or False"),
     }

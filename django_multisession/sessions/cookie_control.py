@@ -106,12 +106,12 @@ class CookieControl(SessionBase):
 
 
 _TYPES: Final[dict[str, tuple[Any, str]]] = {
-    "path": (str, "a string"),
-    "domain": (str | None, "a string, or None for the host alone"),
-    "httponly": (bool, "True or False"),
-    "secure": (bool, "True or False"),
-    "samesite": (str | None, '"Lax", "Strict", "None", or None to leave it out'),
-    "partitioned": (bool, "True or False"),
+    "path": (str, "a string (RFC 6265, section 4.1.2.4)"),
+    "domain": (str | None, "a string, or None for the host alone (RFC 6265, section 4.1.2.3)"),
+    "httponly": (bool, "True or False (RFC 6265, section 4.1.2.6)"),
+    "secure": (bool, "True or False (RFC 6265, section 4.1.2.5)"),
+    "samesite": (str | None, '"Lax", "Strict", "None", or None to leave it out (RFC 6265bis, section 4.1.2.7)'),
+    "partitioned": (bool, "True or False (CHIPS)"),
 }
 
 
