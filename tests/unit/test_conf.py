@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -243,3 +245,10 @@ def test_cached_results_go_when_a_setting_changes(setting: str, resets: bool) ->
         del conf._resets[-2:]
     assert len(calls) == 1 + resets
     assert bool(notified) is resets
+
+
+def test_readme_names_every_key_of_an_entry() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    table = readme.partition("| key | meaning | default |")[2].partition("\n\n")[0]
+    first_column = " ".join(row.split("|")[1] for row in table.splitlines() if "|" in row)
+    assert set(re.findall("`([A-Z_]+)`", first_column)) == set(conf._ALLOWED)
