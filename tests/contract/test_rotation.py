@@ -40,10 +40,19 @@ def request(middleware: type[SessionMiddleware], cookie: str | None, **changes: 
     return held, sent and sent.value, sent and sent["max-age"]
 
 
+def knowing(secret: str, fallbacks: list[str], location: str) -> override_settings:
+    """Return the settings of a process that writes with secret and reads with all."""
+    return override_settings(
+        SECRET_KEY=secret,
+        SECRET_KEY_FALLBACKS=fallbacks,
+        SESSION_ENGINE=ENGINE,
+        MULTISESSION={"default": {"LOCATION": location, "TIMEOUT": 20.0}},
+    )
+
+
 def serve(location: str, fallbacks: list[str], connection: Connection) -> None:
     """Answer requests in a process that writes with the old secret."""
-    settings = {"SECRET_KEY": OLD, "SECRET_KEY_FALLBACKS": fallbacks, "SESSION_ENGINE": ENGINE}
-    with override_settings(**settings, MULTISESSION={"default": {"LOCATION": location, "TIMEOUT": 20.0}}):
+    with knowing(OLD, fallbacks, location):
         while (asked := connection.recv()) is not None:
             middleware, cookie, changes = asked
             connection.send(request(MIDDLEWARES[middleware], cookie, **changes))
@@ -84,16 +93,14 @@ def test_rolling_change_of_the_secret_over_two_processes_logs_nobody_out(
     old_process: OldProcess, redis_server: RedisServer, middleware: type[SessionMiddleware]
 ) -> None:
     _, cookie, _ = old_process.request(middleware, None, user=1)
-    settings = {"SECRET_KEY": NEW, "SECRET_KEY_FALLBACKS": [OLD], "SESSION_ENGINE": ENGINE}
-    location = {"default": {"LOCATION": redis_server.location, "TIMEOUT": 20.0}}
-    with override_settings(**settings, MULTISESSION=location):
+    with knowing(NEW, [OLD], redis_server.location):
         assert request(middleware, cookie) == ({"user": 1}, None, None)
         assert old_process.request(middleware, cookie) == ({"user": 1}, None, None)
         # Written under the new secret, it cannot be read by the old process, which leaves record and cookie alone.
         assert request(middleware, cookie, cart=2)[0] == {"user": 1}
         assert old_process.request(middleware, cookie) == ({}, None, None)
         assert request(middleware, cookie) == ({"user": 1, "cart": 2}, None, None)
-    with override_settings(**{**settings, "SECRET_KEY_FALLBACKS": []}, MULTISESSION=location):
+    with knowing(NEW, [], redis_server.location):
         assert request(middleware, cookie) == ({"user": 1, "cart": 2}, None, None)
 
 
@@ -103,9 +110,7 @@ def test_secret_that_was_a_fallback_first_is_read_by_both_processes(
     old_process: OldProcess, redis_server: RedisServer, middleware: type[SessionMiddleware]
 ) -> None:
     _, cookie, _ = old_process.request(middleware, None, user=1)
-    settings = {"SECRET_KEY": NEW, "SECRET_KEY_FALLBACKS": [OLD], "SESSION_ENGINE": ENGINE}
-    location = {"default": {"LOCATION": redis_server.location, "TIMEOUT": 20.0}}
-    with override_settings(**settings, MULTISESSION=location):
+    with knowing(NEW, [OLD], redis_server.location):
         assert request(middleware, cookie, cart=2)[0] == {"user": 1}
         assert old_process.request(middleware, cookie, seen=3)[0] == {"user": 1, "cart": 2}
         assert request(middleware, cookie) == ({"user": 1, "cart": 2, "seen": 3}, None, None)
