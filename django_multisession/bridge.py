@@ -45,7 +45,8 @@ def run(body: Coroutine[Any, Any, T]) -> T:
     try:
         body.send(None)
     except StopIteration as finished:
-        return cast(T, finished.value)
+        value: T = finished.value
+        return value
     finally:
         _thread.driven = outer
     body.close()

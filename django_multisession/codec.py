@@ -4,18 +4,16 @@ Whether a payload is sealed comes from the settings, never from the payload: a w
 anything. Reading authenticates first, then inflates with a cap; parsing is the caller's.
 """
 
-import base64
-import binascii
 import hashlib
 import hmac
 import os
-import re
 import zlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
 
+from . import base64url
 from .envelope import COMPRESSED, LENGTH, Header
 from .exceptions import Unreadable
 from .keys import Keyring, Secret
@@ -33,29 +31,19 @@ _SEAL_TAG = 16
 _SID = 20
 _EPOCH = 4
 _COUNT_END = 44
-_BASE64URL = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_NO_KEY = "its key is not configured any more"
 
 
-def _aesgcm() -> "type[AESGCM]":
-    # Importing cryptography takes tens of milliseconds: only who encrypts pays for it.
+def _cryptography() -> "tuple[type[AESGCM], type[Exception]]":
+    # Importing it takes tens of milliseconds: only who encrypts pays for it.
     try:
+        from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     except ImportError as missing:
         raise ImproperlyConfigured(
             'Encrypted sessions need cryptography: pip install "django_multisession[encryption]"'
         ) from missing
-    return AESGCM
-
-
-def _unseal(cipher: "AESGCM", sealed: bytes, associated: bytes) -> bytes:
-    from cryptography.exceptions import InvalidTag
-
-    if len(sealed) < _NONCE + _SEAL_TAG:
-        raise Unreadable("truncated")
-    try:
-        return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], associated)
-    except InvalidTag as error:
-        raise Unreadable("forged, damaged or moved") from error
+    return AESGCM, InvalidTag
 
 
 def _seal(cipher: "AESGCM", body: bytes, associated: bytes) -> bytes:
@@ -82,65 +70,74 @@ class _Codec:
         self._compress = compress
         self._encrypt = encrypt
         if encrypt:
-            self._cipher = _aesgcm()
+            self._cipher, self._invalid = _cryptography()
 
-    def _prepare(self, header: Header, plaintext: bytes) -> tuple[Header, bytes]:
-        header = header._replace(kid=self._keyring.current.kid)
+    def _unseal(self, cipher: "AESGCM", sealed: bytes, associated: bytes) -> bytes:
+        if len(sealed) < _NONCE + _SEAL_TAG:
+            raise Unreadable("truncated")
+        try:
+            return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], associated)
+        except self._invalid as error:
+            raise Unreadable("forged, damaged or moved") from error
+
+    def _compressed(self, plaintext: bytes) -> tuple[bytes, int]:
+        """Return the body and its flags."""
         if self._compress is not None and self._compress <= len(plaintext) <= MAX_INFLATED:
             body = zlib.compress(plaintext)
             if len(body) < len(plaintext):
-                return header.compressed(), body
-        return header, plaintext
+                return body, COMPRESSED
+        return plaintext, 0
 
     def _find(self, header: Header) -> Secret:
         secret = self._keyring.find(header.kid)
         if secret is None:
-            raise Unreadable("its key is not configured any more")
+            raise Unreadable(_NO_KEY)
         return secret
 
 
 class RecordCodec(_Codec):
     """Payloads of the stores, bound to their storage key."""
 
+    def __init__(self, keyring: Keyring, *, encrypt: bool, compress: int | None) -> None:
+        super().__init__(keyring, encrypt=encrypt, compress=compress)
+        # To be copied: taking the key in takes as long as hashing a small record.
+        self._macs = {
+            secret.kid: hashlib.blake2b(digest_size=_RECORD_TAG, key=secret.key("record-mac")) for secret in keyring
+        }
+
     def encode(self, header: Header, plaintext: bytes, storage_key: str, session_key: str) -> bytes:
-        """Return the payload; header's kid and flags are set here."""
-        header, body = self._prepare(header, plaintext)
-        packed = header.pack()
+        """Return the payload."""
+        body, flags = self._compressed(plaintext)
+        secret = self._keyring.current
+        packed = header.pack(secret.kid, flags)
         place = storage_key.encode()
         if self._encrypt:
-            return packed + _seal(self._seal_key(self._keyring.current, session_key), body, packed + place)
-        return packed + body + self._tag(self._keyring.current, packed, place, body)
+            return packed + _seal(self._seal_key(secret, session_key), body, packed + place)
+        return packed + body + self._tag(secret.kid, packed, place, body)
 
     def decode(self, payload: bytes, storage_key: str, session_key: str) -> tuple[Header, bytes]:
         """Return header and plaintext; Unreadable unless we wrote exactly this, under this key."""
         header = Header.unpack(payload)
-        secret = self._find(header)
-        packed, body = payload[:LENGTH], payload[LENGTH:]
-        place = storage_key.encode()
+        packed, place = payload[:LENGTH], storage_key.encode()
         if self._encrypt:
-            body = _unseal(self._seal_key(secret, session_key), body, packed + place)
+            body = self._unseal(self._seal_key(self._find(header), session_key), payload[LENGTH:], packed + place)
         else:
-            body, tag = body[:-_RECORD_TAG], body[-_RECORD_TAG:]
-            if not hmac.compare_digest(tag, self._tag(secret, packed, place, body)):
+            body, tag = payload[LENGTH:-_RECORD_TAG], payload[-_RECORD_TAG:]
+            if not hmac.compare_digest(tag, self._tag(header.kid, packed, place, body)):
                 raise Unreadable("forged, damaged or moved")
         return header, _inflate(body) if header.flags & COMPRESSED else body
 
     def _seal_key(self, secret: Secret, session_key: str) -> "AESGCM":
         return self._cipher(secret.sealing_key("record-seal", session_key.encode()))
 
-    @staticmethod
-    def _tag(secret: Secret, packed: bytes, place: bytes, body: bytes) -> bytes:
-        mac = _record_mac(secret).copy()
-        mac.update(packed)
-        mac.update(place)
+    def _tag(self, kid: bytes, packed: bytes, place: bytes, body: bytes) -> bytes:
+        try:
+            mac = self._macs[kid].copy()
+        except KeyError:
+            raise Unreadable(_NO_KEY) from None
+        mac.update(packed + place)
         mac.update(body)
         return mac.digest()
-
-
-@lru_cache(maxsize=64)
-def _record_mac(secret: Secret) -> "hashlib.blake2b":
-    # To be copied: taking the key in takes as long as hashing a small record.
-    return hashlib.blake2b(digest_size=_RECORD_TAG, key=secret.key("record-mac"))
 
 
 class CookieContent(NamedTuple):
@@ -158,43 +155,41 @@ class CookieCodec(_Codec):
 
     def encode(self, content: CookieContent, chunks: int = 1) -> str:
         """Return the value of a cookie that is split over so many chunks."""
-        header, body = self._prepare(content.header, content.plaintext)
-        packed = header.pack() + bytes([chunks])
-        inner = bytes.fromhex(content.sid) + content.epoch.to_bytes(_EPOCH, "big") + body
+        body, flags = self._compressed(content.plaintext)
         secret = self._keyring.current
+        packed = content.header.pack(secret.kid, flags) + bytes([chunks])
+        inner = bytes.fromhex(content.sid) + content.epoch.to_bytes(_EPOCH, "big") + body
         if self._encrypt:
-            sealed = _seal(self._hourly(secret, header.sealed_at), inner, packed)
+            sealed = _seal(self._hourly(secret, content.header.sealed_at), inner, packed)
         else:
             sealed = inner + hmac.digest(secret.key("cookie-mac"), packed + inner, "sha256")
-        return base64.urlsafe_b64encode(packed + sealed).rstrip(b"=").decode()
+        return base64url.encode(packed + sealed)
 
     @staticmethod
     def chunks(first: str) -> int:
         """Return in how many chunks a cookie says it comes, by the first one; 1 if it is none of ours."""
         # Base64 of 33 bytes, the last of which is within the number behind the header.
         try:
-            return base64.urlsafe_b64decode(first[:_COUNT_END])[LENGTH]
-        except (ValueError, IndexError):
+            return base64url.decode(first[:_COUNT_END])[LENGTH] if len(first) >= _COUNT_END else 1
+        except ValueError:
             return 1
 
     def decode(self, value: str, *, limit: int) -> CookieContent:
         """Return the content; Unreadable unless we wrote exactly this, all its chunks in their order.
 
-        A value longer than limit bytes, or with a character outside of base64url, is not even decoded.
+        A value longer than limit bytes is not even decoded.
         """
-        if len(value) > limit or not _BASE64URL.fullmatch(value):
+        if len(value) > limit:
             raise Unreadable("not a cookie of ours")
         try:
-            payload = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
-        except binascii.Error as error:
-            raise Unreadable("truncated") from error
-        if base64.urlsafe_b64encode(payload).rstrip(b"=") != value.encode():
-            raise Unreadable("not a cookie of ours")  # unused bits of its last character are set
+            payload = base64url.decode(value)
+        except ValueError as error:
+            raise Unreadable("not a cookie of ours") from error
         header = Header.unpack(payload)
         secret = self._find(header)
         packed, inner = payload[: LENGTH + 1], payload[LENGTH + 1 :]
         if self._encrypt:
-            inner = _unseal(self._hourly(secret, header.sealed_at), inner, packed)
+            inner = self._unseal(self._hourly(secret, header.sealed_at), inner, packed)
         else:
             inner, tag = inner[:-_COOKIE_TAG], inner[-_COOKIE_TAG:]
             if not hmac.compare_digest(tag, hmac.digest(secret.key("cookie-mac"), packed + inner, "sha256")):
@@ -213,4 +208,5 @@ class CookieCodec(_Codec):
 
 @lru_cache(maxsize=64)
 def _hourly_cipher(secret: Secret, hour: int) -> "AESGCM":
-    return _aesgcm()(secret.sealing_key("cookie-seal", hour.to_bytes(4, "big")))
+    cipher, _ = _cryptography()
+    return cipher(secret.sealing_key("cookie-seal", hour.to_bytes(4, "big")))

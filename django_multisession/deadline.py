@@ -7,6 +7,8 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from types import TracebackType
 
@@ -19,49 +21,41 @@ PROBE_INTERVAL = 1.0
 
 
 class Budget:
-    """The time that the calls of one request have spent; calls that overlap count once."""
+    """The time that the calls of one request have spent; calls that overlap count once. Guard keeps it."""
 
-    __slots__ = ("_active", "_since", "_spent")
-
-    def __init__(self) -> None:
-        self._spent = 0.0
-        self._active = 0
-        self._since = 0.0
-
-    def start(self, now: float) -> float:
-        """Note that a call starts now; return the seconds spent by earlier ones."""
-        if not self._active:
-            self._since = now
-        self._active += 1
-        return self._spent + now - self._since
-
-    def stop(self, now: float) -> None:
-        """Note that a call ended now."""
-        self._active -= 1
-        if not self._active:
-            self._spent += now - self._since
+    # Of the class until the first call: most budgets see one call or none.
+    spent = 0.0
+    since = 0.0
+    active = 0
+    """How many calls are under way, the first of them since ``since``."""
 
 
 _current: ContextVar[Budget | None] = ContextVar("multisession_budget", default=None)
 
 
-class shared_budget:  # noqa: N801 - a context manager, used like a function
+def share_budget() -> Token[Budget | None] | None:
+    """Begin a budget that all calls share until end_budget(); None, and nothing changes, inside of another one."""
+    return _current.set(Budget()) if _current.get() is None else None
+
+
+def end_budget(token: Token[Budget | None] | None) -> None:
+    """End what share_budget() began."""
+    if token is not None:
+        _current.reset(token)
+
+
+@contextmanager
+def shared_budget() -> Iterator[None]:
     """Let everything inside share one budget; inside another shared_budget it changes nothing.
 
     The middleware opens one a request, a session one an operation. A WebSocket that lives for hours opens none
     of its own, so that its operations do not add up.
     """
-
-    __slots__ = ("_token",)
-
-    def __enter__(self) -> None:
-        self._token: Token[Budget | None] | None = None
-        if _current.get() is None:
-            self._token = _current.set(Budget())
-
-    def __exit__(self, *error: object) -> None:
-        if self._token is not None:
-            _current.reset(self._token)
+    token = share_budget()
+    try:
+        yield
+    finally:
+        end_budget(token)
 
 
 class Breaker:
@@ -75,9 +69,11 @@ class Breaker:
         self.location = location
         self.unlock()
         self._failures = 0
-        self._open = False
         self._reported = False
         self._next_probe = 0.0
+        self.is_open = False
+        self.has_failed = False
+        """Whether anything has gone wrong since the last answer. Both are for Guard, which asks them on every call."""
 
     def unlock(self) -> None:
         """Make a new lock, free whoever held the old one."""
@@ -85,7 +81,7 @@ class Breaker:
 
     def refuses(self, now: float) -> bool:
         """Tell whether a call must fail at once; the call that finds False while open is the probe."""
-        if not self._open:
+        if not self.is_open:
             return False
         with self._lock:
             if now < self._next_probe:
@@ -95,10 +91,10 @@ class Breaker:
 
     def succeeded(self) -> None:
         """Note an answer of the server, be it an error of the call's own."""
-        if self._failures or self._reported:
+        if self.has_failed:
             with self._lock:
                 recovered, self._reported = self._reported, False
-                self._open, self._failures = False, 0
+                self.is_open, self.has_failed, self._failures = False, False, 0
             if recovered:
                 logger.info("The session store at %s is available again.", self.location)
 
@@ -106,10 +102,11 @@ class Breaker:
         """Note a call that got no answer."""
         with self._lock:
             self._failures += 1
-            opens = not self._open and (timed_out or self._failures >= FAILURES_TO_OPEN)
+            self.has_failed = True
+            opens = not self.is_open and (timed_out or self._failures >= FAILURES_TO_OPEN)
             if opens:
-                self._open = True
-            if self._open:
+                self.is_open = True
+            if self.is_open:
                 self._next_probe = now + PROBE_INTERVAL
         if opens:
             self.report(type(error).__name__)
@@ -118,6 +115,7 @@ class Breaker:
         """Log that the store is unavailable: once, until it has answered again."""
         with self._lock:
             reported, self._reported = self._reported, True
+            self.has_failed = True
         if not reported:
             logger.error("The session store at %s is unavailable: %s", self.location, reason)
 
@@ -164,17 +162,27 @@ class Guard:
 
     def __enter__(self) -> float:
         now = time.monotonic()
-        breaker, self._budget = self._breaker, _current.get() or Budget()
-        left = self._total_timeout - self._budget.start(now)
+        breaker = self._breaker
+        budget = self._budget = _current.get() or Budget()
+        if not budget.active:
+            budget.since = now
+        budget.active += 1
+        left = self._total_timeout - (budget.spent + now - budget.since)
         # The budget first: a call that cannot be made must not be the second's only probe.
         if left <= 0:
             reason = f"the request's {self._total_timeout} s (TIMEOUT) are used up"
-        elif breaker.refuses(now):
+        elif breaker.is_open and breaker.refuses(now):
             reason = "it did not answer a moment ago"
         else:
-            return min(left, self._read_timeout)
-        self._budget.stop(now)
+            return min(self._read_timeout, left)
+        self._stop(now)
         raise StoreUnavailable(breaker.location, reason)
+
+    def _stop(self, now: float) -> None:
+        budget = self._budget
+        budget.active -= 1
+        if not budget.active:
+            budget.spent += now - budget.since
 
     def __exit__(
         self,
@@ -183,12 +191,16 @@ class Guard:
         traceback: TracebackType | None,
     ) -> None:
         now = time.monotonic()
-        self._budget.stop(now)
+        self._stop(now)
+        if error is None:
+            if self._breaker.has_failed:
+                self._breaker.succeeded()
+            return
         if isinstance(error, self._outages):
             timed_out = isinstance(error, self._timeouts)
             self._breaker.failed(now, timed_out=timed_out, error=error)
             raise StoreUnavailable(self._breaker.location, type(error).__name__, again=not timed_out) from error
         # An error of the call's own is an answer as well; a task that was cancelled tells nothing, and neither does
         # a call that never got as far as the server.
-        if error is None or (isinstance(error, Exception) and not isinstance(error, StoreUnavailable)):
+        if isinstance(error, Exception) and not isinstance(error, StoreUnavailable):
             self._breaker.succeeded()

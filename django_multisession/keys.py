@@ -7,8 +7,7 @@ import hashlib
 import hmac
 import os
 import string
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -38,18 +37,20 @@ def new_session_key() -> str:
     return key[:_KEY_LENGTH].decode()
 
 
-def storage_key(prefix: str, session_name: str, session_key: str) -> str:
-    """Return the 40 hex characters under which a store knows the session; they do not lead back to its key."""
-    digest = _storage_scope(prefix, session_name).copy()
-    digest.update(length_prefixed(session_key.encode()))
-    return digest.hexdigest()
+class StorageKeys:
+    """The storage keys of one session name."""
 
+    def __init__(self, prefix: str, session_name: str) -> None:
+        # What they have in common, hashed once.
+        scope = length_prefixed(prefix.encode()) + length_prefixed(session_name.encode())
+        self._scope = hashlib.blake2b(scope, digest_size=20, person=b"dms1-storage")
 
-@lru_cache(maxsize=64)
-def _storage_scope(prefix: str, session_name: str) -> "hashlib.blake2b":
-    # What a session name's storage keys have in common, hashed once.
-    scope = length_prefixed(prefix.encode()) + length_prefixed(session_name.encode())
-    return hashlib.blake2b(scope, digest_size=20, person=b"dms1-storage")
+    def of(self, session_key: str) -> str:
+        """Return the 40 hex characters under which a store knows the session; they do not lead back to its key."""
+        key = session_key.encode()
+        digest = self._scope.copy()
+        digest.update(len(key).to_bytes(2, "big") + key)  # length_prefixed(), for each request
+        return digest.hexdigest()
 
 
 class Secret:
@@ -97,6 +98,9 @@ class Keyring:
         self.current = ring[0]
         # Reversed, so that of two equal secrets the earlier one stands.
         self._by_kid = {secret.kid: secret for secret in reversed(ring)}
+
+    def __iter__(self) -> Iterator[Secret]:
+        return iter(self._by_kid.values())
 
     def find(self, kid: bytes) -> Secret | None:
         """Return the secret with this kid, or None if it is no longer configured."""

@@ -34,17 +34,26 @@ class MultisessionBase(Flashes, CookieControl):
     """Whether an outage makes this an empty session that is never saved; the middleware decides."""
     anonymous = False
     """Whether one has."""
+    accessed = False
+    modified = False
+    _unreadable = False
+    _loaded_user: Any = None
 
     def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
+        # Not super().__init__(): it imports the serializer by its dotted path for every request.
         self._session_key = session_key
-        self.accessed = False
-        self.modified = False
-        self._unreadable = False
-        self._loaded_user: Any = None
 
     if TYPE_CHECKING:  # django-stubs leaves it out
         _session_key: str | None
+
+    def _get_session(self, no_load: bool = False) -> dict[str, Any]:
+        # As Django's, but for the exception that every request's first look would cost there.
+        self.accessed = True
+        if not hasattr(self, "_session_cache"):
+            self._session_cache: dict[str, Any] = {} if no_load or self.session_key is None else self.load()
+        return self._session_cache
+
+    _session = property(_get_session)
 
     @classmethod
     def named(cls, name: str) -> type[Self]:
@@ -115,7 +124,18 @@ class MultisessionBase(Flashes, CookieControl):
 
     def get_session_cookie_age(self) -> int:
         """Return the seconds that a session lives: MAX_AGE of its COOKIE, else SESSION_COOKIE_AGE."""
-        return self.cookie_options().max_age or settings.SESSION_COOKIE_AGE
+        return _cookie_age(self.session_name)
+
+    def get_expiry_age(self, **kwargs: Any) -> int:
+        # Django's asks for the time also where no expiry was set.
+        if kwargs or self.get("_session_expiry"):
+            return super().get_expiry_age(**kwargs)
+        return self.get_session_cookie_age()
+
+    async def aget_expiry_age(self, **kwargs: Any) -> int:
+        if kwargs or await self.aget("_session_expiry"):
+            return await super().aget_expiry_age(**kwargs)
+        return self.get_session_cookie_age()
 
     def get_expire_at_browser_close(self) -> bool:
         return self._expires_at_browser_close(self.get("_session_expiry"))
@@ -153,8 +173,8 @@ class MultisessionBase(Flashes, CookieControl):
 
     def _take(self, plaintext: bytes) -> dict[str, Any]:
         """Return the data of what was loaded, and remember its options."""
-        self._stored_options, data = content.parse(self.serializer(), plaintext)
-        self._options_at_load = self._stored_options
+        options, data = content.parse(self.serializer(), plaintext)
+        self._stored_options = self._options_at_load = options
         self._loaded_user = data.get("_auth_user_id")
         return data
 
@@ -175,14 +195,8 @@ class MultisessionBase(Flashes, CookieControl):
             auth_at = previous.auth_at
         else:
             auth_at = now
-        return Header(
-            kid=b"",
-            version=os.urandom(8),
-            created_at=now if previous is None else previous.created_at,
-            auth_at=auth_at,
-            expires_at=clamp(now + age),
-            sealed_at=now,
-        )
+        created_at = now if previous is None else previous.created_at
+        return Header.new(os.urandom(8), created_at, auth_at, clamp(now + age), sealed_at=now)
 
     def _reject(self, reason: Unreadable) -> dict[str, Any]:
         """Note that the session cannot be read, and return the empty data that stands in for it."""
@@ -206,6 +220,11 @@ def _named(cls: type[MultisessionBase], name: str) -> type[Any]:
 def _keyring(name: str) -> Keyring:
     options = entry(name)
     return Keyring(options.secrets, options.key_prefix, name)
+
+
+@cached
+def _cookie_age(name: str) -> int:
+    return cookie_options(name).max_age or settings.SESSION_COOKIE_AGE
 
 
 @cached

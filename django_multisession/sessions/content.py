@@ -17,7 +17,8 @@ def dump(session_name: str, serializer: Any, options: Mapping[str, Any], data: M
         data = data.plain()
     front = json.dumps(options, sort_keys=True, separators=(",", ":")).encode() if options else b""
     try:
-        return length_prefixed(front) + serializer.dumps(data)  # type: ignore[no-any-return]
+        body: bytes = serializer.dumps(data)
+        return length_prefixed(front) + body
     except _REFUSALS as error:
         raise SessionNotSerializable(
             f"Session {session_name!r} cannot be saved: {_refused(serializer, data)}"

@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ..codec import CookieCodec, CookieContent
 from ..conf import cached
-from ..cookies import MAX_SIZE, chunk_name
+from ..cookies import MAX_SIZE, chunk_name, cookie_options
 from ..envelope import SKEW, Header
 from ..exceptions import SessionTooLarge, Unreadable
 from .base import MultisessionBase
@@ -25,10 +25,7 @@ class CookieSession(MultisessionBase):
     """
 
     encrypt: ClassVar[bool]
-
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        self._content: CookieContent | None = None
+    _content: CookieContent | None = None
 
     @classmethod
     def codec(cls) -> CookieCodec:
@@ -41,10 +38,11 @@ class CookieSession(MultisessionBase):
         Empty as well, with a line in the log django.security.SuspiciousSession, if it is not as we wrote it.
         """
         self._content = None
-        if self.session_key is None:
+        value = self.session_key
+        if value is None:
             return {}
         try:
-            content = self.codec().decode(self.session_key, limit=MAX_SIZE * self.entry().chunks)
+            content = self.codec().decode(value, limit=MAX_SIZE * self.entry().chunks)
             if self._expired(content.header):
                 self._session_key = None
                 return {}
@@ -146,6 +144,8 @@ class CookieSession(MultisessionBase):
         return self._split(self.session_key or "")
 
     def _split(self, value: str) -> list[str]:
+        if not self.options() and len(value) <= _room(self.session_name):
+            return [value]
         cookie = self.cookie()
         parts: list[str] = []
         while value or not parts:
@@ -160,7 +160,7 @@ class CookieSession(MultisessionBase):
         self._session_key, self._content = self._seal(data, sid)
         self._unreadable = False
         self._loaded_user = data.get("_auth_user_id")
-        self._stored_options, self._new_options = self.options(), {}
+        self._settle_options()
         self.modified = True
 
     def _seal(self, data: dict[str, Any], sid: str | None) -> tuple[str, CookieContent]:
@@ -187,6 +187,11 @@ class CookieSession(MultisessionBase):
         # No server's clock decides here. What is short-lived on purpose gets less grace than clocks may differ.
         lifetime = max(header.expires_at - header.sealed_at, 0)
         return self.clock() >= header.expires_at + min(SKEW, lifetime // 8)
+
+
+@cached
+def _room(name: str) -> int:
+    return MAX_SIZE - cookie_options(name).overhead()
 
 
 @cached

@@ -1,5 +1,7 @@
 """Cookie options at request time: set on a session, kept in its envelope, applied by our middleware."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.conf import settings
@@ -11,20 +13,20 @@ from ..conf import DEFAULT, cached
 from ..cookies import LONGEST, CookieOptions, cookie_options
 
 _KEEP: Final[Any] = object()
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class CookieControl(SessionBase):
     """The options of a session's cookie: those of the settings, changed by what was set at request time."""
 
     session_name: ClassVar[str] = DEFAULT
+    ends = False
+    """Whether set_cookie_options(max_age=-1) asked for the end of this session."""
 
-    def __init__(self, session_key: str | None = None) -> None:
-        # Not super().__init__(): it imports the serializer by its dotted path for every request.
-        self._stored_options: dict[str, Any] = {}
-        self._new_options: dict[str, Any] = {}
-        self._options_at_load: dict[str, Any] = {}
-        self.ends = False
-        """Whether set_cookie_options(max_age=-1) asked for the end of this session."""
+    # Replaced, never changed in place: most sessions have none, and a session is made for every request.
+    _stored_options: Mapping[str, Any] = _NONE
+    _new_options: Mapping[str, Any] = _NONE
+    _options_at_load: Mapping[str, Any] = _NONE
 
     if TYPE_CHECKING:  # django-stubs leaves out what subclasses need
 
@@ -78,7 +80,7 @@ class CookieControl(SessionBase):
     def _change(self, changes: dict[str, Any], max_age: Any) -> None:
         if changes:
             self.cookie().changed(changes)
-            self._new_options.update(changes)
+            self._new_options = {**self._new_options, **changes}
             self.modified = True
         if max_age is not _KEEP:
             self.ends = max_age == -1
@@ -91,11 +93,16 @@ class CookieControl(SessionBase):
         """Return the options under which the browser holds the cookie."""
         return self._options(self._options_at_load)
 
-    def options(self) -> dict[str, Any]:
+    def options(self) -> Mapping[str, Any]:
         """Return what differs from the settings, as it is stored."""
-        return {**self._stored_options, **self._new_options}
+        return {**self._stored_options, **self._new_options} if self._new_options else self._stored_options
 
-    def _options(self, changes: dict[str, Any]) -> CookieOptions:
+    def _settle_options(self) -> None:
+        """Note that what was set is stored now."""
+        if self._new_options:
+            self._stored_options, self._new_options = self.options(), _NONE
+
+    def _options(self, changes: Mapping[str, Any]) -> CookieOptions:
         configured = cookie_options(self.session_name)
         if not changes:
             return configured

@@ -128,8 +128,7 @@ def _remove(records: Records, key: str) -> None:
 
 def _header() -> Header:
     now = clamp(time.time())
-    return Header(
-        kid=b"",
+    return Header.new(
         version=os.urandom(8),
         created_at=now,
         auth_at=0,

@@ -1,11 +1,12 @@
 """Sealed records by session key: a store with its codec, and the way out of a write whose reply was lost."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ..codec import RecordCodec
 from ..envelope import VERSION, Header
 from ..exceptions import SessionTooLarge, StoreUnavailable
-from ..keys import storage_key
+from ..keys import StorageKeys
 from ..stores.base import Store
 
 _VERSION_LENGTH = VERSION.stop - VERSION.start
@@ -16,11 +17,15 @@ take would open the circuit breaker for all."""
 
 
 class Snapshot(NamedTuple):
-    """A record as it was when read or written. ``version`` is the store's token for replacing exactly that."""
+    """A record as it was when read or written, under the storage key ``place``.
+
+    ``version`` is the store's token for replacing exactly that.
+    """
 
     plaintext: bytes
     header: Header
     version: bytes
+    place: str
 
     def is_at(self, version: bytes) -> bool:
         """Tell whether a store's version is this one, whatever token the store has added to it."""
@@ -35,12 +40,9 @@ class Records:
 
     def __init__(self, store: Store, codec: RecordCodec, prefix: str, session_name: str) -> None:
         self.store = store
+        self.storage_key = StorageKeys(prefix, session_name).of
         self._codec = codec
-        self._prefix = prefix
         self._session_name = session_name
-
-    def storage_key(self, session_key: str) -> str:
-        return storage_key(self._prefix, self._session_name, session_key)
 
     async def read(self, session_key: str) -> Snapshot | None:
         """Return the live record, None if there is none; Unreadable if it is not as we wrote it."""
@@ -54,11 +56,12 @@ class Records:
         if record is None:
             return None
         header, plaintext = self._codec.decode(record.payload, place, session_key)
-        return Snapshot(plaintext, header, record.version)
+        return Snapshot(plaintext, header, record.version, place)
 
     async def insert(self, session_key: str, plaintext: bytes, header: Header, ttl: int) -> Snapshot | None:
         """Create the record; None if the key is taken."""
-        place, payload = self._encode(session_key, plaintext, header)
+        place = self.storage_key(session_key)
+        payload = self._encode(place, session_key, plaintext, header)
         try:
             version = await self.store.insert(place, payload, ttl, header.version)
         except StoreUnavailable as error:
@@ -70,7 +73,7 @@ class Records:
                 version = await self.store.insert(place, payload, ttl, header.version)
             else:
                 version = record.version if record.version.startswith(header.version) else None
-        return None if version is None else Snapshot(plaintext, header, version)
+        return None if version is None else Snapshot(plaintext, header, version, place)
 
     async def replace(
         self,
@@ -80,14 +83,15 @@ class Records:
         ttl: int,
         expected: Snapshot,
         *,
-        repeatable: bool = True,
+        repeatable: Callable[[], bool] = lambda: True,
     ) -> Snapshot | None:
         """Replace the record that is still as expected; None if it is gone or has changed.
 
         If a reply was lost and somebody else has written since, our change may be in theirs already: the outage is
         raised then, unless making the change again is ``repeatable``.
         """
-        place, payload = self._encode(session_key, plaintext, header)
+        place = expected.place
+        payload = self._encode(place, session_key, plaintext, header)
         try:
             version = await self.store.replace(place, payload, ttl, expected.version, header.version)
         except StoreUnavailable as error:
@@ -99,9 +103,9 @@ class Records:
                 version = record.version
             elif record is not None and expected.is_at(record.version):
                 version = await self.store.replace(place, payload, ttl, record.version, header.version)
-            elif record is not None and not repeatable:
+            elif record is not None and not repeatable():
                 raise
-        return None if version is None else Snapshot(plaintext, header, version)
+        return None if version is None else Snapshot(plaintext, header, version, place)
 
     async def delete(self, session_key: str, expected: Snapshot | None = None) -> bool:
         """Delete the record, with expected only as it was then; return whether it is gone by that.
@@ -128,14 +132,13 @@ class Records:
 
     def fits(self, plaintext: bytes, header: Header) -> None:
         """Raise SessionTooLarge if the store cannot keep this content."""
-        self._encode("", plaintext, header)
+        self._encode("", "", plaintext, header)
 
-    def _encode(self, session_key: str, plaintext: bytes, header: Header) -> tuple[str, bytes]:
-        place = self.storage_key(session_key)
+    def _encode(self, place: str, session_key: str, plaintext: bytes, header: Header) -> bytes:
         payload = self._codec.encode(header, plaintext, place, session_key)
         limit = min(self.store.max_payload or MAX_PAYLOAD, MAX_PAYLOAD)
         if len(payload) > limit:
             raise SessionTooLarge(
                 f"Session {self._session_name!r} takes {len(payload)} bytes; {self.store.name} keeps at most {limit}"
             )
-        return place, payload
+        return payload

@@ -1,14 +1,14 @@
 """What save() and cycle_key() write, and what becomes of the changes that others made meanwhile."""
 
 import random
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, cast
 
 from django.contrib.sessions.backends.base import CreateError, UpdateError
 
 from ..bridge import own, pause
-from ..envelope import SKEW, Header, clamp
+from ..envelope import SKEW, clamp
 from ..exceptions import SessionConflict, SessionTooLarge, StoreUnavailable, Unreadable
 from ..merge import MergeConflict, Rule, append, merge
 from . import content
@@ -25,10 +25,8 @@ LONGEST_PAUSE = 0.032
 class Saving(MultisessionBase):
     """The bodies behind save() and cycle_key() of ServerSession."""
 
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        self._loaded: Snapshot | None = None
-        self._replaces_all = False
+    _loaded: Snapshot | None = None
+    _replaces_all = False
 
     @classmethod
     def records(cls) -> Records:
@@ -49,40 +47,44 @@ class Saving(MultisessionBase):
             try:
                 self.records().fits(self._dump(data), header)
             except SessionTooLarge as error:
-                raise SessionTooLarge(f"{error}. {self._largest(data)}") from error
+                raise self._explained(error, data) from error
 
     async def _data(self) -> dict[str, Any]:
         self.accessed = True
         if not hasattr(self, "_session_cache"):
-            self._session_cache = {} if self.session_key is None else await own(self, "load")
+            self._session_cache = {} if self.session_key is None else await self._own("load")
         return self._session_cache
 
     def _settle(self, snapshot: Snapshot | None, data: dict[str, Any]) -> dict[str, Any]:
         """Note that the store holds snapshot, which is data, and return data as the session keeps it."""
         self._loaded = snapshot
         self._loaded_user = data.get("_auth_user_id")
-        self._stored_options, self._new_options = self.options(), {}
+        self._settle_options()
         self._replaces_all = False
         return ReadLog(data) if self.entry().on_conflict == "strict" else data
 
-    async def _save(self) -> None:
+    async def _own(self, method: str, *args: Any) -> Any:
+        """Call a public method in the colour of the body that asks, as bridge.own() does."""
+        raise NotImplementedError
+
+    async def _write(self) -> None:
         data = await self._data()
         if self._unreadable:
             # The record stays for the process that can read it, as in a rolling deploy with a new secret.
             if data:
-                await own(self, "create")
+                await self._own("create")
             return
         if self.session_key is None:
             raise UpdateError(f"Session {self.session_name!r} was deleted.")
         loaded, plaintext = self._loaded, self._dump(data)
         age = int(await own(self, "get_expiry_age"))
         if age <= 0:
-            await own(self, "delete")
+            await self._own("delete")
         elif loaded is None or self._replaces_all:
             await self._replace_all(data, plaintext, age)
         elif plaintext != loaded.plaintext:
             await self._replace(data, plaintext, age, loaded, base=loaded)
-        elif self._touch_is_due(loaded.header, data, age):
+        elif self._touch_is_due(loaded, data, age):
             await self._touch(loaded, age)
 
     async def _insert(self) -> None:
@@ -93,7 +95,10 @@ class Saving(MultisessionBase):
             return
         previous = None if self._loaded is None else self._loaded.header
         key, header = cast(str, self.session_key), self._header(data, age, previous)
-        written = await self._fitting(data, self.records().insert(key, plaintext, header, age))
+        try:
+            written = await self.records().insert(key, plaintext, header, age)
+        except SessionTooLarge as error:
+            raise self._explained(error, data) from error
         if written is None:
             raise CreateError
         self._unreadable = False
@@ -106,7 +111,7 @@ class Saving(MultisessionBase):
                 stored = await self._reread(cast(str, self.session_key))
                 self._take(stored.plaintext)
             except (SessionConflict, Unreadable):
-                await own(self, "create")  # what is stored cannot be read, and so is not ours to replace
+                await self._own("create")  # what is stored cannot be read, and so is not ours to replace
                 return
             plaintext = self._dump(data)  # with the options of its cookie
         await self._replace(data, plaintext, age, stored, base=None)
@@ -116,7 +121,7 @@ class Saving(MultisessionBase):
     ) -> None:
         """Write ours over stored. What others changed since base is merged in; nothing is if base is None."""
         key, data = cast(str, self.session_key), ours
-        place = self.records().storage_key(key)
+        place = stored.place
         # Whoever is in the queue would never win against those who need not enter it.
         written = None if contended(place) else await self._swap(data, plaintext, age, stored)
         if written is None:
@@ -140,11 +145,15 @@ class Saving(MultisessionBase):
 
     async def _swap(self, data: dict[str, Any], plaintext: bytes, age: int, stored: Snapshot) -> Snapshot | None:
         key, header = cast(str, self.session_key), self._header(data, age, stored.header)
-        # Merging the same change twice gives the same, but for a rule's; and strict would take it for another's.
-        repeatable = self.entry().on_conflict != "strict" and data.keys().isdisjoint(self._rules())
-        return await self._fitting(
-            data, self.records().replace(key, plaintext, header, age, stored, repeatable=repeatable)
-        )
+
+        def repeatable() -> bool:
+            # Merging the same change twice gives the same, but for a rule's; and strict would take it for another's.
+            return self.entry().on_conflict != "strict" and data.keys().isdisjoint(self._rules())
+
+        try:
+            return await self.records().replace(key, plaintext, header, age, stored, repeatable=repeatable)
+        except SessionTooLarge as error:
+            raise self._explained(error, data) from error
 
     def _rules(self) -> Mapping[str, Rule]:
         return {**dict.fromkeys(self.flash_keys(), append), **self.merge_rules()}
@@ -198,21 +207,21 @@ class Saving(MultisessionBase):
         if written is not None:
             self._loaded = written
 
-    def _touch_is_due(self, header: Header, data: Mapping[str, Any], age: int) -> bool:
+    def _touch_is_due(self, loaded: Snapshot, data: Mapping[str, Any], age: int) -> bool:
         now = self.clock()
-        left, lifetime = header.expires_at - now, clamp(now + age) - now
+        left, lifetime = loaded.header.expires_at - now, clamp(now + age) - now
         if left > lifetime + 1 + min(SKEW, lifetime / 32):
             return True  # the policy has become shorter
         slides = not isinstance(data.get("_session_expiry"), str)
         # 15/16 of the lifetime, ± 1/32 by key: sessions of one burst do not come due at the same moment.
-        spread = int(self.records().storage_key(cast(str, self.session_key))[:4], 16) / 0xFFFF
+        spread = int(loaded.place[:4], 16) / 0xFFFF
         return slides and left < lifetime * (29 / 32 + spread / 16)
 
     async def _cycle_key(self) -> None:
         ours, replaces_all = await self._data(), self._replaces_all
         old, loaded = self.session_key, None if self._replaces_all else self._loaded
         retire = old is not None and not self._unreadable
-        await own(self, "create")
+        await self._own("create")
         if not retire:
             return
         try:
@@ -222,7 +231,7 @@ class Saving(MultisessionBase):
                 # Without an answer the old key is the one that may live; nobody was told of the new one.
                 with suppress(StoreUnavailable):
                     if isinstance(error, Exception):
-                        await own(self, "delete", self.session_key)
+                        await self._own("delete", self.session_key)
             finally:
                 self._session_key, self._loaded, self._replaces_all = old, loaded, replaces_all
                 self._session_cache = ours
@@ -237,16 +246,13 @@ class Saving(MultisessionBase):
                 await _back_off(attempt)
                 expected = await self._reread(old)
                 self._session_cache = self._merge(base, expected, ours)
-                await own(self, "save")
+                await self._own("save")
                 if await self.records().delete(old, expected):
                     return
         raise SessionConflict(f"Session {self.session_name!r} changed too often while its key was changed.")
 
-    async def _fitting(self, data: Mapping[str, Any], write: Awaitable[Snapshot | None]) -> Snapshot | None:
-        try:
-            return await write
-        except SessionTooLarge as error:
-            raise SessionTooLarge(f"{error}. {self._largest(data)}") from error
+    def _explained(self, error: SessionTooLarge, data: Mapping[str, Any]) -> SessionTooLarge:
+        return SessionTooLarge(f"{error}. {self._largest(data)}")
 
 
 async def _back_off(attempt: int) -> None:

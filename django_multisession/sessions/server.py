@@ -6,10 +6,10 @@ from typing import Any, ClassVar, TypeVar, cast
 from django.contrib.sessions.backends.base import CreateError
 from django.core.exceptions import ImproperlyConfigured
 
-from ..bridge import iterate, own, run
+from ..bridge import driven, iterate, own, run
 from ..codec import RecordCodec
 from ..conf import cached, on_change
-from ..deadline import shared_budget
+from ..deadline import end_budget, share_budget
 from ..exceptions import StoreUnavailable, Unreadable
 from ..stores.base import Store, StoreOptions
 from .cookie_control import our_middleware
@@ -38,23 +38,33 @@ class ServerSession(Saving):
 
     def _validate_session_key(self, key: str | None) -> bool:
         # The key comes with the request: anything may be in it.
-        return bool(key) and 8 <= len(cast(str, key)) <= _MAX_KEY_LENGTH and cast(str, key).isascii()
+        return key is not None and 8 <= len(key) <= _MAX_KEY_LENGTH and key.isascii()
 
     def _sync(self, body: Coroutine[Any, Any, T]) -> T:
+        budget = share_budget()
         try:
-            with shared_budget():
-                return run(body)
+            return run(body)
         except StoreUnavailable as error:
             self.outage = error
             raise
+        finally:
+            end_budget(budget)
 
     async def _async(self, body: Coroutine[Any, Any, T]) -> T:
+        budget = share_budget()
         try:
-            with shared_budget():
-                return await body
+            return await body
         except StoreUnavailable as error:
             self.outage = error
             raise
+        finally:
+            end_budget(budget)
+
+    async def _own(self, method: str, *args: Any) -> Any:
+        name = method if driven() else f"a{method}"
+        if getattr(type(self), name) is getattr(ServerSession, name):
+            return await getattr(self, f"_{method}")(*args)  # what it would start anew is running already
+        return await own(self, method, *args)
 
     def load(self) -> dict[str, Any]:
         """Return the session's data; empty, and without a key, if there is no such session.
@@ -74,11 +84,11 @@ class ServerSession(Saving):
         written meanwhile must not be merged, SessionTooLarge and SessionNotSerializable for data that cannot be
         kept, and CreateError with must_create if the key is taken.
         """
-        self._sync(self._save_or_create(must_create))
+        self._sync(self._save(must_create))
 
     async def asave(self, must_create: bool = False) -> None:
         """See save()."""
-        await self._async(self._save_or_create(must_create))
+        await self._async(self._save(must_create))
 
     def create(self) -> None:
         """Give the session a new key and write it under that."""
@@ -140,15 +150,16 @@ class ServerSession(Saving):
             if our_middleware():
                 await self._data()  # the cookie is deleted where set_cookie_options() has put it
             self.clear()
-            await own(self, "delete")
+            await self._own("delete")
         finally:
             self._session_key = None
 
     async def _load(self) -> dict[str, Any]:
-        if self.session_key is None:
+        key = self.session_key
+        if key is None:
             return {}
         try:
-            snapshot = await self.records().read(self.session_key)
+            snapshot = await self.records().read(key)
             if snapshot is None or snapshot.header.expired(self.clock()):
                 # A key that somebody made up is never adopted.
                 self._session_key = None
@@ -165,15 +176,15 @@ class ServerSession(Saving):
             self.outage, self.anonymous = error, True
             return {}
 
-    async def _save_or_create(self, must_create: bool) -> None:
+    async def _save(self, must_create: bool = False) -> None:
         if self.anonymous:
             return
         if self.session_key is None:
-            await own(self, "create")
+            await self._own("create")
         elif must_create:
             await self._insert()
         else:
-            await self._save()
+            await self._write()
 
     async def _create(self) -> None:
         if self.outage is not None and self.anonymous:
@@ -183,7 +194,7 @@ class ServerSession(Saving):
             for _ in range(KEY_ATTEMPTS):
                 self._session_key = self._get_new_session_key()
                 try:
-                    await own(self, "save", True)
+                    await self._own("save", True)
                 except CreateError:
                     continue
                 self.modified = True
@@ -193,7 +204,7 @@ class ServerSession(Saving):
             raise
         raise RuntimeError(f"Session {self.session_name!r}: {KEY_ATTEMPTS} new session keys were all taken.")
 
-    async def _delete(self, session_key: str | None) -> None:
+    async def _delete(self, session_key: str | None = None) -> None:
         key = self.session_key if session_key is None else session_key
         if self._validate_session_key(key):
             await self.records().delete(cast(str, key))

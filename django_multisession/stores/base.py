@@ -12,6 +12,7 @@ none but those of the operations does I/O: constructors and imports never do.
 from asyncio.events import _get_running_loop
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 from django.utils.asyncio import async_unsafe
@@ -92,7 +93,7 @@ class Store:
         """The location as it may be logged and shown: without a password."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def call_timeout(self) -> float:
         """Seconds that one call to the server may take, while the request's budget lasts."""
         return self.options.read_timeout

@@ -50,6 +50,7 @@ class FreeList(Generic[C]):
         return Lease(self)
 
     def take(self) -> C:
+        """Lend a client; who takes one calls give_back() or discard()."""
         try:
             return self._free.pop()
         except IndexError:
@@ -86,8 +87,8 @@ class Lease(Generic[C]):
         self._free_list = free_list
 
     def __enter__(self) -> C:
-        self._client = self._free_list.take()
-        return self._client
+        self._client = client = self._free_list.take()
+        return client
 
     def __exit__(
         self,

@@ -4,17 +4,14 @@ The key on the server is ``{KEY_PREFIX}:dms:{storage key}``; without a prefix ``
 A record's version is the envelope's, followed by memcached's cas token where it is known: the
 answer to a write holds none.
 
-It speaks the classic text protocol. The meta commands need memcached 1.6, proxies don't know them,
-and pymemcache has but raw_command() for them, which loses the front of an answer that comes in two
-packets.
+It speaks the classic text protocol: the meta commands need memcached 1.6, and proxies don't know them.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from operator import methodcaller
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -25,12 +22,9 @@ from .base import Inspection, Record, Store, StoreOptions
 from .rendezvous import choose
 
 try:
-    from pymemcache import (  # type: ignore[import-untyped]  # it ships no types
-        Client,
-        MemcacheError,
-        MemcacheServerError,
-    )
+    from pymemcache import MemcacheError  # type: ignore[import-untyped]  # it ships no types
 
+    from .memcached_connection import Connection
     from .memcached_nodes import Node, nodes_of, problems
 except ImportError as error:
     raise ImproperlyConfigured(
@@ -50,7 +44,6 @@ _ITEM_OVERHEAD = 512  # of header, longest key and slab; measured: 309 bytes (1.
 _RELATIVE_LIMIT = 30 * 24 * 60 * 60
 _LATEST = 2**31 - 1  # memcached reads a signed 32-bit number: 2**31 expires at once, 2**32 never
 _EXPIRED = -1
-_TOO_LARGE = b"object too large for cache"
 
 
 def expiry(ttl: int, now: float) -> int:
@@ -108,18 +101,18 @@ class MemcachedStore(Store):
         """Return the node that holds a key, be it alive or not."""
         return choose(self._named_nodes, key.encode())
 
-    async def _ask(self, node: Node, command: Callable[[Client], T]) -> T:
-        """Return command(client of the node), in an event loop from one of the loop's threads."""
+    async def _ask(self, node: Node, command: Callable[..., T], *arguments: Any) -> T:
+        """Return command(connection to the node, *arguments), in an event loop from one of the loop's threads."""
         with self.guard(node.breaker) as seconds:
             loop = native_loop()
             if loop is None:
-                return self._exchange(node, command, seconds)
+                return self._exchange(node, seconds, command, arguments)
             ends, started = time.monotonic() + seconds, False
 
             def exchange() -> T:
                 nonlocal started
                 started = True
-                return self._exchange(node, command, ends - time.monotonic())
+                return self._exchange(node, ends - time.monotonic(), command, arguments)
 
             # The loop's own threads: bounded in number, and gone with the loop. A task that is
             # cancelled leaves its thread to read the answer, so that nobody else gets it.
@@ -131,41 +124,41 @@ class MemcachedStore(Store):
                     raise
                 raise StoreUnavailable(node.name, "all of the event loop's threads are in use") from error
 
-    def _exchange(self, node: Node, command: Callable[[Client], T], seconds: float) -> T:
+    def _exchange(self, node: Node, seconds: float, command: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        with node.connections.lease() as connection:
+            if connection.timeout != seconds or connection.sock is None:
+                self._bound(connection, seconds)
+            return command(connection, *arguments)
+
+    def _bound(self, connection: Connection, seconds: float) -> None:
+        """Let the next command take so many seconds at most."""
         if seconds <= 0:
             raise TimeoutError
-        with node.clients.lease() as client:
-            if client.sock is None:
-                # Connecting and the first answer together must fit.
-                client.connect_timeout = min(seconds / 2, self.options.connect_timeout)
-                client.timeout = seconds - client.connect_timeout
-            elif client.timeout != seconds:
-                client.timeout = seconds
-                client.sock.settimeout(seconds)
-            return command(client)
+        if connection.sock is None:
+            # Connecting and the first answer together must fit.
+            connection.connect_timeout = min(seconds / 2, self.options.connect_timeout)
+            connection.timeout = seconds - connection.connect_timeout
+        else:
+            connection.timeout = seconds
+            connection.sock.settimeout(seconds)
 
-    async def _store(self, key: str, payload: bytes, write: Callable[[Client], T]) -> T:
+    async def _store(self, key: str, command: Callable[..., bool], payload: bytes, ttl: int, *token: bytes) -> bool:
         """Write a payload; SessionTooLarge, and the old one stays, if it does not fit."""
         node = self.node(key)
-
-        def refused() -> SessionTooLarge:
-            return SessionTooLarge(
-                f"{len(payload)} bytes do not fit into memcached at {node.name}, which takes "
-                f"{self.max_payload} if OPTIONS['max_item_size'] is its -I in bytes (1 MiB unset)."
-            )
-
-        def checked(client: Client) -> T:
-            try:
-                return write(client)
-            except MemcacheServerError as error:
-                # add and cas, unlike set, don't remove the old item before they find out.
-                if error.args[:1] == (_TOO_LARGE,):
-                    raise refused() from error
-                raise
-
         if len(payload) > self.max_payload:
-            raise refused()
-        return await self._ask(node, checked)
+            raise self._too_large(node, payload)
+        expire = ttl if ttl <= _RELATIVE_LIMIT else expiry(ttl, time.time())
+        try:
+            return await self._ask(node, command, self.address(key), payload, expire, *token)
+        except SessionTooLarge as error:
+            # add and cas, unlike set, don't remove the old item before they find out.
+            raise self._too_large(node, payload) from error
+
+    def _too_large(self, node: Node, payload: bytes) -> SessionTooLarge:
+        return SessionTooLarge(
+            f"{len(payload)} bytes do not fit into memcached at {node.name}, which takes "
+            f"{self.max_payload} if OPTIONS['max_item_size'] is its -I in bytes (1 MiB unset)."
+        )
 
     async def _token(self, key: str, expected: bytes) -> bytes | None:
         """Return the cas token of the record at version expected, None if there is none."""
@@ -179,35 +172,27 @@ class MemcachedStore(Store):
     # The contract.
 
     async def read(self, key: str) -> Record | None:
-        address = self.address(key)
-        payload, token = await self._ask(self.node(key), lambda client: client.gets(address))
-        return None if payload is None else Record(payload, payload[VERSION] + token)
+        found = await self._ask(self.node(key), Connection.fetch, self.address(key))
+        return None if found is None else Record(found[0], found[0][VERSION] + found[1])
 
     async def insert(self, key: str, payload: bytes, ttl: int, version: bytes) -> bytes | None:
-        address, expire = self.address(key), expiry(ttl, time.time())
-        stored = await self._store(key, payload, lambda client: client.add(address, payload, expire, noreply=False))
-        return version if stored else None
+        return version if await self._store(key, Connection.insert, payload, ttl) else None
 
     async def replace(self, key: str, payload: bytes, ttl: int, expected: bytes, version: bytes) -> bytes | None:
         token = await self._token(key, expected)
         if token is None:
             return None
-        address, expire = self.address(key), expiry(ttl, time.time())
-        stored = await self._store(
-            key, payload, lambda client: client.cas(address, payload, token, expire, noreply=False)
-        )
-        return version if stored else None
+        return version if await self._store(key, Connection.swap, payload, ttl, token) else None
 
     async def delete(self, key: str, expected: bytes | None = None) -> bool:
         address, node = self.address(key), self.node(key)
         if expected is None:
-            return bool(await self._ask(node, lambda client: client.delete(address, noreply=False)))
+            return await self._ask(node, Connection.remove, address)
         token = await self._token(key, expected)
         if token is None:
             return False
         # A swap for something that has expired is the classic protocol's delete at a cas token.
-        swapped = await self._ask(node, lambda client: client.cas(address, b"", token, _EXPIRED, noreply=False))
-        return bool(swapped)
+        return await self._ask(node, Connection.swap, address, b"", _EXPIRED, token)
 
     async def delete_many(self, keys: Iterable[str]) -> int:
         """Delete these records, one by one, on every node that lives; then raise for the others."""
@@ -229,7 +214,7 @@ class MemcachedStore(Store):
         for node in self._nodes:
             addresses = by_node.get(node.name, {})
             for batch in _batched(addresses, _KEYS_AT_ONCE):
-                found = await self._ask(node, methodcaller("get_many", batch))
+                found = await self._ask(node, Connection.get_many, batch)
                 live.update(addresses[address] for address in found)
         return live
 
@@ -240,8 +225,8 @@ class MemcachedStore(Store):
         found: list[str] = []
         for node in self._nodes:
             try:
-                stats = await self._ask(node, methodcaller("stats"))
-                settings = await self._ask(node, methodcaller("stats", "settings"))
+                stats = await self._ask(node, Connection.stats)
+                settings = await self._ask(node, Connection.stats, "settings")
             except StoreUnavailable as error:
                 found.append(f"{error}. Its sessions wait for it; no other node takes them over.")
                 outage = error
@@ -261,7 +246,7 @@ class MemcachedStore(Store):
 
     def close(self) -> None:
         for node in self._nodes:
-            node.clients.close()
+            node.connections.close()
 
 
 def _batched(addresses: Iterable[bytes], size: int) -> Iterator[tuple[bytes, ...]]:

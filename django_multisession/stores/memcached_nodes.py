@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
-from pymemcache import Client  # type: ignore[import-untyped]  # it ships no types
 
 from ..deadline import Breaker, breaker_for
 from .clients import FreeList
+from .memcached_connection import Connection
 
 DEFAULT = "127.0.0.1:11211"
 ALLOWED = "'host:port', 'unix:/path/to/socket', or a list of these"
@@ -31,7 +31,7 @@ class Node(NamedTuple):
     """A server: its name is the same in every process, for it decides which keys are its own."""
 
     name: str
-    clients: FreeList[Client]
+    connections: FreeList[Connection]
     breaker: Breaker
 
 
@@ -81,14 +81,14 @@ def _node(name: str, options: Mapping[str, Any]) -> Node:
     # One packet an exchange: nothing to gather, so Nagle's algorithm could only delay it.
     settings = {"no_delay": True, "default_noreply": False, **options}
 
-    def connect() -> Client:  # at its first command
-        return Client(name, **settings)
+    def connect() -> Connection:  # at its first command
+        return Connection(name, **settings)
 
     try:
         connect()
     except (TypeError, ValueError, OSError) as error:
         raise ImproperlyConfigured(f"MULTISESSION: pymemcache refuses OPTIONS for {name}: {error}.") from error
-    return Node(name, FreeList(connect, lambda client: client.close()), breaker_for(name))
+    return Node(name, FreeList(connect, lambda connection: connection.close()), breaker_for(name))
 
 
 def problems(stats: Mapping[bytes, Any], settings: Mapping[bytes, Any], item_size: int) -> Iterator[str]:

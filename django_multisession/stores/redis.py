@@ -25,6 +25,11 @@ try:
 except ImportError as error:
     raise ImproperlyConfigured('The redis engine needs redis-py: pip install "django_multisession[redis]".') from error
 
+try:
+    from hiredis import pack_command
+except ImportError:  # pragma: no cover - it comes with the extra
+    pack_command = None
+
 _PAGE = 1000
 
 # Client options that would break a promise of the store, and why; a URL's query can hold them too.
@@ -133,12 +138,9 @@ class RedisStore(Store):
             self.name,
         )
 
-    def _bound(self, connection: Any, seconds: float) -> bool:
-        """Let what follows take so many seconds at most; tell whether it changed the connection."""
-        if connection.is_connected:
-            if seconds >= self.options.read_timeout:
-                return False
-        else:
+    def _bound(self, connection: Any, seconds: float) -> None:
+        """Let what follows take so many seconds at most, connecting included."""
+        if not connection.is_connected:
             started = time.monotonic()
             connection.socket_timeout = seconds
             connection.socket_connect_timeout = min(seconds, self.options.connect_timeout)
@@ -146,7 +148,6 @@ class RedisStore(Store):
             seconds = max(seconds - (time.monotonic() - started), 0.001)
         connection.socket_timeout = seconds
         connection.update_current_socket_timeout(seconds)
-        return True
 
     # Commands.
 
@@ -157,11 +158,12 @@ class RedisStore(Store):
             if loop is not None:
                 return await ready(self._call_in(loop, seconds, command, script, refusable), seconds)
             with self._free.lease() as connection:
-                bound = self._bound(connection, seconds)
+                usual = self.call_timeout
+                if seconds >= usual and connection.is_connected:
+                    return await _converse(connection, command, script, refusable)
+                self._bound(connection, seconds)
                 answer = await _converse(connection, command, script, refusable)
-                if bound:
-                    connection.socket_timeout = self.options.read_timeout
-                    connection.update_current_socket_timeout(self.options.read_timeout)
+                self._bound(connection, usual)
                 return answer
 
     async def _call_in(
@@ -234,7 +236,9 @@ class RedisStore(Store):
 async def _converse(
     connection: Any, command: tuple[str | bytes | int, ...], script: _Script | None, refusable: bool
 ) -> Any:
-    await ready(connection.send_command(*command))
+    # hiredis at once: redis-py looks at every argument first, which takes it as long as all else that it does.
+    packed = connection.pack_command(*command) if pack_command is None else [pack_command(command)]
+    await ready(connection.send_packed_command(packed))
     try:
         return await ready(connection.read_response())
     except redis.exceptions.NoScriptError:

@@ -32,8 +32,8 @@ def make_key() -> str:
 def make_payload(body: bytes = b"", version: bytes | None = None) -> tuple[bytes, bytes]:
     """Return a payload around body, and the version that it carries (random unless given)."""
     version = secrets.token_bytes(8) if version is None else version
-    header = Header(kid=b"kid!", version=version, created_at=0, auth_at=0, expires_at=LATEST, sealed_at=0)
-    return header.pack() + body, version
+    header = Header.new(version=version, created_at=0, auth_at=0, expires_at=LATEST, sealed_at=0)
+    return header.pack(b"kid!") + body, version
 
 
 def make_body(size: int) -> bytes:

@@ -38,7 +38,7 @@ KEY = "ab" * 20
 def new(body: bytes = b"body") -> tuple[bytes, bytes]:
     """Return a version, and a payload that carries it."""
     version = secrets.token_bytes(8)
-    return version, Header(b"kid.", version, 1, 2, 3, 4).pack() + body
+    return version, Header.new(version, 1, 2, 3, 4).pack(b"kid.") + body
 
 
 @pytest.fixture(autouse=True)

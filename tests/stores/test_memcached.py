@@ -33,7 +33,7 @@ Drive = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 def payload(version: bytes, size: int = 100) -> bytes:
-    return Header(b"kid.", version, 1, 2, 3, 4).pack().ljust(size, b".")
+    return Header.new(version, 1, 2, 3, 4).pack(b"kid.").ljust(size, b".")
 
 
 @pytest.fixture(params=[run, asyncio.run], ids=["sync", "async"])

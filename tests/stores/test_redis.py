@@ -30,7 +30,7 @@ Drive = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 def payload(version: bytes, body: bytes = b"body") -> bytes:
-    return Header(b"kid.", version, 1, 2, 3, 4).pack() + body
+    return Header.new(version, 1, 2, 3, 4).pack(b"kid.") + body
 
 
 @pytest.fixture(params=[run, asyncio.run], ids=["sync", "async"])

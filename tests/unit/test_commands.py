@@ -65,7 +65,7 @@ def insert(records: Records, count: int, ttl: int = 3600) -> list[str]:
     now = int(time.time())
     keys = [secrets.token_hex(16) for _ in range(count)]
     for key in keys:
-        header = Header(b"", secrets.token_bytes(8), now, 0, now + ttl, now)
+        header = Header.new(secrets.token_bytes(8), now, 0, now + ttl, now)
         assert run(records.insert(key, b"{}", header, ttl))
     return keys
 

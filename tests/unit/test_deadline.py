@@ -16,7 +16,6 @@ from django_multisession.deadline import (
     FAILURES_TO_OPEN,
     PROBE_INTERVAL,
     Breaker,
-    Budget,
     Guard,
     breaker_for,
     shared_budget,
@@ -68,24 +67,34 @@ def call(breaker: Breaker, clock: Clock, seconds: float, error: Exception | None
 # Budget
 
 
-def test_budget_counts_the_time_of_calls_alone() -> None:
-    budget = Budget()
-    assert budget.start(10.0) == 0.0
-    budget.stop(10.25)
-    assert budget.start(99.0) == 0.25
-    budget.stop(99.5)
-    assert budget.start(200.0) == 0.75
+def spent() -> float:
+    """Return the seconds that the shared budget has counted."""
+    budget = deadline._current.get()
+    assert budget is not None
+    return budget.spent
 
 
-def test_budget_counts_calls_that_overlap_once() -> None:
-    budget = Budget()
-    assert budget.start(0.0) == 0.0
-    assert budget.start(0.25) == 0.25
-    budget.stop(0.5)
-    assert budget.start(0.5) == 0.5
-    budget.stop(1.0)
-    budget.stop(1.0)
-    assert budget.start(5.0) == 1.0
+def test_budget_counts_the_time_of_calls_alone(breaker: Breaker, clock: Clock) -> None:
+    with shared_budget():
+        call(breaker, clock, 0.25)
+        clock.advance(60)
+        call(breaker, clock, 0.5)
+        assert spent() == pytest.approx(0.75)
+
+
+def test_budget_counts_calls_that_overlap_once(breaker: Breaker, clock: Clock) -> None:
+    with shared_budget():
+        first, second, third = guard(breaker), guard(breaker), guard(breaker)
+        first.__enter__()
+        clock.advance(0.25)
+        second.__enter__()
+        clock.advance(0.125)
+        first.__exit__(None, None, None)
+        assert third.__enter__() == 0.5  # of the second's half, a quarter and an eighth are gone
+        clock.advance(0.25)
+        third.__exit__(None, None, None)
+        second.__exit__(None, None, None)
+        assert spent() == pytest.approx(0.625)
 
 
 # Guard and shared_budget
@@ -121,7 +130,7 @@ def test_guard_of_a_refused_call_leaves_the_budget_balanced(breaker: Breaker, cl
         budget = deadline._current.get()
         assert budget is not None
         clock.advance(60)
-        assert budget.start(clock.now) == pytest.approx(1.0)
+        assert (budget.active, budget.spent) == (0, pytest.approx(1.0))
 
 
 def test_shared_budget_inside_another_changes_nothing(breaker: Breaker, clock: Clock) -> None:

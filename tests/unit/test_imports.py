@@ -23,7 +23,7 @@ ROOMS = (
     {"bridge"},
     {"envelope"},
     {"keys"},
-    {"serializers", "fast_json"},
+    {"serializers", "fast_json", "base64url"},
     {"codec"},
     {"merge"},
     {"cookies"},
@@ -49,7 +49,7 @@ LIBRARIES = {
     "msgspec": ("serializers", "typed"),
 }
 # A store's second file with another name.
-FAMILIES = {"stores.libpq": "stores.postgresql", "fast_json": "serializers"}
+FAMILIES = {"stores.libpq": "stores.postgresql", "fast_json": "serializers", "base64url": "serializers"}
 ENGINES = sorted(path.stem for path in (ROOT / "engines").glob("[a-z]*.py"))
 NEEDS_LIBRARY = {
     "engines.redis": "redis",

@@ -13,9 +13,9 @@ from django_multisession import keys
 from django_multisession.keys import (
     Keyring,
     Secret,
+    StorageKeys,
     length_prefixed,
     new_session_key,
-    storage_key,
 )
 
 KEY = "k" * 32
@@ -49,11 +49,11 @@ def test_new_session_key_asks_again_after_too_many_unfair_bytes(
 
 @pytest.mark.parametrize("other", [("a", "bcd", KEY), ("", "abcd", KEY), ("ab", "cd", KEY[1:]), ("ab", "c", "d" + KEY)])
 def test_storage_key_differs_by_each_field(other: tuple[str, str, str]) -> None:
-    assert storage_key(*other) != storage_key("ab", "cd", KEY)
+    assert StorageKeys(*other[:2]).of(other[2]) != StorageKeys("ab", "cd").of(KEY)
 
 
 def test_storage_key_is_40_hex_characters() -> None:
-    assert len(bytes.fromhex(storage_key("", "default", KEY))) == 20
+    assert len(bytes.fromhex(StorageKeys("", "default").of(KEY))) == 20
 
 
 def test_length_prefixed_refuses_what_its_length_cannot_hold() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -181,11 +183,43 @@ ODD = [
 
 
 @pytest.mark.parametrize("value", ODD, ids=ascii)
-def test_fast_json_reads_what_django_does(value: object) -> None:
-    written = JSONSerializer().dumps({"value": value})
-    assert FastJSONSerializer().dumps({"value": value}) == written
+@pytest.mark.parametrize("writer", [JSONSerializer, FastJSONSerializer])
+def test_fast_json_reads_what_django_does(writer: type[JSONSerializer], value: object) -> None:
+    written = writer().dumps({"value": value})
+    assert writer is FastJSONSerializer or written == JSONSerializer().dumps({"value": value})
     fast, django = FastJSONSerializer().loads(written), JSONSerializer().loads(written)
     assert (repr(fast), type(fast["value"])) == (repr(django), type(django["value"]))
+
+
+@pytest.mark.parametrize(
+    "value", [*ODD, (1, (2,)), {1.5: 3, None: 4, True: 5}, Colour.RED, Number.ONE], ids=ascii
+)
+def test_fast_json_writes_what_django_reads_alike(value: object) -> None:
+    written = FastJSONSerializer().dumps({"value": value})
+    expected = JSONSerializer().loads(JSONSerializer().dumps({"value": value}))
+    assert repr(JSONSerializer().loads(written)) == repr(expected)
+
+
+@dataclass
+class Point:
+    x: int = 1
+
+
+REFUSED = [date(2026, 11, 25), UUID(int=1), Decimal("1.5"), {1, 2}, set(), b"bytes", Point(), timedelta(1), object()]
+
+
+@pytest.mark.parametrize("value", REFUSED, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("wrap", [lambda value: value, lambda value: {"a": [value]}], ids=["plain", "deep"])
+def test_fast_json_does_not_write_what_django_refuses(wrap: Callable[[object], object], value: object) -> None:
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        FastJSONSerializer().dumps({"value": wrap(value)})
+
+
+def test_fast_json_refuses_what_contains_itself() -> None:
+    circle: list[object] = []
+    circle.append(circle)
+    with pytest.raises(ValueError, match="Circular"):
+        FastJSONSerializer().dumps({"value": circle})
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"a":1}x', b"\xef\xbb\xbf{}", b'{"a":01}'])

@@ -1,0 +1,43 @@
+"""Base64 with the URL's alphabet and without padding (RFC 4648, section 5), read strictly.
+
+msgspec, where it is installed, does it in a third of the time of the standard library.
+"""
+
+from binascii import Error, a2b_base64, b2a_base64
+
+try:
+    import msgspec
+except ImportError:
+    msgspec = None  # type: ignore[assignment]  # the extra [typed] is not installed
+else:
+    # In JSON, msgspec writes bytes as text in standard Base64.
+    _encode = msgspec.json.Encoder().encode
+    _decode = msgspec.json.Decoder(bytes).decode
+
+
+def encode(data: bytes) -> str:
+    """Return data as text."""
+    text = b2a_base64(data, newline=False) if msgspec is None else _encode(data)[1:-1]
+    # Twice replace(): translate() takes three times as long.
+    return text.rstrip(b"=").replace(b"+", b"-").replace(b"/", b"_").decode()
+
+
+def decode(text: str) -> bytes:
+    """Return what encode() was given; ValueError for anything that it does not return."""
+    if "+" in text or "/" in text or "=" in text:
+        raise ValueError("not of the URL's alphabet")
+    surplus = len(text) % 4
+    data = _standard(text.encode("ascii").replace(b"-", b"+").replace(b"_", b"/") + b"=" * (-surplus % 4))
+    # The last character has bits that belong to no byte. They are zero, or there would be many texts of the same data.
+    if surplus and encode(data[1 - surplus :]) != text[-surplus:]:
+        raise ValueError("its last character has unused bits that are set")
+    return data
+
+
+def _standard(padded: bytes) -> bytes:
+    try:
+        if msgspec is None:
+            return a2b_base64(padded, strict_mode=True)
+        return _decode(b'"' + padded + b'"')
+    except (Error, ValueError) as error:
+        raise ValueError("not Base64") from error
