@@ -4,20 +4,22 @@ msgspec, where it is installed, does it in a third of the time of the standard l
 """
 
 from binascii import Error, a2b_base64, b2a_base64
+from collections.abc import Callable
 
+_encode: Callable[[bytes], bytes] | None = None
+_decode: Callable[[bytes], bytes] | None = None
 try:
-    import msgspec
-except ImportError:
-    msgspec = None  # type: ignore[assignment]  # the extra [typed] is not installed
+    from msgspec.json import Decoder, Encoder
+except ImportError:  # the extra [typed] is not installed
+    pass
 else:
     # In JSON, msgspec writes bytes as text in standard Base64.
-    _encode = msgspec.json.Encoder().encode
-    _decode = msgspec.json.Decoder(bytes).decode
+    _encode, _decode = Encoder().encode, Decoder(bytes).decode
 
 
 def encode(data: bytes) -> str:
     """Return data as text."""
-    text = b2a_base64(data, newline=False) if msgspec is None else _encode(data)[1:-1]
+    text = b2a_base64(data, newline=False) if _encode is None else _encode(data)[1:-1]
     # Twice replace(): translate() takes three times as long.
     return text.rstrip(b"=").replace(b"+", b"-").replace(b"/", b"_").decode()
 
@@ -36,7 +38,7 @@ def decode(text: str) -> bytes:
 
 def _standard(padded: bytes) -> bytes:
     try:
-        if msgspec is None:
+        if _decode is None:
             return a2b_base64(padded, strict_mode=True)
         return _decode(b'"' + padded + b'"')
     except (Error, ValueError) as error:

@@ -11,7 +11,7 @@ from ..bridge import own, pause
 from ..envelope import SKEW, clamp
 from ..exceptions import SessionConflict, SessionTooLarge, StoreUnavailable, Unreadable
 from ..merge import MergeConflict, Rule, append, merge
-from . import content
+from . import content, touches
 from .base import MultisessionBase, logger
 from .reads import ReadLog
 from .records import Records, Snapshot
@@ -199,10 +199,13 @@ class Saving(MultisessionBase):
 
     async def _touch(self, loaded: Snapshot, age: int) -> None:
         """Prolong an unchanged session; whoever wrote it meanwhile has prolonged it, and an outage is no error."""
+        if not touches.first(loaded.place, loaded.header.version):
+            return
         key, header = cast(str, self.session_key), self._header(self._session_cache, age, loaded.header)
         try:
             written = await self.records().replace(key, loaded.plaintext, header, age, loaded)
         except StoreUnavailable:
+            touches.failed(loaded.place)
             return
         if written is not None:
             self._loaded = written
@@ -213,9 +216,10 @@ class Saving(MultisessionBase):
         if left > lifetime + 1 + min(SKEW, lifetime / 32):
             return True  # the policy has become shorter
         slides = not isinstance(data.get("_session_expiry"), str)
-        # 15/16 of the lifetime, ± 1/32 by key: sessions of one burst do not come due at the same moment.
+        # Below 15/16 to 14/16 of the lifetime, by key: what was made in one moment does not come due in one, and no
+        # session is written more than 16 times in a lifetime.
         spread = int(loaded.place[:4], 16) / 0xFFFF
-        return slides and left < lifetime * (29 / 32 + spread / 16)
+        return slides and left < lifetime * (15 - spread) / 16
 
     async def _cycle_key(self) -> None:
         ours, replaces_all = await self._data(), self._replaces_all

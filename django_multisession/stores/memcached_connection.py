@@ -87,9 +87,11 @@ class Connection(Client):  # type: ignore[misc]  # of a library without types
         raise self._refusal(answer)
 
     def _refusal(self, answer: bytes) -> Exception:
+        """Return, or raise, what an answer that is no success means."""
         if answer.startswith(_TOO_LARGE):
             return SessionTooLarge("the server takes no items of this size")
         # Raises itself for ERROR, CLIENT_ERROR and SERVER_ERROR.
         self._raise_errors(answer.partition(b"\r\n")[0], b"")
         # The server's words may hold a key: they stay out of the message.
-        return MemcacheUnknownError("an answer that is not in the protocol")
+        unknown: Exception = MemcacheUnknownError("an answer that is not in the protocol")
+        return unknown

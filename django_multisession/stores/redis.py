@@ -3,9 +3,9 @@
 The key on the server is ``{KEY_PREFIX}:dms:{storage key}``; without a prefix ``dms:{storage key}``.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 from hashlib import sha1
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from ..bridge import native_loop, ready
 from ..envelope import VERSION
 from .base import Inspection, Record, Store, StoreOptions
-from .clients import AsyncFreeList, FreeList, PerLoop
+from .clients import FreeList, PerLoop
 from .redis_info import inspection
 from .redis_url import checked, literal, named, parsed
 
@@ -22,13 +22,11 @@ try:
     import redis
     import redis.asyncio.connection
     import redis.connection
+    from hiredis import pack_command
+
+    from .redis_pipe import Line
 except ImportError as error:
     raise ImproperlyConfigured('The redis engine needs redis-py: pip install "django_multisession[redis]".') from error
-
-try:
-    from hiredis import pack_command
-except ImportError:  # pragma: no cover - it comes with the extra
-    pack_command = None
 
 _PAGE = 1000
 
@@ -36,6 +34,7 @@ _PAGE = 1000
 _REFUSED = {
     "connection_class": "LOCATION sets it",
     "decode_responses": "a payload is bytes",
+    "max_connections": "an event loop has one, and threads no more than calls at the same time",
     "protocol": "the store speaks RESP2",
     "retry": "a repeated swap would report a conflict with itself",
     "retry_on_error": "a repeated swap would report a conflict with itself",
@@ -68,8 +67,7 @@ class RedisStore(Store):
     """A Redis server, reached through redis-py's connections.
 
     They are driven directly: redis-py's client object adds a retry loop, a lock and metrics to
-    every command, a third of the time of a GET; the asynchronous one nearly doubles it.
-    ``OPTIONS["max_connections"]`` (50) bounds the connections of one event loop.
+    every command, half of the time of a GET. An event loop has one, which its tasks share.
     """
 
     scannable = True
@@ -87,12 +85,6 @@ class RedisStore(Store):
                 f"MULTISESSION: OPTIONS or LOCATION of {self._name} set {refused!r}, which is not "
                 f"allowed: {_REFUSED[refused]}."
             )
-        self._max_connections = settings.pop("max_connections", 50)
-        if not isinstance(self._max_connections, int) or self._max_connections < 1:
-            raise ImproperlyConfigured(
-                f"MULTISESSION: OPTIONS or LOCATION of {self._name} set 'max_connections' to "
-                f"{self._max_connections!r}; it must be a positive number."
-            )
         self._settings = settings | {
             "protocol": 2,
             "driver_info": None,  # no CLIENT SETINFO: two round trips a connection
@@ -101,7 +93,7 @@ class RedisStore(Store):
         super().__init__(options)
         self._head = f"{options.prefix}:dms:" if options.prefix else "dms:"
         self._free = FreeList(self._connection, lambda connection: connection.disconnect())
-        self._per_loop = PerLoop(self._pool, lambda pool: pool.close())
+        self._lines = PerLoop(lambda: Line(self._async_connection, options.connect_timeout), Line.close)
         try:
             # Connections connect at their first command; here they only check their arguments.
             self._connection()
@@ -126,17 +118,8 @@ class RedisStore(Store):
         return self._connection_class(**settings)
 
     def _async_connection(self) -> Any:
-        # ready() bounds the whole call; a timeout of redis-py's own for each half costs 3 µs more.
-        settings = self._settings | {"socket_timeout": None}
-        return self._async_connection_class(**settings)
-
-    def _pool(self) -> AsyncFreeList[Any]:
-        return AsyncFreeList(
-            self._async_connection,
-            lambda connection: connection.disconnect(nowait=True),
-            self._max_connections,
-            self.name,
-        )
+        # The line bounds connecting as a whole.
+        return self._async_connection_class(**self._settings, socket_timeout=None)
 
     def _bound(self, connection: Any, seconds: float) -> None:
         """Let what follows take so many seconds at most, connecting included."""
@@ -156,26 +139,16 @@ class RedisStore(Store):
         with self.guard() as seconds:
             loop = native_loop()
             if loop is not None:
-                return await ready(self._call_in(loop, seconds, command, script, refusable), seconds)
+                ask = partial(self._lines.get(loop).ask, deadline=loop.time() + seconds)
+                return await _converse(ask, command, script, refusable)
             with self._free.lease() as connection:
-                usual = self.call_timeout
+                ask, usual = partial(_exchange, connection), self.call_timeout
                 if seconds >= usual and connection.is_connected:
-                    return await _converse(connection, command, script, refusable)
+                    return await _converse(ask, command, script, refusable)
                 self._bound(connection, seconds)
-                answer = await _converse(connection, command, script, refusable)
+                answer = await _converse(ask, command, script, refusable)
                 self._bound(connection, usual)
                 return answer
-
-    async def _call_in(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        seconds: float,
-        command: tuple[str | bytes | int, ...],
-        script: _Script | None,
-        refusable: bool,
-    ) -> Any:
-        async with self._per_loop.get(loop).lease(seconds) as connection:
-            return await _converse(connection, command, script, refusable)
 
     async def _run(self, script: _Script, keys: list[str], *arguments: bytes | int) -> Any:
         return await self._call("EVALSHA", script.digest, len(keys), *keys, *arguments, script=script)
@@ -233,14 +206,22 @@ class RedisStore(Store):
         self._free.close()
 
 
+def _packed(command: tuple[str | bytes | int, ...]) -> bytes:
+    # Not by redis-py, which looks at every argument first: that takes it as long as all else that it does.
+    packed: bytes = pack_command(command)  # type: ignore[arg-type]  # hiredis' types allow tuples of one only
+    return packed
+
+
+def _exchange(connection: Any, packed: bytes) -> Any:
+    connection.send_packed_command([packed])
+    return connection.read_response()
+
+
 async def _converse(
-    connection: Any, command: tuple[str | bytes | int, ...], script: _Script | None, refusable: bool
+    ask: Callable[[bytes], Any], command: tuple[str | bytes | int, ...], script: _Script | None, refusable: bool
 ) -> Any:
-    # hiredis at once: redis-py looks at every argument first, which takes it as long as all else that it does.
-    packed = connection.pack_command(*command) if pack_command is None else [pack_command(command)]
-    await ready(connection.send_packed_command(packed))
     try:
-        return await ready(connection.read_response())
+        return await ready(ask(_packed(command)))
     except redis.exceptions.NoScriptError:
         if script is None:
             raise
@@ -248,5 +229,4 @@ async def _converse(
         if refusable:
             return None
         raise
-    await ready(connection.send_command("EVAL", script.source, *command[2:]))
-    return await ready(connection.read_response())
+    return await ready(ask(_packed(("EVAL", script.source, *command[2:]))))

@@ -14,9 +14,9 @@ from .visits import HOUR, Visits, in_both_colours
 DAY = 24 * HOUR
 WEEKS = 14 * DAY
 YEAR_2200 = 7_258_118_400  # seconds since 1970
-NOT_YET_DUE = WEEKS // 32 - HOUR
+NOT_YET_DUE = WEEKS // 16 - HOUR
 """Seconds after which no session of two weeks is prolonged; see Saving._touch_is_due()."""
-DUE = 3 * WEEKS // 32 + HOUR
+DUE = WEEKS // 8 + HOUR
 """Seconds after which each of them is."""
 
 two_weeks = override_settings(SESSION_COOKIE_AGE=WEEKS)
@@ -197,6 +197,31 @@ class Expiry:
         await ours.save()
         assert visits.plan.calls == ["replace"]
         assert await visits.data(key) == {"a": 2}
+
+    @two_weeks
+    async def test_touch_is_one_for_the_requests_of_a_burst(
+        self, visits: Visits, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        key = await visits.store(a=1)
+        monkeypatch.setattr(visits.session_class, "ahead", DUE)
+        burst = [await visits.load(key) for _ in range(20)]
+        visits.plan.calls.clear()
+        for ours in burst:
+            await ours.save()
+        assert visits.plan.calls == ["replace"]
+
+    @two_weeks
+    async def test_touch_after_one_that_met_an_outage_is_made(
+        self, visits: Visits, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        key = await visits.store(a=1)
+        monkeypatch.setattr(visits.session_class, "ahead", DUE)
+        first, second = await visits.load(key), await visits.load(key)
+        visits.plan.on("replace", lose="command", again=False)
+        await first.save()
+        visits.plan.calls.clear()
+        await second.save()
+        assert visits.plan.calls == ["replace"]
 
     @two_weeks
     @pytest.mark.parametrize("ended", ["flush", "cycle_key"])

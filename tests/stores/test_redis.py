@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -353,20 +354,35 @@ def test_event_loops_leave_no_connection_behind(store: RedisStore, client: redis
     assert (connections(client), open_files()) == before
 
 
-def test_connections_of_a_loop_are_bounded(redis_server: RedisServer, client: redis.Redis) -> None:
-    store = store_at(redis_server.location, options={"max_connections": 3})
+def test_tasks_of_a_loop_share_a_connection(store: RedisStore, client: redis.Redis) -> None:
+    keys = {f"{number:040}": payload(secrets.token_bytes(8)) for number in range(200)}
     before = connections(client)
 
     async def scenario() -> int:
-        await asyncio.gather(*(store.read(KEY) for _ in range(60)))
+        await asyncio.gather(*(store.insert(key, value, 60, value[6:14]) for key, value in keys.items()))
+        found = await asyncio.gather(*(store.read(key) for key in keys))
+        assert [record and record.payload for record in found] == [*keys.values()]
         return connections(client)
 
-    assert asyncio.run(scenario()) - before == 3
+    assert asyncio.run(scenario()) - before == 1
+
+
+def test_tasks_that_ask_at_once_share_packets(redis_server: RedisServer) -> None:
+    with Proxy(redis_server) as proxy:
+        store = store_at(proxy.location)
+
+        async def scenario() -> None:
+            await store.read(KEY)
+            proxy.reset()
+            await asyncio.gather(*(store.read(KEY) for _ in range(100)))
+            assert proxy.requests <= 3
+
+        asyncio.run(scenario())
 
 
 def test_cancelled_task_leaves_no_half_answer(server: RedisServer) -> None:
     with Proxy(server) as proxy:
-        store = store_at(proxy.location, options={"max_connections": 2})
+        store = store_at(proxy.location)
 
         async def scenario() -> None:
             await store.insert(KEY, payload(V1), 60, V1)
@@ -381,8 +397,85 @@ def test_cancelled_task_leaves_no_half_answer(server: RedisServer) -> None:
                 proxy.delay(0)
                 records = await asyncio.gather(*(store.read(OTHER) for _ in range(4)))
                 assert {record and record.version for record in records} == {V2}
+            assert proxy.connections == 1
 
         asyncio.run(scenario())
+
+
+def test_task_that_is_cancelled_while_connecting_leaves_the_others_their_connection(server: RedisServer) -> None:
+    with Proxy(server) as proxy:
+        store = store_at(proxy.location)
+
+        async def scenario() -> None:
+            first = asyncio.ensure_future(store.read(KEY))
+            second = asyncio.ensure_future(store.read(KEY))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            first.cancel()
+            assert await second is None
+            assert proxy.connections == 1
+
+        asyncio.run(scenario())
+
+
+def test_connection_that_is_silent_is_replaced(server: RedisServer) -> None:
+    with Proxy(server) as proxy:
+        store = store_at(proxy.location, timeout=0.4)
+
+        async def scenario() -> None:
+            assert await store.read(KEY) is None
+            proxy.blackhole()
+            tried = await asyncio.gather(*(store.read(KEY) for _ in range(5)), return_exceptions=True)
+            assert {type(each) for each in tried} == {StoreUnavailable}
+            proxy.restore()
+            store.breaker.succeeded()
+            assert await store.read(KEY) is None
+            assert proxy.connections == 2
+
+        asyncio.run(scenario())
+
+
+def test_connection_that_breaks_may_be_asked_again(server: RedisServer) -> None:
+    with Proxy(server) as proxy:
+        store = store_at(proxy.location)
+
+        async def scenario() -> None:
+            await store.read(KEY)
+            proxy.delay(0.2)
+            waiting = [asyncio.ensure_future(store.read(KEY)) for _ in range(3)]
+            await asyncio.sleep(0.05)
+            proxy.disconnect()
+            for each in await asyncio.gather(*waiting, return_exceptions=True):
+                assert isinstance(each, StoreUnavailable)
+                assert each.again
+            proxy.delay(0)
+            store.breaker.succeeded()
+            assert await store.read(KEY) is None
+
+        asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("nonsense", [b"?nonsense\r\n", b"+OK\r\n"], ids=["no protocol", "one too many"])
+def test_answer_that_was_not_asked_for_breaks_the_connection(nonsense: bytes) -> None:
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while b"GET" in await reader.read(1000):
+            writer.write(b"$-1\r\n" + nonsense)
+        writer.close()
+
+    async def scenario() -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1") as server:
+            port = server.sockets[0].getsockname()[1]
+            store = store_at(f"redis://127.0.0.1:{port}/0")
+            for expected in (1, 2):
+                assert await store.read(KEY) is None
+                await asyncio.sleep(0.05)
+                assert connections == expected
+
+    asyncio.run(scenario())
 
 
 def test_forked_child_uses_connections_of_its_own(store: RedisStore) -> None:

@@ -30,7 +30,6 @@ READERS = 8
 
 # A loop's connections, so few that one which is not given back is missed soon.
 FEW: dict[str, dict[str, Any]] = {
-    "redis": {"max_connections": 2},
     "mongodb": {"maxPoolSize": 2},
     "postgresql": {"max_connections": 2},
 }

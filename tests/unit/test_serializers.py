@@ -191,9 +191,7 @@ def test_fast_json_reads_what_django_does(writer: type[JSONSerializer], value: o
     assert (repr(fast), type(fast["value"])) == (repr(django), type(django["value"]))
 
 
-@pytest.mark.parametrize(
-    "value", [*ODD, (1, (2,)), {1.5: 3, None: 4, True: 5}, Colour.RED, Number.ONE], ids=ascii
-)
+@pytest.mark.parametrize("value", [*ODD, (1, (2,)), {1.5: 3, None: 4, True: 5}, Colour.RED, Number.ONE], ids=ascii)
 def test_fast_json_writes_what_django_reads_alike(value: object) -> None:
     written = FastJSONSerializer().dumps({"value": value})
     expected = JSONSerializer().loads(JSONSerializer().dumps({"value": value}))
