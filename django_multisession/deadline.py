@@ -18,6 +18,7 @@ logger = logging.getLogger("django_multisession")
 
 FAILURES_TO_OPEN = 3
 PROBE_INTERVAL = 1.0
+_REFUSED = "it did not answer a moment ago"
 
 
 class Budget:
@@ -138,13 +139,14 @@ os.register_at_fork(after_in_child=_unlock_after_fork)
 
 
 class Guard:
-    """One call to a store: refused by the breaker, bounded by the budget, its outages told apart.
+    """The calls to a store: refused by the breaker, bounded by the budget, their outages told apart.
 
-    ``with guard as seconds:`` gives the seconds that the call may take. An exception of ``outages`` leaves as
-    StoreUnavailable; of these, TimeoutError and those of ``timeouts`` open the breaker at once.
+    ``with guard as seconds:`` gives the seconds that a call may take. An exception of ``outages`` leaves as
+    StoreUnavailable; of these, TimeoutError and those of ``timeouts`` open the breaker at once. It keeps nothing of
+    a call, so that one serves all.
     """
 
-    __slots__ = ("_breaker", "_budget", "_outages", "_read_timeout", "_timeouts", "_total_timeout")
+    __slots__ = ("_breaker", "_outages", "_read_timeout", "_timeouts", "_total_timeout")
 
     def __init__(
         self,
@@ -161,28 +163,25 @@ class Guard:
         self._timeouts = timeouts
 
     def __enter__(self) -> float:
+        breaker, budget = self._breaker, _current.get()
+        if budget is None:
+            if breaker.is_open and breaker.refuses(time.monotonic()):
+                raise StoreUnavailable(breaker.location, _REFUSED)
+            return self._read_timeout
         now = time.monotonic()
-        breaker = self._breaker
-        budget = self._budget = _current.get() or Budget()
-        if not budget.active:
-            budget.since = now
-        budget.active += 1
-        left = self._total_timeout - (budget.spent + now - budget.since)
+        left = self._total_timeout - budget.spent
+        if budget.active:
+            left -= now - budget.since
         # The budget first: a call that cannot be made must not be the second's only probe.
         if left <= 0:
             reason = f"the request's {self._total_timeout} s (TIMEOUT) are used up"
-        elif breaker.is_open and breaker.refuses(now):
-            reason = "it did not answer a moment ago"
-        else:
-            return min(self._read_timeout, left)
-        self._stop(now)
-        raise StoreUnavailable(breaker.location, reason)
-
-    def _stop(self, now: float) -> None:
-        budget = self._budget
-        budget.active -= 1
+            raise StoreUnavailable(breaker.location, reason)
+        if breaker.is_open and breaker.refuses(now):
+            raise StoreUnavailable(breaker.location, _REFUSED)
         if not budget.active:
-            budget.spent += now - budget.since
+            budget.since = now
+        budget.active += 1
+        return min(self._read_timeout, left)
 
     def __exit__(
         self,
@@ -190,15 +189,18 @@ class Guard:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        now = time.monotonic()
-        self._stop(now)
+        budget = _current.get()
+        if budget is not None:
+            budget.active -= 1
+            if not budget.active:
+                budget.spent += time.monotonic() - budget.since
         if error is None:
             if self._breaker.has_failed:
                 self._breaker.succeeded()
             return
         if isinstance(error, self._outages):
             timed_out = isinstance(error, self._timeouts)
-            self._breaker.failed(now, timed_out=timed_out, error=error)
+            self._breaker.failed(time.monotonic(), timed_out=timed_out, error=error)
             raise StoreUnavailable(self._breaker.location, type(error).__name__, again=not timed_out) from error
         # An error of the call's own is an answer as well; a task that was cancelled tells nothing, and neither does
         # a call that never got as far as the server.

@@ -71,11 +71,11 @@ class ServerSession(Saving):
 
         Empty as well, with a line in the log django.security.SuspiciousSession, if the record is not as we wrote it.
         """
-        return self._sync(self._load())
+        return run(self._load())
 
     async def aload(self) -> dict[str, Any]:
         """See load()."""
-        return await self._async(self._load())
+        return await self._load()
 
     def save(self, must_create: bool = False) -> None:
         """Write what has changed since load(), creating the session if it has no key.
@@ -171,9 +171,10 @@ class ServerSession(Saving):
         except Unreadable as reason:
             return self._reject(reason)
         except StoreUnavailable as error:
+            self.outage = error
             if not self.may_be_anonymous:
                 raise
-            self.outage, self.anonymous = error, True
+            self.anonymous = True
             return {}
 
     async def _save(self, must_create: bool = False) -> None:

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 from django.utils.asyncio import async_unsafe
 
 from ..bridge import driven
-from ..deadline import Guard, breaker_for
+from ..deadline import Breaker, Guard, breaker_for
 
 
 class Record(NamedTuple):
@@ -87,6 +87,7 @@ class Store:
     def __init__(self, options: StoreOptions) -> None:
         self.options = options
         self.breaker = breaker_for(self.name)
+        self._guard = self.guard_of(self.breaker)
 
     @property
     def name(self) -> str:
@@ -98,17 +99,15 @@ class Store:
         """Seconds that one call to the server may take, while the request's budget lasts."""
         return self.options.read_timeout
 
-    def guard(self, breaker: Any = None) -> Guard:
-        """Return the context of one call to the server: ``with self.guard() as seconds:``."""
+    def guard(self) -> Guard:
+        """Return the context of a call to the server: ``with self.guard() as seconds:``."""
         if driven() and _get_running_loop() is not None:  # async_unsafe's own look takes longer
             _synchronous_io()
-        return Guard(
-            breaker or self.breaker,
-            self.options.timeout,
-            self.call_timeout,
-            self.outages,
-            self.timeouts,
-        )
+        return self._guard
+
+    def guard_of(self, breaker: Breaker) -> Guard:
+        """Return a new guard of calls behind this breaker, within this store's limits."""
+        return Guard(breaker, self.options.timeout, self.call_timeout, self.outages, self.timeouts)
 
     async def read(self, key: str) -> Record | None:
         """Return the live record under key; None if there is none or it has expired.

@@ -15,6 +15,7 @@ from ..bridge import ready, run
 from ..exceptions import StoreUnavailable
 
 C = TypeVar("C")
+T = TypeVar("T")
 
 # Clients of the parent process. A forked child keeps them, unused: closing one could end the parent's connection.
 _inherited: list[Any] = []
@@ -42,15 +43,22 @@ class FreeList(Generic[C]):
         self._free: list[C] = []
         _instances.add(self)
 
-    def lease(self) -> "Lease[C]":
-        """``with free_list.lease() as client:``; after an exception that client and all idle ones are closed.
+    def call(self, command: Callable[..., T], *arguments: Any) -> T:
+        """Return command(client, *arguments); after an exception that client and all idle ones are closed.
 
         All, because what broke one connection (a server that restarted) has mostly broken the others as well.
         """
-        return Lease(self)
+        client = self.take()
+        try:
+            result = command(client, *arguments)
+        except BaseException:
+            self.discard(client)
+            raise
+        self._free.append(client)
+        return result
 
     def take(self) -> C:
-        """Lend a client; who takes one calls give_back() or discard()."""
+        """Lend a client, to be given back or discarded; see call()."""
         try:
             return self._free.pop()
         except IndexError:
@@ -78,30 +86,6 @@ class FreeList(Generic[C]):
         self._free = []
 
 
-class Lease(Generic[C]):
-    """A client of a free list, for the length of a with block."""
-
-    __slots__ = ("_client", "_free_list")
-
-    def __init__(self, free_list: FreeList[C]) -> None:
-        self._free_list = free_list
-
-    def __enter__(self) -> C:
-        self._client = client = self._free_list.take()
-        return client
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self._free_list.give_back(self._client)
-        else:
-            self._free_list.discard(self._client)
-
-
 class AsyncFreeList(Generic[C]):
     """Asynchronous clients of one event loop that no task is using; at most ``limit`` in all."""
 
@@ -124,7 +108,7 @@ class AsyncFreeList(Generic[C]):
         StoreUnavailable after that: the server may be in good order, so that it is no matter for its breaker, and
         the other half of the time is the call's.
 
-        After an exception the client is closed, and all idle ones, as in FreeList.lease(). A task
+        After an exception the client is closed, and all idle ones, as in FreeList.call(). A task
         that was cancelled closes its own alone: nothing is known to be wrong with the others.
         """
         return AsyncLease(self, seconds)

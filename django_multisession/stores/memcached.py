@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 from django.core.exceptions import ImproperlyConfigured
 
 from ..bridge import native_loop, ready
+from ..deadline import Guard
 from ..envelope import VERSION
 from ..exceptions import SessionTooLarge, StoreUnavailable
 from .base import Inspection, Record, Store, StoreOptions
@@ -79,6 +80,7 @@ class MemcachedStore(Store):
         self.max_payload = size - _ITEM_OVERHEAD
         self._nodes = nodes_of(options.location, settings)
         super().__init__(options)
+        self._guards = {node.name: self.guard_of(node.breaker) for node in self._nodes}
         self._named_nodes = [(node.name.encode(), node) for node in self._nodes]
         self._head = f"{options.prefix}:dms:".encode() if options.prefix else b"dms:"
         if len(self._head) > _HEAD_LENGTH or any(byte <= 32 or byte == 127 for byte in self._head):
@@ -103,16 +105,18 @@ class MemcachedStore(Store):
 
     async def _ask(self, node: Node, command: Callable[..., T], *arguments: Any) -> T:
         """Return command(connection to the node, *arguments), in an event loop from one of the loop's threads."""
-        with self.guard(node.breaker) as seconds:
+        with self._guard_of_node(node) as seconds:
             loop = native_loop()
             if loop is None:
-                return self._exchange(node, seconds, command, arguments)
+                found: T = node.connections.call(self._exchange, seconds, command, arguments)
+                return found
             ends, started = time.monotonic() + seconds, False
 
             def exchange() -> T:
                 nonlocal started
                 started = True
-                return self._exchange(node, ends - time.monotonic(), command, arguments)
+                found: T = node.connections.call(self._exchange, ends - time.monotonic(), command, arguments)
+                return found
 
             # The loop's own threads: bounded in number, and gone with the loop. A task that is
             # cancelled leaves its thread to read the answer, so that nobody else gets it.
@@ -124,11 +128,16 @@ class MemcachedStore(Store):
                     raise
                 raise StoreUnavailable(node.name, "all of the event loop's threads are in use") from error
 
-    def _exchange(self, node: Node, seconds: float, command: Callable[..., T], arguments: tuple[Any, ...]) -> T:
-        with node.connections.lease() as connection:
-            if connection.timeout != seconds or connection.sock is None:
-                self._bound(connection, seconds)
-            return command(connection, *arguments)
+    def _guard_of_node(self, node: Node) -> Guard:
+        self.guard()  # refuses to block an event loop
+        return self._guards[node.name]
+
+    def _exchange(
+        self, connection: Connection, seconds: float, command: Callable[..., T], arguments: tuple[Any, ...]
+    ) -> T:
+        if connection.timeout != seconds or connection.sock is None:
+            self._bound(connection, seconds)
+        return command(connection, *arguments)
 
     def _bound(self, connection: Connection, seconds: float) -> None:
         """Let the next command take so many seconds at most."""

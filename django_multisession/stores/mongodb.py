@@ -32,6 +32,7 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
     WaitQueueTimeoutError,
     WTimeoutError,
+    _OperationCancelled,
 )
 
 logger = logging.getLogger("django_multisession")
@@ -70,6 +71,7 @@ class MongoDBStore(Store):
         ExecutionTimeout,
         WTimeoutError,
         WaitQueueTimeoutError,
+        _OperationCancelled,  # PyMongo's own look at the server got no answer, so that it gave up all others
     )
     max_payload = 16 * 1024 * 1024 - 1024
     """A document's limit of 16 MiB, less the other fields."""

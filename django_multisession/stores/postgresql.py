@@ -162,8 +162,14 @@ class PostgreSQLStore(Store):
                     return await on_connection(partial(self._share, statement, values))
                 loop = native_loop()
                 if loop is None:
-                    with self._clients.lease() as client:
-                        return await client.execute(statement, values, seconds)
+                    client = self._clients.take()
+                    try:
+                        result = await client.execute(statement, values, seconds)
+                    except BaseException:
+                        self._clients.discard(client)
+                        raise
+                    self._clients.give_back(client)
+                    return result
                 deadline = monotonic() + seconds
                 async with (
                     asyncio.timeout(seconds) as waiting,

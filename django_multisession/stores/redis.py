@@ -4,14 +4,13 @@ The key on the server is ``{KEY_PREFIX}:dms:{storage key}``; without a prefix ``
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from functools import partial
+from collections.abc import AsyncIterator, Iterable
 from hashlib import sha1
 from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
 
-from ..bridge import native_loop, ready
+from ..bridge import native_loop
 from ..envelope import VERSION
 from .base import Inspection, Record, Store, StoreOptions
 from .clients import FreeList, PerLoop
@@ -134,21 +133,37 @@ class RedisStore(Store):
 
     # Commands.
 
+    def _exchange(self, connection: Any, packed: bytes, seconds: float) -> Any:
+        """Send a packed command on a synchronous connection; return its answer, which may be an exception."""
+        usual = self.call_timeout
+        bounded = seconds < usual or not connection.is_connected
+        if bounded:
+            self._bound(connection, seconds)
+        connection.send_packed_command([packed])
+        try:
+            answer = connection.read_response()
+        except redis.ResponseError as refusal:
+            answer = refusal
+        if bounded:
+            self._bound(connection, usual)
+        return answer
+
     async def _call(self, *command: str | bytes | int, script: _Script | None = None, refusable: bool = False) -> Any:
         """Send a command, return its answer; with ``refusable``, None if the server refuses it."""
         with self.guard() as seconds:
             loop = native_loop()
-            if loop is not None:
-                ask = partial(self._lines.get(loop).ask, deadline=loop.time() + seconds)
-                return await _converse(ask, command, script, refusable)
-            with self._free.lease() as connection:
-                ask, usual = partial(_exchange, connection), self.call_timeout
-                if seconds >= usual and connection.is_connected:
-                    return await _converse(ask, command, script, refusable)
-                self._bound(connection, seconds)
-                answer = await _converse(ask, command, script, refusable)
-                self._bound(connection, usual)
+            if loop is None:
+                answer = self._free.call(self._exchange, _packed(command), seconds)
+            else:
+                line, deadline = self._lines.get(loop), loop.time() + seconds
+                answer = await line.ask(_packed(command), deadline)
+            if not isinstance(answer, Exception):
                 return answer
+            if script is not None and isinstance(answer, redis.exceptions.NoScriptError):
+                return await self._call("EVAL", script.source, *command[2:])
+            if refusable:
+                return None
+            raise answer
 
     async def _run(self, script: _Script, keys: list[str], *arguments: bytes | int) -> Any:
         return await self._call("EVALSHA", script.digest, len(keys), *keys, *arguments, script=script)
@@ -156,7 +171,7 @@ class RedisStore(Store):
     # The contract.
 
     async def read(self, key: str) -> Record | None:
-        payload = await self._call("GET", self._head + key)
+        payload = await self._call("GET", self.address(key))
         return None if payload is None else Record(payload, payload[VERSION])
 
     async def insert(self, key: str, payload: bytes, ttl: int, version: bytes) -> bytes | None:
@@ -210,23 +225,3 @@ def _packed(command: tuple[str | bytes | int, ...]) -> bytes:
     # Not by redis-py, which looks at every argument first: that takes it as long as all else that it does.
     packed: bytes = pack_command(command)  # type: ignore[arg-type]  # hiredis' types allow tuples of one only
     return packed
-
-
-def _exchange(connection: Any, packed: bytes) -> Any:
-    connection.send_packed_command([packed])
-    return connection.read_response()
-
-
-async def _converse(
-    ask: Callable[[bytes], Any], command: tuple[str | bytes | int, ...], script: _Script | None, refusable: bool
-) -> Any:
-    try:
-        return await ready(ask(_packed(command)))
-    except redis.exceptions.NoScriptError:
-        if script is None:
-            raise
-    except redis.ResponseError:
-        if refusable:
-            return None
-        raise
-    return await ready(ask(_packed(("EVAL", script.source, *command[2:]))))

@@ -45,9 +45,9 @@ class Line:
         self._opening: asyncio.Task[Pipe] | None = None
 
     async def ask(self, command: bytes, deadline: float) -> Any:
-        """Send a packed command and return its answer; TimeoutError at a deadline of the loop's clock.
+        """Send a packed command and return its answer, an exception if that is a refusal.
 
-        Raises redis.ConnectionError if the connection breaks meanwhile, and redis.ResponseError for a refusal.
+        Raises TimeoutError at a deadline of the loop's clock, and redis.ConnectionError if the connection breaks.
         """
         pipe = self._pipe
         if pipe is None or pipe.closed:
@@ -144,11 +144,7 @@ class Pipe(asyncio.Protocol):
             while (reply := replies.gets()) is not _INCOMPLETE:
                 answer = waiting.popleft()
                 self._answered += 1
-                if answer.done():  # its task was cancelled, or could not wait any longer
-                    continue
-                if isinstance(reply, Exception):
-                    answer.set_exception(reply)
-                else:
+                if not answer.done():  # else its task was cancelled, or could not wait any longer
                     answer.set_result(reply)
         except (hiredis.ProtocolError, IndexError):  # no answer in the protocol, or one that nobody has asked for
             self.close()

@@ -7,7 +7,9 @@ import gc
 import os
 import threading
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -36,29 +38,58 @@ def free_list() -> FreeList[Client]:
     return FreeList(Client, Client.close)
 
 
+@contextmanager
+def lease(free_list: FreeList[Client]) -> Iterator[Client]:
+    """Take a client as a store does."""
+    client = free_list.take()
+    try:
+        yield client
+    except BaseException:
+        free_list.discard(client)
+        raise
+    free_list.give_back(client)
+
+
 # FreeList
 
 
 def test_free_list_lends_the_client_used_last(free_list: FreeList[Client]) -> None:
-    with free_list.lease() as first, free_list.lease() as second:
+    with lease(free_list) as first, lease(free_list) as second:
         assert first is not second
-    with free_list.lease() as again:
+    with lease(free_list) as again:
         assert again is first
     assert not first.closed
 
 
 def test_free_list_closes_all_after_an_exception(free_list: FreeList[Client]) -> None:
-    with free_list.lease() as broken, free_list.lease() as idle:
+    with lease(free_list) as broken, lease(free_list) as idle:
         pass
-    with pytest.raises(OSError, match="reset"), free_list.lease():
+    with pytest.raises(OSError, match="reset"), lease(free_list):
         raise OSError("reset")
     assert (broken.closed, idle.closed) == (1, 1)
-    with free_list.lease() as new:
+    with lease(free_list) as new:
         assert new not in (broken, idle)
 
 
+def test_free_list_calls_with_a_client_and_takes_it_back(free_list: FreeList[Client]) -> None:
+    clients = [free_list.call(lambda client, *arguments: (client, arguments), 1, 2) for _ in range(2)]
+    assert clients[0] == clients[1] == (clients[0][0], (1, 2))
+
+
+def test_free_list_closes_all_after_an_exception_in_a_call(free_list: FreeList[Client]) -> None:
+    with lease(free_list) as broken, lease(free_list) as idle:
+        pass
+
+    def fail(client: Client) -> None:
+        raise OSError("reset")
+
+    with pytest.raises(OSError, match="reset"):
+        free_list.call(fail)
+    assert (broken.closed, idle.closed) == (1, 1)
+
+
 def test_free_list_close_leaves_leased_clients_alone(free_list: FreeList[Client]) -> None:
-    with free_list.lease() as idle, free_list.lease() as leased:
+    with lease(free_list) as idle, lease(free_list) as leased:
         free_list.give_back(idle)
         free_list.close()
         assert (idle.closed, leased.closed) == (1, 0)
@@ -80,7 +111,7 @@ def test_free_list_lends_no_client_twice(free_list: FreeList[Client]) -> None:
     def work() -> None:
         barrier.wait(10)
         for _ in range(300):
-            with free_list.lease() as client:
+            with lease(free_list) as client:
                 assert client not in in_use
                 in_use.add(client)
                 in_use.remove(client)
@@ -291,7 +322,7 @@ def test_per_loop_forgets_loops_that_closed_without_a_word(per_loop: PerLoop[Cli
 
 def test_fork_leaves_the_parents_clients_to_the_parent(free_list: FreeList[Client], per_loop: PerLoop[Client]) -> None:
     shared = PerProcess(Client, Client.close)
-    with free_list.lease() as idle:
+    with lease(free_list) as idle:
         pass
     client = shared.get()
 
@@ -307,12 +338,12 @@ def test_fork_leaves_the_parents_clients_to_the_parent(free_list: FreeList[Clien
 
     asyncio.run(body())
     assert shared.get() is not client
-    with free_list.lease() as new:
+    with lease(free_list) as new:
         assert new is not idle
 
 
 def test_fork_child_starts_with_empty_lists(free_list: FreeList[Client]) -> None:
-    with free_list.lease():
+    with lease(free_list):
         pass
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # other tests' threads may live
