@@ -1,190 +1,110 @@
-"""The contests: an engine of ours, and who it is compared with on the same server."""
+"""A contest: an engine of ours on a server, who it is compared with there, and who cannot take part."""
 
 from __future__ import annotations
 
-import tempfile
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from benchmarks.payload import LOGGED_IN
-from benchmarks.project import project
+from benchmarks.payload import Payload
 from benchmarks.sides import OURS, SessionSide, Side
-from django_multisession.bridge import run
-from django_multisession.sessions.server import ServerSession
-from tests.servers.base import Server
-from tests.servers.memcached import MemcachedServer
-from tests.servers.mongodb import MongoDBServer
-from tests.servers.postgresql import PostgreSQLServer
-from tests.servers.redis import RedisServer
+from django_multisession.exceptions import SessionTooLarge
 
-TTL = 1_209_600
-"""Seconds that the records live: Django's SESSION_COOKIE_AGE."""
+COLOURS = ("sync", "async")
+Loop = asyncio.AbstractEventLoop
 
 
 @dataclass(frozen=True)
-class Contest:
-    """An engine on a server, by the name that the report shows; the first of its sides is ours."""
+class LeftOut:
+    """Who was not measured, where, and why."""
 
     engine: str
-    where: str
-    sides: Sequence[Side]
-
-
-Opening = Iterator[Contest]
-
-
-def _ours(engine: str) -> SessionSide:
-    return SessionSide(OURS, import_module(f"django_multisession.engines.{engine}").SessionStore)
-
-
-def _django(engine: str) -> SessionSide:
-    module = import_module(f"django.contrib.sessions.backends.{engine}")
-    return SessionSide(f"Django's {engine}", module.SessionStore)
-
-
-def _record(engine: str) -> bytes:
-    """Return a record of ours as the server holds it, for the bare client."""
-    session_class: type[ServerSession] = import_module(f"django_multisession.engines.{engine}").SessionStore
-    session = session_class()
-    session.update(LOGGED_IN)
-    session.save()
-    records = session.records()
-    assert session.session_key is not None
-    record = run(records.store.read(records.storage_key(session.session_key)))
-    assert record is not None
-    return record.payload
-
-
-def _closed(contest: Contest) -> None:
-    for side in contest.sides:
-        side.close()
-
-
-@contextmanager
-def redis() -> Opening:
-    from benchmarks.bare.redis import BareRedis
-
-    with RedisServer() as server:
-        cache = _cache("redis.RedisCache", server)
-        with project(location=server.location, cache=cache):
-            bare = BareRedis(server.location, _record("redis"), TTL)
-            contest = Contest("redis", _named("Redis", server), [_ours("redis"), _django("cache"), bare])
-            yield contest
-            _closed(contest)
-
-
-@contextmanager
-def memcached() -> Opening:
-    from benchmarks.bare.memcached import BareMemcached
-
-    # One thread: of four, which one a connection got, and on which core that ran, decided a whole run.
-    with MemcachedServer("-t", "1") as server:
-        cache = _cache("memcached.PyMemcacheCache", server)
-        with project(location=server.location, cache=cache):
-            bare = BareMemcached(server.location, _record("memcached"), TTL)
-            sides = [_ours("memcached"), _django("cache"), bare]
-            contest = Contest("memcached", _named("memcached", server), sides)
-            yield contest
-            _closed(contest)
-
-
-@contextmanager
-def postgresql() -> Opening:
-    from benchmarks.bare.postgresql import BarePostgreSQL
-
-    with PostgreSQLServer() as server, project(database=server.location):
-        bare = BarePostgreSQL(server.url, _record("postgresql"), TTL)
-        where = _named("PostgreSQL", server) + ", fsync off"
-        contest = Contest("postgresql", where, [_ours("postgresql"), _django("db"), bare])
-        yield contest
-        _closed(contest)
-
-
-@contextmanager
-def mongodb() -> Opening:
-    from benchmarks.bare.mongodb import BareMongoDB
-
-    with MongoDBServer() as server, project(location=server.location):
-        bare = BareMongoDB(server.location, _record("mongodb"), TTL)
-        program = "mongod" if server.is_real else "mongo-java-server, which reports"
-        contest = Contest("mongodb", _named(program, server), [_ours("mongodb"), bare])
-        yield contest
-        _closed(contest)
-
-
-@contextmanager
-def db_on_postgresql() -> Opening:
-    with PostgreSQLServer() as server, project(database=server.location):
-        where = _named("PostgreSQL", server) + ", fsync off"
-        yield Contest("db", where, [_ours("db"), _django("db")])
-
-
-@contextmanager
-def db_on_sqlite() -> Opening:
-    import sqlite3
-
-    with tempfile.TemporaryDirectory() as directory:
-        entry = {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": Path(directory) / "sessions.sqlite3",
-            "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"},
-        }
-        with project(database=entry):
-            where = f"SQLite {sqlite3.sqlite_version}, WAL"
-            yield Contest("db", where, [_ours("db"), _django("db")])
-
-
-@contextmanager
-def memory() -> Opening:
-    with project(cache={"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}):
-        yield Contest("memory", "the session layer alone", [_ours("memory"), _django("cache")])
-
-
-@contextmanager
-def signed_cookies() -> Opening:
-    with project():
-        sides = [_ours("signed_cookies"), _django("signed_cookies")]
-        yield Contest("signed_cookies", "no server", sides)
-
-
-@contextmanager
-def encrypted_cookies() -> Opening:
-    with project():
-        sides = [_ours("encrypted_cookies"), _django("signed_cookies")]
-        yield Contest("encrypted_cookies", "no server", sides)
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """An engine by its name, how to open its contests, and the servers that they need."""
+    """How to make a side for a payload, asynchronous with a loop."""
 
-    openings: Sequence[Callable[[], AbstractContextManager[Contest]]]
-    servers: Sequence[type[Server[Any]]] = ()
+    name: str
+    make: Callable[[Payload, Loop | None], Side]
+    colours: Sequence[str] = COLOURS
+    package: str | None = None
+    """What to install for it; a package that is absent or does not run is left out."""
+    module: str = ""
 
-    def missing(self) -> str | None:
-        """Return which server cannot be started here and why, or None."""
-        return next(filter(None, (server.available() for server in self.servers)), None)
+    def side(self, payload: Payload, loop: Loop | None) -> Side | str:
+        """Return the side, or why there is none."""
+        try:
+            if self.module:
+                import_module(self.module)
+            return self.make(payload, loop)
+        except SessionTooLarge as error:
+            return f"{payload.name}: {error}".partition(", and CHUNKS")[0]
+        except Exception as error:
+            if not self.package:
+                raise
+            if isinstance(error, ModuleNotFoundError) and error.name == self.module:
+                return f"not installed: pip install {self.package}"
+            return f"{self.package} does not run here: {type(error).__name__}: {error}"
 
 
-ENTRANTS = {
-    "redis": Entrant([redis], [RedisServer]),
-    "memcached": Entrant([memcached], [MemcachedServer]),
-    "postgresql": Entrant([postgresql], [PostgreSQLServer]),
-    "mongodb": Entrant([mongodb], [MongoDBServer]),
-    "db": Entrant([db_on_sqlite, db_on_postgresql], [PostgreSQLServer]),
-    "memory": Entrant([memory]),
-    "signed_cookies": Entrant([signed_cookies]),
-    "encrypted_cookies": Entrant([encrypted_cookies]),
-}
+@dataclass(frozen=True)
+class Lineup:
+    """The sides that can take part, ours first, and those that cannot; no sides where ours cannot."""
+
+    sides: Sequence[Side]
+    left_out: Sequence[LeftOut]
 
 
-def _cache(backend: str, server: Server[str]) -> dict[str, str]:
-    return {"BACKEND": f"django.core.cache.backends.{backend}", "LOCATION": server.location}
+@dataclass(frozen=True)
+class Contest:
+    """An engine on a server, by the name that the report shows; the first of its entrants is ours."""
+
+    engine: str
+    where: str
+    entrants: Sequence[Entrant] = field(repr=False)
+
+    @contextmanager
+    def lineup(self, payload: Payload, colour: str = "sync", *, only: str = "") -> Iterator[Lineup]:
+        """Make the sides for a payload in one colour, of the entrants that ``only`` begins the name of or ours."""
+        sides: list[Side] = []
+        left_out: list[LeftOut] = []
+        with asyncio.Runner() as runner:
+            loop = runner.get_loop() if colour == "async" else None
+            try:
+                for entrant in self.entrants:
+                    if colour not in entrant.colours or not entrant.name.startswith((only, OURS)):
+                        continue
+                    made = entrant.side(payload, loop)
+                    if isinstance(made, Side):
+                        sides.append(made)
+                    else:
+                        left_out.append(LeftOut(self.engine, entrant.name, made))
+                yield Lineup(sides if sides and sides[0].name == OURS else [], left_out)
+            finally:
+                for side in sides:
+                    side.close()
 
 
-def _named(program: str, server: Server[Any]) -> str:
-    return f"{program} {server.version()}"
+def ours(engine: str) -> Entrant:
+    """Return an engine of this package."""
+    return engine_entrant(OURS, f"django_multisession.engines.{engine}")
+
+
+def djangos(engine: str) -> Entrant:
+    """Return an engine of Django's."""
+    return engine_entrant(f"Django's {engine}", f"django.contrib.sessions.backends.{engine}")
+
+
+def engine_entrant(name: str, engine: str, **more: Any) -> Entrant:
+    """Return what measures the SessionStore of an engine's module."""
+
+    def make(payload: Payload, loop: Loop | None) -> Side:
+        return SessionSide(name, import_module(engine).SessionStore, payload, loop)
+
+    return Entrant(name, make, **more)

@@ -11,7 +11,8 @@ import psutil
 
 _PACKAGES = (
     *("Django", "django-multisession", "redis", "hiredis", "pymemcache"),
-    *("psycopg", "pymongo", "cryptography"),
+    *("psycopg", "pymongo", "cryptography", "msgspec", "gunicorn", "uvicorn"),
+    *("django-redis", "django-redis-sessions", "django-user-sessions", "django-qsessions", "Flask-Session"),
 )
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import django
+from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.core.cache import caches
+from django.core.cache import caches as django_caches
 from django.core.management import call_command
 from django.db import connections
 from django.test.utils import override_settings
+
+from benchmarks.payload import AUTH, READ
 
 _NO_DATABASE = {"ENGINE": "django.db.backends.dummy"}
 
@@ -25,6 +31,7 @@ def set_up() -> None:
             "django.contrib.contenttypes",
             "django.contrib.sessions",
             "django_multisession",
+            *filter(_imports, ("user_sessions", "qsessions")),  # to be compared with
         ],
         DATABASES={"default": _NO_DATABASE},
         USE_TZ=True,
@@ -32,24 +39,32 @@ def set_up() -> None:
     django.setup()
 
 
+def _imports(app: str) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pkg_resources, which is to go: what it is imported for cannot be helped
+        try:
+            importlib.import_module(app)
+        except ImportError:
+            return False
+        return True
+
+
 @contextmanager
 def project(
     *,
     location: object = None,
-    options: Mapping[str, Any] | None = None,
-    cache: Mapping[str, Any] | None = None,
+    caches: Mapping[str, Mapping[str, Any]] | None = None,
     database: Mapping[str, Any] | None = None,
 ) -> Iterator[None]:
-    """Let the default session have LOCATION and OPTIONS, and Django's engines this cache or database."""
-    entry = {"LOCATION": location} if location is not None else {}
-    changed: dict[str, Any] = {"MULTISESSION": {"default": {**entry, "OPTIONS": options or {}}}}
-    if cache is not None:
-        changed["CACHES"] = {"default": dict(cache)}
+    """Let the default session have LOCATION, and Django's engines these caches or this database."""
+    changed: dict[str, Any] = {"MULTISESSION": {"default": {} if location is None else {"LOCATION": location}}}
+    if caches is not None:
+        changed["CACHES"] = dict(caches)
     with override_settings(**changed), _database(database):
         try:
             yield
         finally:
-            caches.close_all()
+            django_caches.close_all()
 
 
 @contextmanager
@@ -63,10 +78,19 @@ def _database(entry: Mapping[str, Any] | None) -> Iterator[None]:
     _forget()
     try:
         call_command("migrate", verbosity=0, interactive=False)
+        _add_visitor()
         yield
     finally:
         _forget()
+        asyncio.run(sync_to_async(_forget)())  # on the thread where Django's asynchronous methods ran
         connections.settings["default"] = before
+
+
+def _add_visitor() -> None:
+    """Make the user that the sessions are of: some packages keep a foreign key to it."""
+    from django.contrib.auth.models import User
+
+    User.objects.create(pk=int(AUTH[READ]), username="visitor")
 
 
 def _forget() -> None:

@@ -1,22 +1,18 @@
-"""Results as a table that reads well on a terminal and as Markdown alike, and as JSON."""
+"""What was measured on sessions, as Markdown: ratios first."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
+from benchmarks.contests import LeftOut
+from benchmarks.payload import HALF, PAYLOADS
 from benchmarks.results import Result
+from benchmarks.sides import BASIC
+from benchmarks.tables import table
+from benchmarks.targets import Verdict
 
-_HEAD = (
-    "operation",
-    "against",
-    "ours ÷ it (quartiles)",
-    "times as fast",
-    "target",
-    "ours µs",
-    "its µs",
-)
+_HEAD = ("operation", "against", "ours ÷ it (quartiles)", "times as fast", "target", "ours µs", "its µs")
 
 
 def heading(environment: Mapping[str, str]) -> str:
@@ -24,51 +20,64 @@ def heading(environment: Mapping[str, str]) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in environment.items())
 
 
-def tables(found: Iterable[Result]) -> Iterator[str]:
-    """Yield a section for each contest, in the order of the results."""
+def sections(found: Iterable[Result]) -> Iterator[str]:
+    """Yield the tables of each contest, in the order of the results."""
     for (engine, where), section in groupby(found, lambda result: (result.engine, result.where)):
-        yield f"## {engine} ({where})\n\n{_table([_HEAD, *map(_row, section)])}"
+        yield "\n\n".join([f"### {engine} ({where})", *_tables(list(section))])
 
 
-def summary(found: Sequence[Result]) -> str:
-    """Return how many targets are met, and which are not."""
-    targets = [result for result in found if result.target is not None]
-    missed = [result for result in targets if result.misses()]
-    lines = [f"Targets: {len(targets) - len(missed)} of {len(targets)} met."]
-    lines += [
-        f"- missed: {result.engine} {result.operation} against {result.other}: "
-        f"{result.ratio.median:.2f}, at most {result.target:.2f}"
-        for result in missed
-    ]
-    return "\n".join(lines)
-
-
-def as_json(environment: Mapping[str, str], found: Iterable[Result]) -> str:
-    """Return everything for programs; times in microseconds, ratios as ours ÷ other."""
-    document = {"environment": environment, "results": [result.as_json() for result in found]}
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+def _tables(section: Sequence[Result]) -> Iterator[str]:
+    payloads = [payload for payload in PAYLOADS if any(result.payload == payload for result in section)]
+    whole = HALF.name if HALF.name in payloads else payloads[0]
+    for colour, of_colour in groupby(section, lambda result: result.colour):
+        results = list(of_colour)
+        yield f"{colour.capitalize()}hronous, {whole}:"
+        yield table(_HEAD, [_row(result) for result in results if result.payload == whole])
+        if len({result.payload for result in results}) > 1:
+            yield f"{colour.capitalize()}hronous, by payload, ours ÷ it:"
+            yield _by_payload(results, payloads)
 
 
 def _row(result: Result) -> tuple[str, ...]:
-    spread = result.ratio
-    verdict = "MISSED" if result.misses() else "met"
-    target = "" if result.target is None else f"≤ {result.target:.2f} {verdict}"
     return (
         result.operation,
         result.other,
-        f"{spread.median:.2f} ({spread.lower:.2f} to {spread.upper:.2f})",
-        f"{1 / spread.median:.2f}",
-        target,
+        str(result.ratio),
+        f"{1 / result.ratio.median:.2f}",
+        "" if result.target is None else result.target.verdict(result.ratio.median),
         f"{result.ours_us:.1f}",
         f"{result.other_us:.1f}",
     )
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "| " + " | ".join(map(str.ljust, row, widths)) + " |"  # by Markdown's rules, too
-        for row in rows
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
+def _by_payload(results: Sequence[Result], payloads: Sequence[str]) -> str:
+    ratios = {(result.operation, result.other, result.payload): f"{result.ratio.median:.2f}" for result in results}
+    rows = dict.fromkeys((operation, other) for operation, other, payload in ratios if payload != HALF.name)
+    return table(
+        ["operation", "against", *payloads],
+        [[*row, *(ratios.get((*row, payload), "") for payload in payloads)] for row in rows],
+    )
+
+
+def glance(found: Iterable[Result]) -> str:
+    """Return the ratios that have a target, a line for each engine and other side."""
+    promised: dict[tuple[str, str], dict[str, str]] = {}
+    for result in found:
+        if result.target is not None:
+            cell = f"{result.ratio.median:.2f} ({result.target.verdict(result.ratio.median)})"
+            promised.setdefault((result.engine, result.other), {})[result.operation] = cell
+    rows = [[*pair, *(cells.get(operation, "") for operation in BASIC)] for pair, cells in promised.items()]
+    return table(["engine", "against", *BASIC], rows)
+
+
+def summary(verdicts: Sequence[Verdict]) -> str:
+    """Return how many targets are met, and which are not."""
+    missed = [verdict for verdict in verdicts if verdict.misses()]
+    met = f"Targets: {len(verdicts) - len(missed)} of {len(verdicts)} met."
+    return "\n".join([met, *(f"- missed: {verdict}" for verdict in missed)])
+
+
+def absent(left_out: Iterable[LeftOut]) -> str:
+    """Return who was left out, and why, as a list."""
+    lines = dict.fromkeys(f"- {one.engine}, {one.name}: {one.reason}" for one in left_out)
+    return "\n".join(lines) or "Nobody."

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.contests import Contest
+from benchmarks.payload import HALF, Payload
 from benchmarks.rounds import Spread, Times, microseconds, ratio
 from benchmarks.sides import OURS
-from benchmarks.targets import TARGETS
+from benchmarks.targets import RATIOS, Target, Verdict
 
 
 @dataclass(frozen=True)
@@ -18,33 +19,46 @@ class Result:
 
     engine: str
     where: str
+    colour: str
+    payload: str
     operation: str
     other: str
     ratio: Spread
     ours_us: float
     other_us: float
-    target: float | None
 
-    def misses(self, tolerance: float = 1.0) -> bool:
-        """Tell whether the ratio is above its target by more than this factor."""
-        return self.target is not None and self.ratio.median > self.target * tolerance
+    @property
+    def target(self) -> Target | None:
+        """What was promised; nothing is for other payloads, nor for asynchronous calls."""
+        if (self.colour, self.payload) != ("sync", HALF.name):
+            return None
+        return RATIOS.get((self.engine, self.operation, self.other))
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """Yield how the ratio stands to its target, if it has one."""
+        if self.target is not None:
+            yield Verdict(f"{self.engine} {self.operation} against {self.other}", self.ratio.median, self.target)
 
     def as_json(self) -> dict[str, Any]:
         """Return the result for --json."""
-        return {**asdict(self), "met": None if self.target is None else not self.misses()}
+        target = self.target
+        limit, stretch = (None, None) if target is None else (target.limit, target.stretch)
+        met = None if limit is None else self.ratio.median <= limit
+        return {**asdict(self), "target": limit, "stretch": stretch, "met": met}
 
 
-def results(contest: Contest, operation: str, times: Times) -> Iterator[Result]:
-    """Yield ours against every other side of a contest."""
-    for side in contest.sides:
-        if side.name != OURS:
+def results(contest: Contest, payload: Payload, colour: str, operation: str, times: Times) -> Iterator[Result]:
+    """Yield ours against every other side that did the operation."""
+    for other in times:
+        if other != OURS:
             yield Result(
                 engine=contest.engine,
                 where=contest.where,
+                colour=colour,
+                payload=payload.name,
                 operation=operation,
-                other=side.name,
-                ratio=ratio(times, OURS, side.name),
+                other=other,
+                ratio=ratio(times, OURS, other),
                 ours_us=microseconds(times, OURS),
-                other_us=microseconds(times, side.name),
-                target=TARGETS.get((contest.engine, operation, side.name)),
+                other_us=microseconds(times, other),
             )

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import gc
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import repeat
 from statistics import median, quantiles
 from time import perf_counter
+from typing import Any
 
-from benchmarks.sides import Side
+from benchmarks.sides import MAKING, Side
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ QUICK = Effort(rounds=25, seconds=0.003)
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of a ratio over all rounds, and its quartiles."""
+    """The median over all rounds, and its quartiles."""
 
     median: float
     lower: float
@@ -43,22 +43,26 @@ class Spread:
         lower, middle, upper = quantiles(values, n=4)
         return cls(middle, lower, upper)
 
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.lower:.2f} to {self.upper:.2f})"
+
 
 Times = dict[str, list[float]]
 """Seconds per call by the side's name, one for each round."""
 
 
 def measure(sides: Sequence[Side], operation: str, effort: Effort) -> Times:
-    """Return how long each side's operation took, round by round."""
-    calls = {side.name: side.operation(operation) for side in sides}
-    numbers = {name: _calls_in(call, effort.seconds) for name, call in calls.items()}
-    times: Times = {name: [] for name in calls}
+    """Return how long the operation took each side that can do it, round by round."""
+    able = {side.name: side for side in sides if operation in side.operations}
+    numbers = {name: _calls_in(side, operation, effort.seconds) for name, side in able.items()}
+    times: Times = {name: [] for name in able}
     gc.collect()
     gc.freeze()  # what Django has loaded need not be looked through before every round
     for _ in range(effort.rounds):
         gc.collect()
-        for name in random.sample(list(calls), len(calls)):
-            times[name].append(_seconds(calls[name], numbers[name]))
+        for name in random.sample(list(able), len(able)):
+            times[name].append(_seconds(able[name], operation, numbers[name]))
+    gc.unfreeze()
     return times
 
 
@@ -72,23 +76,40 @@ def microseconds(times: Times, side: str) -> float:
     return median(times[side]) * 1e6
 
 
-def _calls_in(call: Callable[[], object], seconds: float) -> int:
-    _seconds(call, 10)  # connects, prepares, fills caches
-    return max(1, int(seconds / _seconds(call, 20)))
+def _calls_in(side: Side, operation: str, seconds: float) -> int:
+    _seconds(side, operation, 10)  # connects, prepares, fills caches
+    return max(1, int(seconds / _seconds(side, operation, 20)))
 
 
-def _seconds(call: Callable[[], object], number: int) -> float:
-    """Return the seconds that one of so many calls took."""
-    with _without_collections():
-        started = perf_counter()
-        for _ in repeat(None, number):
-            call()
-        return (perf_counter() - started) / number
+def _seconds(side: Side, operation: str, number: int) -> float:
+    """Return the seconds that one of so many calls took; what they need and leave is not timed."""
+    keys, call = side.keys(operation, number), side.operation(operation)
+    with without_collections():
+        if side.loop is None:
+            seconds, results = _timed(call, keys)
+        else:
+            seconds, results = side.loop.run_until_complete(_timed_in_loop(call, keys))
+    if operation in MAKING:
+        side.discard(results)
+    return seconds / number
+
+
+def _timed(call: Callable[[str], Any], keys: Sequence[str]) -> tuple[float, list[Any]]:
+    started = perf_counter()
+    results = [call(key) for key in keys]
+    return perf_counter() - started, results
+
+
+async def _timed_in_loop(call: Callable[[str], Awaitable[Any]], keys: Sequence[str]) -> tuple[float, list[Any]]:
+    # One loop for all calls, as in a server: one for each would cost more than they do.
+    started = perf_counter()
+    results = [await call(key) for key in keys]
+    return perf_counter() - started, results
 
 
 @contextmanager
-def _without_collections() -> Iterator[None]:
-    # As timeit does: a collection would hit the side that happens to cross the threshold.
+def without_collections() -> Iterator[None]:
+    """Keep the garbage collector out, as timeit does: it would hit the side that happens to cross the threshold."""
     gc.disable()
     try:
         yield

@@ -80,9 +80,10 @@ class _Codec:
         except self._invalid as error:
             raise Unreadable("forged, damaged or moved") from error
 
-    def _compressed(self, plaintext: bytes) -> tuple[bytes, int]:
-        """Return the body and its flags."""
-        if self._compress is not None and self._compress <= len(plaintext) <= MAX_INFLATED:
+    @staticmethod
+    def _compressed(plaintext: bytes, least: int) -> tuple[bytes, int]:
+        """Return the body, compressed if that is of use and it has so many bytes, and its flags."""
+        if least <= len(plaintext) <= MAX_INFLATED:
             body = zlib.compress(plaintext)
             if len(body) < len(plaintext):
                 return body, COMPRESSED
@@ -107,7 +108,7 @@ class RecordCodec(_Codec):
 
     def encode(self, header: Header, plaintext: bytes, storage_key: str, session_key: str) -> bytes:
         """Return the payload."""
-        body, flags = self._compressed(plaintext)
+        body, flags = (plaintext, 0) if self._compress is None else self._compressed(plaintext, self._compress)
         secret = self._keyring.current
         packed = header.pack(secret.kid, flags)
         place = storage_key.encode()
@@ -155,7 +156,9 @@ class CookieCodec(_Codec):
 
     def encode(self, content: CookieContent, chunks: int = 1) -> str:
         """Return the value of a cookie that is split over so many chunks."""
-        body, flags = self._compressed(content.plaintext)
+        body, flags = content.plaintext, 0
+        if self._compress is not None:
+            body, flags = self._compressed(body, self._compress)
         secret = self._keyring.current
         packed = content.header.pack(secret.kid, flags) + bytes([chunks])
         inner = bytes.fromhex(content.sid) + content.epoch.to_bytes(_EPOCH, "big") + body

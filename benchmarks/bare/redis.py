@@ -1,36 +1,75 @@
-"""redis-py's default client: its pool, its retries, its default protocol."""
+"""redis-py's default clients: their pool, their retries, their default protocol."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
+
 import redis
+import redis.asyncio
 
 from benchmarks.sides import BareSide, must
 from django_multisession.envelope import VERSION
 from django_multisession.stores.redis import _REPLACE  # the same swap, not one like it
 
 
+def _address(key: str) -> str:
+    return f"dms:{key}"
+
+
 class BareRedis(BareSide):
     name = "bare redis-py"
 
-    def __init__(self, location: str, payload: bytes, ttl: int) -> None:
-        super().__init__(payload, ttl)
+    def __init__(self, location: str, record: bytes, ttl: int) -> None:
+        super().__init__(record, ttl)
         self._client = redis.Redis.from_url(location)
         self._digest = str(self._client.script_load(_REPLACE.source))
-        self.create()
 
-    def load(self) -> object:
-        return self._client.get(f"dms:{self.key}")
+    def load(self, key: str) -> object:
+        return self._client.get(_address(key))
 
-    def change(self) -> object:
-        address = f"dms:{self.key}"
-        stored: bytes = must(self._client.get(address))
-        payload, _ = self.rewritten(stored)
-        expected = stored[VERSION]
-        return must(self._client.evalsha(self._digest, 1, address, expected, payload, self.ttl))
+    def change(self, key: str) -> object:
+        stored: bytes = must(self._client.get(_address(key)))
+        record, _ = self.rewritten(stored)
+        return must(self._client.evalsha(self._digest, 1, _address(key), stored[VERSION], record, self.ttl))
 
-    def create(self) -> object:
-        self.key = self.new_key()
-        return must(self._client.set(f"dms:{self.key}", self.payload, nx=True, ex=self.ttl))
+    def create(self, _key: str) -> str:
+        key = self.new_key()
+        must(self._client.set(_address(key), self.record, nx=True, ex=self.ttl))
+        return key
+
+    def discard(self, keys: Iterable[str]) -> None:
+        self._client.delete(*map(_address, keys))
 
     def close(self) -> None:
         self._client.close()
+
+
+class AsyncBareRedis(BareSide):
+    name = "bare redis-py"
+
+    def __init__(self, location: str, record: bytes, ttl: int, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(record, ttl)
+        self.loop: asyncio.AbstractEventLoop = loop
+        self._client = redis.asyncio.Redis.from_url(location)
+        self._digest = str(loop.run_until_complete(self._client.script_load(_REPLACE.source)))
+
+    async def aload(self, key: str) -> object:
+        return await self._client.get(_address(key))
+
+    async def achange(self, key: str) -> object:
+        stored: bytes = must(await self._client.get(_address(key)))
+        record, _ = self.rewritten(stored)
+        swap = self._client.evalsha(self._digest, 1, _address(key), stored[VERSION], record, self.ttl)
+        return must(await swap)
+
+    async def acreate(self, _key: str) -> str:
+        key = self.new_key()
+        must(await self._client.set(_address(key), self.record, nx=True, ex=self.ttl))
+        return key
+
+    def discard(self, keys: Iterable[str]) -> None:
+        self.loop.run_until_complete(self._client.delete(*map(_address, keys)))
+
+    def close(self) -> None:
+        self.loop.run_until_complete(self._client.aclose())

@@ -187,16 +187,15 @@ class MultisessionBase(Flashes, CookieControl):
 
     def _header(self, data: Mapping[str, Any], age: int, previous: Header | None) -> Header:
         """Return the header of a payload that lives for age seconds and follows on previous."""
-        now = clamp(self.clock())
+        created_at = auth_at = now = clamp(self.clock())
         user = data.get("_auth_user_id")
         if user is None:
             auth_at = 0
-        elif user == self._loaded_user and previous is not None:
-            auth_at = previous.auth_at
-        else:
-            auth_at = now
-        created_at = now if previous is None else previous.created_at
-        return Header.new(os.urandom(8), created_at, auth_at, clamp(now + age), sealed_at=now)
+        if previous is not None:
+            created_at = previous.created_at
+            if user is not None and user == self._loaded_user:
+                auth_at = previous.auth_at
+        return Header.new(os.urandom(8), created_at, auth_at, clamp(now + age), now)
 
     def _reject(self, reason: Unreadable) -> dict[str, Any]:
         """Note that the session cannot be read, and return the empty data that stands in for it."""

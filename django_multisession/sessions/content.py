@@ -9,20 +9,24 @@ from ..keys import length_prefixed
 from .reads import ReadLog
 
 _REFUSALS = (TypeError, ValueError, RecursionError)
+_NO_OPTIONS = length_prefixed(b"")
 
 
 def dump(session_name: str, serializer: Any, options: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
     """Return the content; SessionNotSerializable, naming the key, if serializer refuses a value of data."""
     if isinstance(data, ReadLog):
         data = data.plain()
-    front = json.dumps(options, sort_keys=True, separators=(",", ":")).encode() if options else b""
     try:
         body: bytes = serializer.dumps(data)
-        return length_prefixed(front) + body
+        return _front(options) + body if options else _NO_OPTIONS + body
     except _REFUSALS as error:
         raise SessionNotSerializable(
             f"Session {session_name!r} cannot be saved: {_refused(serializer, data)}"
         ) from error
+
+
+def _front(options: Mapping[str, Any]) -> bytes:
+    return length_prefixed(json.dumps(options, sort_keys=True, separators=(",", ":")).encode())
 
 
 def _refused(serializer: Any, data: Mapping[str, Any]) -> str:
@@ -41,9 +45,12 @@ def _refused(serializer: Any, data: Mapping[str, Any]) -> str:
 
 def parse(serializer: Any, content: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return options and data; Unreadable if content was not made by dump() with such a serializer."""
-    start = 2 + int.from_bytes(content[:2], "big")
+    start = 2
+    options: Any = {}
     try:
-        options = json.loads(content[2:start]) if start > 2 else {}
+        if not content.startswith(_NO_OPTIONS):
+            start += int.from_bytes(content[:2], "big")
+            options = json.loads(content[2:start])
         data = serializer.loads(content[start:])
     except Exception as error:  # a serializer is the project's own code
         raise Unreadable("its serializer cannot read it") from error

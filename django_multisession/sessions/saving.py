@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from django.contrib.sessions.backends.base import CreateError, UpdateError
 
-from ..bridge import own, pause
+from ..bridge import driven, pause
 from ..envelope import SKEW, clamp
 from ..exceptions import SessionConflict, SessionTooLarge, StoreUnavailable, Unreadable
 from ..merge import MergeConflict, Rule, append, merge
@@ -77,7 +77,7 @@ class Saving(MultisessionBase):
         if self.session_key is None:
             raise UpdateError(f"Session {self.session_name!r} was deleted.")
         loaded, plaintext = self._loaded, self._dump(data)
-        age = int(await own(self, "get_expiry_age"))
+        age = int(self.get_expiry_age() if driven() else await self.aget_expiry_age())
         if age <= 0:
             await self._own("delete")
         elif loaded is None or self._replaces_all:
@@ -90,7 +90,7 @@ class Saving(MultisessionBase):
     async def _insert(self) -> None:
         data = self._session_cache = getattr(self, "_session_cache", {})
         plaintext = self._dump(data)
-        age = int(await own(self, "get_expiry_age"))
+        age = int(self.get_expiry_age() if driven() else await self.aget_expiry_age())
         if age <= 0:
             return
         previous = None if self._loaded is None else self._loaded.header
