@@ -12,7 +12,7 @@ from tests.servers.base import Server
 from tests.servers.memcached import MemcachedServer
 from tests.servers.mongodb import MongoDBServer
 from tests.servers.postgresql import PostgreSQLServer
-from tests.servers.redis import RedisServer
+from tests.servers.redis import NewestRedisServer, RedisServer
 
 ServerT = TypeVar("ServerT", bound=Server[Any])
 
@@ -31,6 +31,11 @@ def serve(server_class: type[ServerT]) -> Iterator[ServerT]:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     yield from serve(RedisServer)
+
+
+@pytest.fixture(scope="session")
+def newest_redis_server() -> Iterator[NewestRedisServer]:
+    yield from serve(NewestRedisServer)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from django_multisession.sessions.server import ServerSession
 from django_multisession.testing import SessionContract
 from tests.servers.memcached import MemcachedServer
 from tests.servers.mongodb import MongoDBServer
-from tests.servers.redis import RedisServer
+from tests.servers.redis import NewestRedisServer, RedisServer
 
 
 class TestMemory(SessionContract):
@@ -30,6 +30,12 @@ class TestRedis(SessionContract):
     @pytest.fixture
     def entry(self, redis_server: RedisServer) -> Mapping[str, Any]:
         return {"LOCATION": redis_server.location}
+
+
+class TestRedisThatCompares(TestRedis):
+    @pytest.fixture
+    def redis_server(self, newest_redis_server: NewestRedisServer) -> RedisServer:
+        return newest_redis_server
 
 
 class TestMemcached(SessionContract):

@@ -27,7 +27,7 @@ from tests.databases import database, sqlite
 from tests.servers.memcached import MemcachedServer
 from tests.servers.mongodb import DATABASE, MongoDBServer
 from tests.servers.postgresql import PostgreSQLServer
-from tests.servers.redis import RedisServer
+from tests.servers.redis import NewestRedisServer, RedisServer
 
 PATIENCE = 20.0  # seconds: these tests are about answers, not about how soon they come
 PREFIX = "contract"
@@ -54,6 +54,12 @@ class TestRedisStore(StoreContract):
     def expire(self, store: Store, key: str) -> None:
         assert isinstance(store, RedisStore)
         assert self.client.pexpireat(store.address(key), 1)
+
+
+class TestRedisStoreThatCompares(TestRedisStore):
+    @pytest.fixture
+    def redis_server(self, newest_redis_server: NewestRedisServer) -> RedisServer:
+        return newest_redis_server
 
 
 class TestMemcachedStore(StoreContract):

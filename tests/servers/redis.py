@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.servers.base import Server, find_program
+from tests.servers.base import CACHE, Server, find_program
+
+NEWEST = CACHE / "redis"
+"""Where scripts/lib/redis_source.py puts the server that it builds."""
 
 
 class RedisServer(Server[str]):
@@ -38,3 +41,19 @@ class RedisServer(Server[str]):
     def version(self) -> str:
         info = self.ask(b"INFO server\r\n").decode()
         return info.partition("redis_version:")[2].split()[0]
+
+
+class NewestRedisServer(RedisServer):
+    """A Redis that knows SET … IFEQ, which those that distributions ship mostly do not."""
+
+    name = "redis-newest"
+
+    @classmethod
+    def available(cls) -> str | None:
+        if cls._program():
+            return None
+        return "redis-newest: scripts/lib/redis_source.py has not built it"
+
+    @staticmethod
+    def _program() -> str | None:
+        return find_program("redis-server-newest", directories=[NEWEST])

@@ -22,7 +22,7 @@ from django_multisession.stores.base import StoreOptions
 from django_multisession.stores.redis import RedisStore
 from tests.servers.base import free_port
 from tests.servers.proxy import Proxy
-from tests.servers.redis import RedisServer
+from tests.servers.redis import NewestRedisServer, RedisServer
 
 KEY, OTHER = "ab" * 20, "cd" * 20
 V1, V2, V3 = b"version1", b"version2", b"version3"
@@ -148,7 +148,7 @@ def test_scripts_survive_a_server_that_forgot_them(drive: Drive, store: RedisSto
     async def scenario() -> None:
         client.script_flush()
         assert await store.insert(KEY, payload(V1), 60, V1)
-        assert await store.replace(KEY, payload(V2), 60, V1, V2) == V2
+        assert (await store.replace(KEY, payload(V2), 60, V1, V2) or b"").startswith(V2)
         client.script_flush()
         assert not await store.delete(KEY, V1)
         client.script_flush()
@@ -223,6 +223,59 @@ def test_full_server_is_an_outage_and_not_a_taken_key(drive: Drive) -> None:
         store = store_at(server.location)
         with pytest.raises(StoreUnavailable, match="OutOfMemory"):
             drive(store.insert(KEY, payload(V1), 60, V1))
+        store.close()
+
+
+# Swaps.
+
+
+@pytest.mark.parametrize(("size", "sent"), [(100, b"IFEQ"), (5000, b"EVALSHA")], ids=["small", "large"])
+def test_swap_is_one_command_where_the_server_compares(
+    drive: Drive, newest_redis_server: NewestRedisServer, size: int, sent: bytes
+) -> None:
+    with Proxy(newest_redis_server) as proxy:
+        store, key = store_at(proxy.location), secrets.token_hex(20)
+
+        async def scenario() -> None:
+            body = secrets.token_bytes(size)
+            await store.insert(key, payload(V1, body), 60, V1)
+            await store.read(key)
+            record = await store.read(key)
+            assert record is not None
+            if size > 4096:
+                await store.replace(key, payload(V1, body), 60, record.version, V1)  # loads the script
+            proxy.reset()
+            lost = proxy.cut_reply(sent)
+            with pytest.raises(StoreUnavailable):
+                await store.replace(key, payload(V2, body), 60, record.version, V2)
+            assert lost.is_set()
+            assert proxy.requests == 1
+            assert await store.replace(key, payload(V3), 60, record.version, V3) is None
+            record = await store.read(key)
+            assert record is not None
+            assert record.version.startswith(V2)
+            assert (await store.replace(key, payload(V3), 60, record.version, V3) or b"").startswith(V3)
+            assert await store.delete(key, (await store.read(key)).version)  # type: ignore[union-attr]
+
+        drive(scenario())
+        store.close()
+
+
+def test_server_that_does_not_compare_is_asked_once(drive: Drive, redis_server: RedisServer) -> None:
+    with Proxy(redis_server) as proxy:
+        store, key = store_at(proxy.location), secrets.token_hex(20)
+
+        async def scenario() -> None:
+            version = await store.insert(key, payload(V1), 60, V1)
+            assert version
+            for expected in (3, 1, 1):  # the comparison, the script by its digest, and by its text; then one of these
+                proxy.reset()
+                version = await store.replace(key, payload(V2), 60, version or b"", V2)
+                assert version == V2
+                assert proxy.requests <= expected
+            assert not store.breaker.has_failed
+
+        drive(scenario())
         store.close()
 
 
@@ -396,7 +449,7 @@ def test_cancelled_task_leaves_no_half_answer(server: RedisServer) -> None:
                 await asyncio.gather(*tasks, return_exceptions=True)
                 proxy.delay(0)
                 records = await asyncio.gather(*(store.read(OTHER) for _ in range(4)))
-                assert {record and record.version for record in records} == {V2}
+                assert {record and record.payload for record in records} == {payload(V2)}
             assert proxy.connections == 1
 
         asyncio.run(scenario())
@@ -486,7 +539,7 @@ def test_forked_child_uses_connections_of_its_own(store: RedisStore) -> None:
             try:
                 run(store.replace(KEY, payload(V2), 60, V1, V2))
                 for _ in range(100):
-                    assert run(store.read(KEY)).version == V2  # type: ignore[union-attr]
+                    assert run(store.read(KEY)).payload == payload(V2)  # type: ignore[union-attr]
                 store.close()
                 code = 0
             finally:
@@ -494,6 +547,6 @@ def test_forked_child_uses_connections_of_its_own(store: RedisStore) -> None:
         for _ in range(100):
             assert await store.read(KEY)
         assert os.waitpid(child, 0)[1] == 0  # noqa: ASYNC222  # driven without a loop
-        assert (await store.read(KEY)).version == V2  # type: ignore[union-attr]
+        assert (await store.read(KEY)).payload == payload(V2)  # type: ignore[union-attr]
 
     run(scenario())
