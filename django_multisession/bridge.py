@@ -23,20 +23,41 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
+class Limit:
+    """The end of waiting for a server, at a time of the loop's clock: calls ``expire`` then, unless cancelled.
+
+    A loop that was busy is no server that was silent: the end comes as much later as the loop was late for it, and at
+    least a turn, in which it can take an answer that lies in the socket.
+    """
+
+    __slots__ = ("_expire", "_loop", "_timer", "_when")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, when: float, expire: Callable[[], object]) -> None:
+        self._loop = loop
+        self._when = when
+        self._expire = expire
+        self._timer = loop.call_at(when, self._due)
+
+    def _due(self) -> None:
+        self._timer = self._loop.call_later(self._loop.time() - self._when, self._expire)
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+
 async def ready(value: T | Awaitable[T], seconds: float | None = None) -> T:
-    """Return value, awaiting it if it is awaitable, for at most so many seconds (TimeoutError)."""
+    """Return value, awaiting it if it is awaitable, for at most so many seconds (TimeoutError, see Limit)."""
     if not hasattr(value, "__await__"):
         return value
     if seconds is None:
         return await cast(Awaitable[T], value)
-    async with asyncio.timeout(None) as limit:
-        # Not asyncio.timeout(seconds): after a loop has stalled for so long, that drops an answer which arrived
-        # meanwhile. By way of a timer of its own the limit falls one turn of the loop later than the answer.
-        timer = asyncio.get_running_loop().call_later(seconds, limit.reschedule, 0)
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as timeout:
+        limit = Limit(loop, loop.time() + seconds, lambda: timeout.reschedule(0))
         try:
             return await cast(Awaitable[T], value)
         finally:
-            timer.cancel()
+            limit.cancel()
 
 
 def run(body: Coroutine[Any, Any, T]) -> T:

@@ -174,7 +174,7 @@ class CookieCodec(_Codec):
         # Base64 of 33 bytes, the last of which is within the number behind the header.
         try:
             return base64url.decode(first[:_COUNT_END])[LENGTH] if len(first) >= _COUNT_END else 1
-        except ValueError:
+        except (ValueError, IndexError):
             return 1
 
     def decode(self, value: str, *, limit: int) -> CookieContent:

@@ -100,7 +100,8 @@ class CookieControl(SessionBase):
     def _settle_options(self) -> None:
         """Note that what was set is stored now."""
         if self._new_options:
-            self._stored_options, self._new_options = self.options(), _NONE
+            self._stored_options = self.options()
+            del self._new_options  # of the instance: the class has none
 
     def _options(self, changes: Mapping[str, Any]) -> CookieOptions:
         configured = cookie_options(self.session_name)

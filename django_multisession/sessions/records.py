@@ -90,7 +90,7 @@ class Records:
         If a reply was lost and somebody else has written since, our change may be in theirs already: the outage is
         raised then, unless making the change again is ``repeatable``.
         """
-        place = expected.place
+        place = self.storage_key(session_key)
         payload = self._encode(place, session_key, plaintext, header)
         try:
             version = await self.store.replace(place, payload, ttl, expected.version, header.version)

@@ -204,9 +204,11 @@ class Saving(MultisessionBase):
         key, header = cast(str, self.session_key), self._header(self._session_cache, age, loaded.header)
         try:
             written = await self.records().replace(key, loaded.plaintext, header, age, loaded)
-        except StoreUnavailable:
+        except BaseException as error:
             touches.failed(loaded.place)
-            return
+            if isinstance(error, StoreUnavailable):
+                return
+            raise
         if written is not None:
             self._loaded = written
 

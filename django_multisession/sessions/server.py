@@ -62,7 +62,7 @@ class ServerSession(Saving):
 
     async def _own(self, method: str, *args: Any) -> Any:
         name = method if driven() else f"a{method}"
-        if getattr(type(self), name) is getattr(ServerSession, name):
+        if getattr(getattr(self, name), "__func__", None) is getattr(ServerSession, name):
             return await getattr(self, f"_{method}")(*args)  # what it would start anew is running already
         return await own(self, method, *args)
 
@@ -190,7 +190,7 @@ class ServerSession(Saving):
     async def _create(self) -> None:
         if self.outage is not None and self.anonymous:
             raise self.outage
-        previous = self.session_key
+        previous, loaded = self.session_key, self._loaded
         try:
             for _ in range(KEY_ATTEMPTS):
                 self._session_key = self._get_new_session_key()
@@ -201,7 +201,7 @@ class ServerSession(Saving):
                 self.modified = True
                 return
         except BaseException:
-            self._session_key = previous
+            self._session_key, self._loaded = previous, loaded
             raise
         raise RuntimeError(f"Session {self.session_name!r}: {KEY_ATTEMPTS} new session keys were all taken.")
 

@@ -4,22 +4,29 @@ All of them have loaded the same version and find that a touch is due. Without t
 one lose. It is a help and no promise: what two processes send at once, the swap decides.
 """
 
-_MOST = 1024
+import time
 
-_latest: dict[str, bytes] = {}
-"""The version that was prolonged last, by storage key."""
+_MOST = 1024
+_BURST = 5.0
+"""Seconds after which the same version may be prolonged again: what was written then may have been lost, with a
+transaction or in a failover."""
+
+_latest: dict[str, tuple[bytes, float]] = {}
+"""The version that was prolonged last and when (monotonic), by storage key."""
 
 
 def first(place: str, version: bytes) -> bool:
-    """Tell whether nobody in this process has begun to prolong this version, and note that the caller does now."""
-    if _latest.get(place) == version:
+    """Tell whether nobody in this process has just begun to prolong this version, and note that the caller does now."""
+    now = time.monotonic()
+    latest, since = _latest.get(place, (b"", 0.0))
+    if latest == version and now < since + _BURST:
         return False
     if len(_latest) >= _MOST:
         _latest.clear()
-    _latest[place] = version
+    _latest[place] = version, now
     return True
 
 
 def failed(place: str) -> None:
-    """Note that the record could not be reached: the next request is to try."""
+    """Note that the record was not prolonged: the next request is to try."""
     _latest.pop(place, None)

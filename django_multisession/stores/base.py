@@ -87,7 +87,6 @@ class Store:
     def __init__(self, options: StoreOptions) -> None:
         self.options = options
         self.breaker = breaker_for(self.name)
-        self._guard = self.guard_of(self.breaker)
 
     @property
     def name(self) -> str:
@@ -98,6 +97,10 @@ class Store:
     def call_timeout(self) -> float:
         """Seconds that one call to the server may take, while the request's budget lasts."""
         return self.options.read_timeout
+
+    @cached_property
+    def _guard(self) -> Guard:
+        return self.guard_of(self.breaker)
 
     def guard(self) -> Guard:
         """Return the context of a call to the server: ``with self.guard() as seconds:``."""

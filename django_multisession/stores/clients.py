@@ -86,6 +86,31 @@ class FreeList(Generic[C]):
         self._free = []
 
 
+class Slots:
+    """At most ``limit`` tasks of an event loop at a time; ``name`` is the store's.
+
+    Outside of a guard: waiting for one another is no matter of the server.
+    """
+
+    def __init__(self, limit: int, name: str) -> None:
+        self._name = name
+        self._slots = asyncio.Semaphore(limit)
+
+    async def take(self, seconds: float) -> None:
+        """Wait for a slot, so many seconds at most; StoreUnavailable after that."""
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise StoreUnavailable(self._name, "all of the event loop's connections are in use") from error
+
+    def give_back(self) -> None:
+        self._slots.release()
+
+
 class AsyncFreeList(Generic[C]):
     """Asynchronous clients of one event loop that no task is using; at most ``limit`` in all."""
 
@@ -96,17 +121,13 @@ class AsyncFreeList(Generic[C]):
         limit: int,
         name: str,
     ) -> None:
-        self._name = name
         self._connect = connect
         self._close = close
-        self._slots = asyncio.Semaphore(limit)
+        self._slots = Slots(limit, name)
         self._free: list[C] = []
 
     def lease(self, seconds: float) -> "AsyncLease[C]":
-        """``async with free_list.lease(seconds) as client:``; waits while all are in use, half of seconds at most.
-
-        StoreUnavailable after that: the server may be in good order, so that it is no matter for its breaker, and
-        the other half of the time is the call's.
+        """``async with free_list.lease(seconds) as client:``; waits while all are in use, see Slots.take().
 
         After an exception the client is closed, and all idle ones, as in FreeList.call(). A task
         that was cancelled closes its own alone: nothing is known to be wrong with the others.
@@ -114,23 +135,16 @@ class AsyncFreeList(Generic[C]):
         return AsyncLease(self, seconds)
 
     async def take(self, seconds: float) -> C:
-        try:
-            if self._slots.locked():
-                async with asyncio.timeout(seconds / 2):
-                    await self._slots.acquire()
-            else:
-                await self._slots.acquire()
-        except TimeoutError as error:
-            raise StoreUnavailable(self._name, "all of the event loop's connections are in use") from error
+        await self._slots.take(seconds)
         try:
             return self._free.pop() if self._free else await ready(self._connect())
         except BaseException:
-            self._slots.release()
+            self._slots.give_back()
             raise
 
     def give_back(self, client: C) -> None:
         self._free.append(client)
-        self._slots.release()
+        self._slots.give_back()
 
     async def discard(self, client: C, error: BaseException) -> None:
         """Close a client that may have half an answer in its socket, and all idle ones."""
@@ -139,7 +153,7 @@ class AsyncFreeList(Generic[C]):
             if isinstance(error, Exception):
                 await self.close()
         finally:
-            self._slots.release()
+            self._slots.give_back()
 
     async def close(self) -> None:
         """Close the idle clients."""
@@ -166,8 +180,8 @@ class AsyncLease(Generic[C]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is None:
-            self._free_list.give_back(self._client)
+        if error is None or (isinstance(error, StoreUnavailable) and error.__cause__ is None):
+            self._free_list.give_back(self._client)  # unharmed: the call was made, or refused before it was
         else:
             await self._free_list.discard(self._client, error)
 

@@ -95,10 +95,14 @@ class DatabaseStore(Store):
         return f"DATABASES[{self.alias!r}]"
 
     async def _run(self, query: Callable[[], T]) -> T:
-        with self.guard():
-            return await on_connection(partial(self._attempt, query))
+        return await on_connection(partial(self._attempt, query))
 
     def _attempt(self, query: Callable[[], T]) -> T:
+        # Here, and not around the change of thread: waiting for one another is no matter of the database.
+        with self.guard():
+            return self._asked(query)
+
+    def _asked(self, query: Callable[[], T]) -> T:
         try:
             return query()
         except (DatabaseError, InterfaceError) as error:

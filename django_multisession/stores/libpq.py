@@ -66,12 +66,18 @@ class Result(NamedTuple):
 
 
 def within(steps: Generator[WaitedT, ReadyT, ResultT], deadline: float) -> Generator[WaitedT, ReadyT, ResultT]:
-    """Take psycopg's steps to their end, or to the deadline, a monotonic time (AnswerTimeout)."""
+    """Take psycopg's steps to their end, or to the deadline, a monotonic time (AnswerTimeout).
+
+    A socket that is ready past the deadline belongs to a server that has answered, and to an event loop that was busy.
+    It gets as much time again.
+    """
+    last = 2 * deadline - monotonic()
     try:
         wanted = next(steps)
         while True:
-            wanted = steps.send((yield wanted))
-            if monotonic() >= deadline:
+            socket_is_ready = yield wanted
+            wanted = steps.send(socket_is_ready)
+            if monotonic() >= (last if socket_is_ready else deadline):
                 raise AnswerTimeout("no answer in time")
     except StopIteration as finished:
         result: ResultT = finished.value

@@ -16,6 +16,7 @@ from ..exceptions import SessionTooLarge
 _AT_ONCE = 65536
 _TOO_LARGE = b"SERVER_ERROR object too large for cache"
 _VALUES_END = b"\r\nEND\r\n"
+_NOT_IN_THE_PROTOCOL = "an answer that is not in the protocol"
 
 
 class Connection(Client):  # type: ignore[misc]  # of a library without types
@@ -34,8 +35,13 @@ class Connection(Client):  # type: ignore[misc]  # of a library without types
             raise self._refusal(answer)
         # VALUE <address> <flags> <bytes> <cas>
         end = answer.index(b"\r\n")
-        _, _, _, size, token = answer[:end].split(b" ")
-        start, stop = end + 2, end + 2 + int(size)
+        try:
+            _, found, _, size, token = answer[:end].split(b" ")
+            start, stop = end + 2, end + 2 + int(size)
+        except ValueError:
+            raise MemcacheUnknownError(_NOT_IN_THE_PROTOCOL) from None
+        if found != address or stop < start:
+            raise MemcacheUnknownError("an answer to something else")
         if len(answer) < stop + len(_VALUES_END):
             answer = self._filled(answer, stop + len(_VALUES_END))
         if answer[stop:] != _VALUES_END:
@@ -93,5 +99,5 @@ class Connection(Client):  # type: ignore[misc]  # of a library without types
         # Raises itself for ERROR, CLIENT_ERROR and SERVER_ERROR.
         self._raise_errors(answer.partition(b"\r\n")[0], b"")
         # The server's words may hold a key: they stay out of the message.
-        unknown: Exception = MemcacheUnknownError("an answer that is not in the protocol")
+        unknown: Exception = MemcacheUnknownError(_NOT_IN_THE_PROTOCOL)
         return unknown

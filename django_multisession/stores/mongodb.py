@@ -98,18 +98,30 @@ class MongoDBStore(Store):
         expected: type[Exception] | tuple[type[Exception], ...] = (),
     ) -> Any:
         """Return what command returns for our collection, None if it raises what is expected."""
-        with self.guard() as seconds, timeout(seconds):
-            client = self._clients.get()
-            known, collection = self._latest
-            if client is not known:
-                collection = self._collection_of(client)
-                self._latest = client, collection
-            try:
-                if native_loop() is None:
-                    _wait_for_primary(client, seconds)
-                return await ready(command(collection), seconds)
-            except expected:
-                return None
+        loop = native_loop()
+        if loop is None:
+            with self.guard() as seconds, timeout(seconds):
+                client = self._clients.process.get()
+                _wait_for_primary(client, seconds)
+                return await self._ask(client, command, expected, seconds)
+        place = self._clients.loops.get(loop)
+        await place.slots.take(self.options.timeout)
+        try:
+            # ready() tells a server that is silent from a loop that is busy; PyMongo's timeout can't.
+            with self.guard() as seconds, timeout(2 * seconds):
+                return await self._ask(place.client, command, expected, seconds)
+        finally:
+            place.slots.give_back()
+
+    async def _ask(self, client: Any, command: Callable[[Any], Any], expected: Any, seconds: float) -> Any:
+        known, collection = self._latest
+        if client is not known:
+            collection = self._collection_of(client)
+            self._latest = client, collection
+        try:
+            return await ready(command(collection), seconds)
+        except expected:
+            return None
 
     def _collection_of(self, client: Any) -> Any:
         # Another w than ours may be asked for by LOCATION or OPTIONS; inspect() says what that means.
@@ -128,7 +140,13 @@ class MongoDBStore(Store):
             "limit": 1,
             "singleBatch": True,
         }
-        answer = await self._run(lambda c: c.database.command(command))
+
+        def find(collection: Any) -> Any:
+            # By itself, a command takes no read concern from LOCATION or OPTIONS.
+            concern = collection.read_concern.document
+            return collection.database.command({**command, "readConcern": concern} if concern else command)
+
+        answer = await self._run(find)
         for found in answer["cursor"]["firstBatch"]:
             return Record(found["p"], found["p"][VERSION])
         return None

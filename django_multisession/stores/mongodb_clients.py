@@ -3,14 +3,14 @@
 import re
 import weakref
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from django.core.exceptions import ImproperlyConfigured
 
 from ..bridge import native_loop
 from .base import StoreOptions
-from .clients import PerLoop, PerProcess
+from .clients import PerLoop, PerProcess, Slots
 
 try:
     from pymongo import AsyncMongoClient, MongoClient, timeout
@@ -29,35 +29,48 @@ HEARTBEAT = 500
 back was found by the second or third call only, each of which had waited for half a second."""
 
 
+IN_FLIGHT = 16
+"""How many operations of an event loop are under way at a time. PyMongo keeps the loop longer with each than the server
+does: hundreds at once would share it until all of them are late."""
+
+
+class LoopClient(NamedTuple):
+    """The client of an event loop, and whose turn it is to use it."""
+
+    client: AsyncMongoClient[Any]
+    slots: Slots
+
+
 class Clients:
     """The clients of one location. Each has threads or tasks that watch the servers, so stores share them.
 
     ``indexed`` holds the collections whose TTL index this process has made.
     """
 
-    def __init__(self, location: str, settings: Mapping[str, Any], patience: float) -> None:
+    def __init__(self, location: str, shown: str, settings: Mapping[str, Any], patience: float) -> None:
         def close(client: MongoClient[Any]) -> None:
             # It takes leave of the server, which may hang: without a bound, so would this.
             with timeout(patience):
                 client.close()
 
-        async def close_in_loop(client: AsyncMongoClient[Any]) -> None:
+        async def close_in_loop(place: LoopClient) -> None:
             with timeout(patience):
-                await client.close()
+                await place.client.close()
 
         # connect=True starts looking for the servers in the background.
         self.process: PerProcess[MongoClient[Any]] = PerProcess(
             lambda: MongoClient(location, connect=True, **{**settings, **_ONE_STEP}), close
         )
-        self.loops: PerLoop[AsyncMongoClient[Any]] = PerLoop(
-            lambda: AsyncMongoClient(location, connect=False, **settings), close_in_loop
+        self.loops: PerLoop[LoopClient] = PerLoop(
+            lambda: LoopClient(AsyncMongoClient(location, connect=False, **settings), Slots(IN_FLIGHT, shown)),
+            close_in_loop,
         )
         self.indexed: set[str] = set()
 
     def get(self) -> Any:
         """Return the client that the caller can use."""
         loop = native_loop()
-        return self.process.get() if loop is None else self.loops.get(loop)
+        return self.process.get() if loop is None else self.loops.get(loop).client
 
 
 _shared: "weakref.WeakValueDictionary[str, Clients]" = weakref.WeakValueDictionary()
@@ -75,7 +88,7 @@ def clients_for(location: str, shown: str, options: StoreOptions) -> Clients:
             f"MULTISESSION's LOCATION {shown!r} or its OPTIONS cannot be used: {reason}"
         ) from None
     identity = f"{location} {options.timeout} {sorted(settings.items())!r}"
-    return _shared.setdefault(identity, Clients(location, settings, options.connect_timeout))
+    return _shared.setdefault(identity, Clients(location, shown, settings, options.connect_timeout))
 
 
 def parse(location: Any) -> tuple[str, str, str]:

@@ -1,10 +1,8 @@
 """Sessions in PostgreSQL, over connections of their own: one round trip an operation."""
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import partial
-from time import monotonic
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -156,34 +154,33 @@ class PostgreSQLStore(Store):
         return {**known, "assume_role": role} if role else known
 
     async def _run(self, statement: Statement, *values: Value) -> Result:
+        try:
+            if self._connection == "shared" or (self._connection is None and in_test_environment()):
+                return await on_connection(partial(self._share, statement, values))
+            loop = native_loop()
+            if loop is None:
+                return await self._run_here(statement, values)
+            async with self._loops.get(loop).lease(self.options.timeout) as client:
+                with self.guard() as seconds:
+                    return await client.execute(statement, values, seconds)
+        except Exception as error:
+            if table_is_missing(error):
+                raise missing_table(self.alias) from error
+            raise
+
+    async def _run_here(self, statement: Statement, values: Sequence[Value]) -> Result:
         with self.guard() as seconds:
+            client = self._clients.take()
             try:
-                if self._connection == "shared" or (self._connection is None and in_test_environment()):
-                    return await on_connection(partial(self._share, statement, values))
-                loop = native_loop()
-                if loop is None:
-                    client = self._clients.take()
-                    try:
-                        result = await client.execute(statement, values, seconds)
-                    except BaseException:
-                        self._clients.discard(client)
-                        raise
-                    self._clients.give_back(client)
-                    return result
-                deadline = monotonic() + seconds
-                async with (
-                    asyncio.timeout(seconds) as waiting,
-                    self._loops.get(loop).lease(seconds) as client,
-                ):
-                    waiting.reschedule(None)  # the client keeps the time from here on
-                    return await client.execute(statement, values, deadline - monotonic())
-            except Exception as error:
-                if table_is_missing(error):
-                    raise missing_table(self.alias) from error
+                result = await client.execute(statement, values, seconds)
+            except BaseException:
+                self._clients.discard(client)
                 raise
+            self._clients.give_back(client)
+            return result
 
     def _share(self, statement: Statement, values: Sequence[Any]) -> Result:
-        with connections[self.alias].cursor() as cursor:
+        with self.guard(), connections[self.alias].cursor() as cursor:
             cursor.execute(statement.sql, values)
             rows = cursor.fetchall() if cursor.description else []
             return Result(

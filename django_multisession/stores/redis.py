@@ -7,7 +7,7 @@ The key on the server is ``{KEY_PREFIX}:dms:{storage key}``; without a prefix ``
 """
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from hashlib import sha1
 from typing import Any, ClassVar
 
@@ -36,6 +36,23 @@ _COMPARED = 4096
 instead, but costs the server more than a few thousand others do."""
 _VERSION_LENGTH = VERSION.stop - VERSION.start
 
+
+def _none(refusal: Exception) -> bool:
+    return False
+
+
+def _any(refusal: Exception) -> bool:
+    return True
+
+
+def _no_script(refusal: Exception) -> bool:
+    return isinstance(refusal, redis.exceptions.NoScriptError)
+
+
+def _no_ifeq(refusal: Exception) -> bool:
+    return "syntax error" in str(refusal)
+
+
 # Client options that would break a promise of the store, and why; a URL's query can hold them too.
 _REFUSED = {
     "connection_class": "LOCATION sets it",
@@ -48,6 +65,10 @@ _REFUSED = {
     "socket_connect_timeout": "TIMEOUT sets it",
     "socket_timeout": "TIMEOUT sets it",
 }
+
+
+_Expected = Callable[[Exception], bool]
+"""Which refusals of a command are answers; any other is raised."""
 
 
 class _Script:
@@ -101,7 +122,9 @@ class RedisStore(Store):
         self._free = FreeList(self._connection, lambda connection: connection.disconnect())
         # Until the server says otherwise, at the first swap.
         self._knows_ifeq = True
-        self._lines = PerLoop(lambda: Line(self._async_connection, options.connect_timeout), Line.close)
+        self._lines = PerLoop(
+            lambda: Line(self._name, self._async_connection, options.connect_timeout, options.read_timeout), Line.close
+        )
         try:
             # Connections connect at their first command; here they only check their arguments.
             self._connection()
@@ -142,8 +165,8 @@ class RedisStore(Store):
 
     # Commands.
 
-    def _exchange(self, connection: Any, packed: bytes, seconds: float) -> Any:
-        """Send a packed command on a synchronous connection; return its answer, which may be an exception."""
+    def _exchange(self, connection: Any, packed: bytes, seconds: float, expected: _Expected) -> Any:
+        """Send a packed command on a synchronous connection; return its answer, or a refusal that is expected."""
         usual = self.call_timeout
         bounded = seconds < usual or not connection.is_connected
         if bounded:
@@ -152,35 +175,38 @@ class RedisStore(Store):
         try:
             answer = connection.read_response()
         except redis.ResponseError as refusal:
+            if not expected(refusal):
+                raise
             answer = refusal
         if bounded:
             self._bound(connection, usual)
         return answer
 
-    async def _call(
-        self, *command: str | bytes | int, script: _Script | None = None, refusable: str | None = None
-    ) -> Any:
-        """Send a command and return its answer.
-
-        A refusal that holds the words ``refusable`` is returned, any other raised.
-        """
-        with self.guard() as seconds:
-            loop = native_loop()
-            if loop is None:
-                answer = self._free.call(self._exchange, _packed(command), seconds)
-            else:
-                line, deadline = self._lines.get(loop), loop.time() + seconds
-                answer = await line.ask(_packed(command), deadline)
-            if not isinstance(answer, Exception):
-                return answer
-            if script is not None and isinstance(answer, redis.exceptions.NoScriptError):
-                return await self._call("EVAL", script.source, *command[2:])
-            if refusable is not None and refusable in str(answer):
-                return answer
+    async def _ask(self, command: tuple[str | bytes | int, ...], seconds: float, expected: _Expected) -> Any:
+        loop = native_loop()
+        if loop is None:
+            return self._free.call(self._exchange, _packed(command), seconds, expected)
+        line = self._lines.get(loop)
+        answer = await line.ask(_packed(command), loop.time() + seconds)
+        if isinstance(answer, Exception) and not expected(answer):
+            # It may be the server: one that has become a replica keeps its connections, and refuses every write.
+            line.renew()
             raise answer
+        return answer
+
+    async def _call(self, *command: str | bytes | int, expected: _Expected = _none) -> Any:
+        """Send a command and return its answer, or a refusal that is expected."""
+        with self.guard() as seconds:
+            return await self._ask(command, seconds, expected)
 
     async def _run(self, script: _Script, keys: list[str], *arguments: bytes | int) -> Any:
-        return await self._call("EVALSHA", script.digest, len(keys), *keys, *arguments, script=script)
+        rest = (len(keys), *keys, *arguments)
+        with self.guard() as seconds:
+            answer = await self._ask(("EVALSHA", script.digest, *rest), seconds, _no_script)
+            if isinstance(answer, Exception):
+                # Within the same call: as the breaker's probe, a second one would be refused.
+                answer = await self._ask(("EVAL", script.source, *rest), seconds, _none)
+            return answer
 
     # The contract.
 
@@ -201,7 +227,7 @@ class RedisStore(Store):
         if self._knows_ifeq and len(expected) > _VERSION_LENGTH:
             stored = expected[-VERSION.start :] + expected[: -VERSION.start]
             command = "SET", self.address(key), payload, "IFEQ", stored, "EX", ttl
-            answer = await self._call(*command, refusable="syntax error")
+            answer = await self._call(*command, expected=_no_ifeq)
             if not isinstance(answer, Exception):
                 return None if answer is None else self._with_rest(version, payload)
             self._knows_ifeq = False
@@ -240,7 +266,7 @@ class RedisStore(Store):
     async def inspect(self) -> Inspection:
         info = await self._call("INFO")
         clock = await self._call("TIME")
-        snapshots = await self._call("CONFIG", "GET", "save", refusable="")
+        snapshots = await self._call("CONFIG", "GET", "save", expected=_any)
         return inspection(info, clock, None if isinstance(snapshots, Exception) else snapshots)
 
     def close(self) -> None:

@@ -226,6 +226,66 @@ def test_full_server_is_an_outage_and_not_a_taken_key(drive: Drive) -> None:
         store.close()
 
 
+def test_server_that_became_a_replica_is_left(drive: Drive, server: RedisServer) -> None:
+    with Proxy(server) as proxy, redis.Redis.from_url(server.location) as admin:
+        store = store_at(proxy.location)
+
+        async def scenario() -> None:
+            await store.insert(KEY, payload(V1), 60, V1)
+            admin.execute_command("REPLICAOF", "127.0.0.1", str(free_port()))
+            with pytest.raises(StoreUnavailable, match="ReadOnly"):
+                await store.insert(OTHER, payload(V1), 60, V1)
+            admin.execute_command("REPLICAOF", "NO", "ONE")
+            assert await store.insert(OTHER, payload(V1), 60, V1)
+            assert proxy.connections == 2  # the address may lead to another server by now
+
+        drive(scenario())
+        store.close()
+
+
+def test_probe_whose_script_is_not_there_is_an_answer(drive: Drive, server: RedisServer) -> None:
+    store = store_at(server.location)
+
+    async def scenario() -> None:
+        await store.exists([KEY])
+        with redis.Redis.from_url(server.location) as admin:
+            admin.script_flush()
+        store.breaker.failed(time.monotonic() - 10, timed_out=True, error=TimeoutError())
+        assert await store.exists([KEY]) == set()
+        assert not store.breaker.is_open
+
+    drive(scenario())
+    store.close()
+
+
+def test_short_budget_of_one_task_costs_the_others_nothing(server: RedisServer) -> None:
+    with Proxy(server) as proxy:
+        store = store_at(proxy.location)
+
+        async def scenario() -> None:
+            await store.read(KEY)
+            proxy.delay(0.05)
+            others = [asyncio.ensure_future(store.read(KEY)) for _ in range(5)]
+            line = store._lines.get(asyncio.get_running_loop())
+            with pytest.raises(TimeoutError):
+                await line.ask(b"PING\r\n", asyncio.get_running_loop().time() + 0.002)
+            assert await asyncio.gather(*others) == [None] * 5
+            assert proxy.connections == 1
+
+        asyncio.run(scenario())
+
+
+def test_server_that_takes_no_more_clients_is_an_outage_at_once(server: RedisServer) -> None:
+    with redis.Redis.from_url(server.location) as admin:
+        admin.config_set("maxclients", 1)
+        store = store_at(server.location)
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="Connection") as caught:
+            asyncio.run(store.read(KEY))
+        assert caught.value.again
+        assert time.monotonic() - started < 0.4
+
+
 # Swaps.
 
 
@@ -495,14 +555,14 @@ def test_connection_that_breaks_may_be_asked_again(server: RedisServer) -> None:
         async def scenario() -> None:
             await store.read(KEY)
             proxy.delay(0.2)
-            waiting = [asyncio.ensure_future(store.read(KEY)) for _ in range(3)]
+            waiting = [asyncio.ensure_future(store.read(KEY)) for _ in range(12)]
             await asyncio.sleep(0.05)
             proxy.disconnect()
             for each in await asyncio.gather(*waiting, return_exceptions=True):
                 assert isinstance(each, StoreUnavailable)
                 assert each.again
             proxy.delay(0)
-            store.breaker.succeeded()
+            # One connection has broken, not as many as there were tasks: the breaker is closed.
             assert await store.read(KEY) is None
 
         asyncio.run(scenario())

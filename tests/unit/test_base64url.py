@@ -45,3 +45,9 @@ def test_decode_refuses_bits_that_belong_to_no_byte(data: bytes) -> None:
     after = ALPHABET[ALPHABET.index(text[-1]) + 1]
     with pytest.raises(ValueError, match="unused bits"):
         base64url.decode(text[:-1] + after)
+
+
+@pytest.mark.parametrize("text", ["\\u0041", "\\u0041AAA", "AA\\/", 'A"A'])
+def test_decode_refuses_escapes(text: str) -> None:
+    with pytest.raises(ValueError, match=r"Base64|alphabet"):
+        base64url.decode(text)

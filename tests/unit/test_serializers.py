@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 from django.core.signing import JSONSerializer
+from django.http import QueryDict
 from django.utils.safestring import mark_safe
 
 from django_multisession import fast_json
@@ -211,6 +212,17 @@ REFUSED = [date(2026, 11, 25), UUID(int=1), Decimal("1.5"), {1, 2}, set(), b"byt
 def test_fast_json_does_not_write_what_django_refuses(wrap: Callable[[object], object], value: object) -> None:
     with pytest.raises(TypeError, match="not JSON serializable"):
         FastJSONSerializer().dumps({"value": wrap(value)})
+
+
+def test_fast_json_writes_the_items_of_a_subclass_and_not_what_it_holds() -> None:
+    class Odd(list[int]):
+        def __iter__(self) -> Iterator[int]:
+            return iter([9])
+
+    moved = OrderedDict(a=1, b=2)
+    moved.move_to_end("a")
+    for value in (QueryDict("status=open&status=closed"), Odd([1]), moved):
+        assert FastJSONSerializer().dumps({"value": value}) == JSONSerializer().dumps({"value": value})
 
 
 def test_fast_json_refuses_what_contains_itself() -> None:
