@@ -6,6 +6,9 @@ msgspec, where it is installed, does it in a third of the time of the standard l
 from binascii import Error, a2b_base64, b2a_base64
 from collections.abc import Callable
 
+# What a text may end with, by what its length leaves over fours: bits that belong to no byte are zero.
+_LAST = {1: frozenset(""), 2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
+
 _encode: Callable[[bytes], bytes] | None = None
 _decode: Callable[[bytes], bytes] | None = None
 try:
@@ -31,8 +34,7 @@ def decode(text: str) -> bytes:
         raise ValueError("not of the URL's alphabet")
     surplus = len(text) % 4
     data = _standard(text.encode("ascii").replace(b"-", b"+").replace(b"_", b"/") + b"=" * (-surplus % 4))
-    # The last character has bits that belong to no byte. They are zero, or there would be many texts of the same data.
-    if surplus and encode(data[1 - surplus :]) != text[-surplus:]:
+    if surplus and text[-1] not in _LAST[surplus]:  # or there would be many texts of the same data
         raise ValueError("its last character has unused bits that are set")
     return data
 

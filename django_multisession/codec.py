@@ -142,11 +142,11 @@ class RecordCodec(_Codec):
 
 
 class CookieContent(NamedTuple):
-    """What a cookie holds. ``sid`` is the random identity of the session, 40 hex characters, and stays while the
+    """What a cookie holds. ``sid`` is the random identity of the session, 20 bytes, and stays while the
     content changes; ``epoch`` counts how often its user was logged out everywhere."""
 
     header: Header
-    sid: str
+    sid: bytes
     epoch: int
     plaintext: bytes
 
@@ -161,7 +161,7 @@ class CookieCodec(_Codec):
             body, flags = self._compressed(body, self._compress)
         secret = self._keyring.current
         packed = content.header.pack(secret.kid, flags) + bytes([chunks])
-        inner = bytes.fromhex(content.sid) + content.epoch.to_bytes(_EPOCH, "big") + body
+        inner = content.sid + content.epoch.to_bytes(_EPOCH, "big") + body
         if self._encrypt:
             sealed = _seal(self._hourly(secret, content.header.sealed_at), inner, packed)
         else:
@@ -201,7 +201,7 @@ class CookieCodec(_Codec):
             raise Unreadable("truncated")
         sid, epoch, body = inner[:_SID], inner[_SID : _SID + _EPOCH], inner[_SID + _EPOCH :]
         plaintext = _inflate(body) if header.flags & COMPRESSED else body
-        return CookieContent(header, sid.hex(), int.from_bytes(epoch, "big"), plaintext)
+        return CookieContent(header, sid, int.from_bytes(epoch, "big"), plaintext)
 
     def _hourly(self, secret: Secret, sealed_at: int) -> "AESGCM":
         """Return the cipher of the hour: with random nonces, one key must not seal 2**32 messages

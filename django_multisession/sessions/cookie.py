@@ -156,19 +156,19 @@ class CookieSession(MultisessionBase):
             value = value[room:]
         return parts
 
-    def _issue(self, data: dict[str, Any], sid: str | None) -> None:
+    def _issue(self, data: dict[str, Any], sid: bytes | None) -> None:
         self._session_key, self._content = self._seal(data, sid)
         self._unreadable = False
         self._loaded_user = data.get("_auth_user_id")
         self._settle_options()
         self.modified = True
 
-    def _seal(self, data: dict[str, Any], sid: str | None) -> tuple[str, CookieContent]:
+    def _seal(self, data: dict[str, Any], sid: bytes | None) -> tuple[str, CookieContent]:
         """Return the cookie's value and what is in it; SessionTooLarge if browsers would not keep it."""
         previous = self._content
         content = CookieContent(
             header=self._header(data, int(self.get_expiry_age()), previous and previous.header),
-            sid=sid or os.urandom(_SID_BYTES).hex(),
+            sid=sid or os.urandom(_SID_BYTES),
             epoch=0 if previous is None else previous.epoch,
             plaintext=self._dump(data),
         )

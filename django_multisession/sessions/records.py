@@ -43,6 +43,7 @@ class Records:
         self.storage_key = StorageKeys(prefix, session_name).of
         self._codec = codec
         self._session_name = session_name
+        self._limit = min(store.max_payload or MAX_PAYLOAD, MAX_PAYLOAD)
 
     async def read(self, session_key: str) -> Snapshot | None:
         """Return the live record, None if there is none; Unreadable if it is not as we wrote it."""
@@ -90,7 +91,7 @@ class Records:
         If a reply was lost and somebody else has written since, our change may be in theirs already: the outage is
         raised then, unless making the change again is ``repeatable``.
         """
-        place = self.storage_key(session_key)
+        place = expected.place
         payload = self._encode(place, session_key, plaintext, header)
         try:
             version = await self.store.replace(place, payload, ttl, expected.version, header.version)
@@ -136,9 +137,9 @@ class Records:
 
     def _encode(self, place: str, session_key: str, plaintext: bytes, header: Header) -> bytes:
         payload = self._codec.encode(header, plaintext, place, session_key)
-        limit = min(self.store.max_payload or MAX_PAYLOAD, MAX_PAYLOAD)
-        if len(payload) > limit:
+        if len(payload) > self._limit:
             raise SessionTooLarge(
-                f"Session {self._session_name!r} takes {len(payload)} bytes; {self.store.name} keeps at most {limit}"
+                f"Session {self._session_name!r} takes {len(payload)} bytes; {self.store.name} keeps at most"
+                f" {self._limit}"
             )
         return payload

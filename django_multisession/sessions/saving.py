@@ -1,7 +1,7 @@
 """What save() and cycle_key() write, and what becomes of the changes that others made meanwhile."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, cast
 
@@ -63,12 +63,12 @@ class Saving(MultisessionBase):
         self._replaces_all = False
         return ReadLog(data) if self.entry().on_conflict == "strict" else data
 
-    async def _own(self, method: str, *args: Any) -> Any:
+    def _own(self, method: str, *args: Any) -> Coroutine[Any, Any, Any]:
         """Call a public method in the colour of the body that asks, as bridge.own() does."""
         raise NotImplementedError
 
     async def _write(self) -> None:
-        data = await self._data()
+        data = self._session_cache if hasattr(self, "_session_cache") else await self._data()
         if self._unreadable:
             # The record stays for the process that can read it, as in a rolling deploy with a new secret.
             if data:

@@ -60,11 +60,12 @@ class ServerSession(Saving):
         finally:
             end_budget(budget)
 
-    async def _own(self, method: str, *args: Any) -> Any:
+    def _own(self, method: str, *args: Any) -> Coroutine[Any, Any, Any]:
         name = method if driven() else f"a{method}"
         if getattr(getattr(self, name), "__func__", None) is getattr(ServerSession, name):
-            return await getattr(self, f"_{method}")(*args)  # what it would start anew is running already
-        return await own(self, method, *args)
+            body: Coroutine[Any, Any, Any] = getattr(self, f"_{method}")(*args)
+            return body  # what the public method would start anew is running already
+        return own(self, method, *args)
 
     def load(self) -> dict[str, Any]:
         """Return the session's data; empty, and without a key, if there is no such session.

@@ -19,16 +19,20 @@ from ..bridge import native_loop
 _threads: "WeakValueDictionary[Hashable, threading.Lock]" = WeakValueDictionary()
 _tasks: "WeakValueDictionary[Hashable, asyncio.Lock]" = WeakValueDictionary()
 
+# All who are in a turn, or wait for one: nobody mostly, and then every save is spared the look for its own place.
+_present: set[object] = set()
+
 # Whose turn it is: who saves the same record inside of a save would wait for himself.
 _ours: ContextVar[frozenset[str]] = ContextVar("multisession_turns", default=frozenset())
 
 # A thread that the child does not have may hold one.
 os.register_at_fork(after_in_child=_threads.clear)
+os.register_at_fork(after_in_child=_present.clear)
 
 
 def contended(place: str) -> bool:
     """Tell whether somebody else in this event loop, or on these threads, is here for place."""
-    if place in _ours.get():
+    if not _present or place in _ours.get():
         return False
     loop = native_loop()
     return place in _threads if loop is None else (loop, place) in _tasks
@@ -41,22 +45,27 @@ async def turn(place: str, seconds: float) -> AsyncIterator[None]:
     if place in ours:
         yield
         return
-    loop = native_loop()
-    lock: threading.Lock | asyncio.Lock
-    if loop is None:
-        lock = _threads.setdefault(place, threading.Lock())
-        taken = lock.acquire(timeout=seconds)
-    else:
-        lock = _tasks.setdefault((loop, place), asyncio.Lock())
-        try:
-            async with asyncio.timeout(seconds):
-                taken = await lock.acquire()
-        except TimeoutError:
-            taken = False
-    token = _ours.set(ours | {place})
+    visit = object()
+    _present.add(visit)
     try:
-        yield
+        loop = native_loop()
+        lock: threading.Lock | asyncio.Lock
+        if loop is None:
+            lock = _threads.setdefault(place, threading.Lock())
+            taken = lock.acquire(timeout=seconds)
+        else:
+            lock = _tasks.setdefault((loop, place), asyncio.Lock())
+            try:
+                async with asyncio.timeout(seconds):
+                    taken = await lock.acquire()
+            except TimeoutError:
+                taken = False
+        token = _ours.set(ours | {place})
+        try:
+            yield
+        finally:
+            _ours.reset(token)
+            if taken:
+                lock.release()
     finally:
-        _ours.reset(token)
-        if taken:
-            lock.release()
+        _present.discard(visit)

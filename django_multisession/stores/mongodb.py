@@ -16,13 +16,13 @@ from ..bridge import native_loop, ready
 from ..envelope import SKEW, VERSION
 from ..exceptions import SessionTooLarge
 from .base import Inspection, Record, Store, StoreOptions
-from .mongodb_clients import clients_for, parse
+from .mongodb_clients import clients_for, parse, wait_for_primary
 
 # isort: split
 # Later than the import above, which says which extra is missing.
 from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
-from pymongo import MongoClient, ReadPreference, WriteConcern, timeout
+from pymongo import ReadPreference, WriteConcern, timeout
 from pymongo.errors import (
     DuplicateKeyError,
     ExecutionTimeout,
@@ -102,7 +102,7 @@ class MongoDBStore(Store):
         if loop is None:
             with self.guard() as seconds, timeout(seconds):
                 client = self._clients.process.get()
-                _wait_for_primary(client, seconds)
+                wait_for_primary(client, seconds)
                 return await self._ask(client, command, expected, seconds)
         place = self._clients.loops.get(loop)
         await place.slots.take(self.options.timeout)
@@ -262,18 +262,6 @@ class MongoDBStore(Store):
     def close(self) -> None:
         """Close the process' client, which stores with the same location and options share."""
         self._clients.process.close()
-
-
-def _wait_for_primary(client: MongoClient[Any], seconds: float) -> None:
-    """Return as soon as a server is known that takes writes; ServerSelectionTimeoutError after seconds.
-
-    PyMongo's own waiting goes in steps of half a second: calls that had 0.5 s took up to 1 s.
-    """
-    end = time.monotonic() + seconds
-    while not client.topology_description.has_writable_server():
-        if time.monotonic() >= end:
-            raise ServerSelectionTimeoutError("no primary server was found in time")
-        time.sleep(0.005)
 
 
 def _create_index(collection: Any) -> Any:

@@ -1,6 +1,7 @@
 """Where a MongoDB is, and its clients: one for all threads of the process, one an event loop."""
 
 import re
+import time
 import weakref
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from .clients import PerLoop, PerProcess, Slots
 
 try:
     from pymongo import AsyncMongoClient, MongoClient, timeout
-    from pymongo.errors import PyMongoError
+    from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 except ImportError as error:
     raise ImproperlyConfigured(
         'The mongodb engine needs PyMongo: pip install "django_multisession[mongodb]"'
@@ -22,7 +23,7 @@ except ImportError as error:
 
 DEFAULT_LOCATION = "mongodb://127.0.0.1:27017/multisession"
 
-# mongodb._wait_for_primary() does the waiting; PyMongo then takes one step of it at most.
+# wait_for_primary() does the waiting; PyMongo then takes one step of it at most.
 _ONE_STEP = {"serverSelectionTimeoutMS": 1}
 HEARTBEAT = 500
 """Milliseconds between looks at a server, PyMongo's least: with its default of ten seconds a server that has come
@@ -116,6 +117,18 @@ def parse(location: Any) -> tuple[str, str, str]:
             f"MULTISESSION's LOCATION {shown!r} must end with the name of a database: 'mongodb://host:port/database'."
         )
     return location, shown, database
+
+
+def wait_for_primary(client: MongoClient[Any], seconds: float) -> None:
+    """Return as soon as a server is known that takes writes; ServerSelectionTimeoutError after seconds.
+
+    PyMongo's own waiting goes in steps of half a second: calls that had 0.5 s took up to 1 s.
+    """
+    end = time.monotonic() + seconds
+    while not client.topology_description.has_writable_server():
+        if time.monotonic() >= end:
+            raise ServerSelectionTimeoutError("no primary server was found in time")
+        time.sleep(0.005)
 
 
 def _settings(location: str, options: StoreOptions) -> dict[str, Any]:

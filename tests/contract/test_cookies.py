@@ -108,7 +108,7 @@ def refuses(session_class: type[Any], drive: Drive, caplog: pytest.LogCaptureFix
 
 
 def sid_of(session_class: type[Any], value: str) -> str:
-    return str(session_class.codec().decode(value, limit=MAX_SIZE).sid)
+    return str(session_class.codec().decode(value, limit=MAX_SIZE).sid.hex())
 
 
 def raw(value: str) -> bytes:

@@ -22,13 +22,12 @@ from tests.system.backends import PATIENCE, Backend, leave_thread
 # Gets the SessionStore; written for bridge.run() as well as for an event loop.
 Role = Callable[[type[Any]], Coroutine[Any, Any, Any]]
 
-CHANGES = 40
 SIGNATURES = 10
 POLL = 0.002  # seconds between two looks of somebody who waits for others
 GIVE_UP = 30.0  # seconds
 
 
-async def change(store: type[Any], number: int, key: str, times: int = CHANGES, gap: float = 0) -> int:
+async def change(store: type[Any], number: int, key: str, times: int, gap: float = 0) -> int:
     """Change a key of our own, and count it in one that all share; return how many changes were saved.
 
     Ends early, as a request does that is told so, if the session was deleted meanwhile. ``gap``: seconds in between.
@@ -119,6 +118,8 @@ class Crew(ABC):
 
     size: ClassVar[int]
     """How many, beside one more for a role of its own."""
+    changes: ClassVar[int] = 40
+    """How many of each make a race."""
 
     @abstractmethod
     def play(self, backend: Backend, roles: Sequence[Role], **entry: Any) -> list[Any]:
@@ -145,6 +146,7 @@ class Threads(Crew):
 
 class Tasks(Crew):
     size = 50
+    changes = 10  # where asynchronous calls go through one thread, they come one after the other
 
     def play(self, backend: Backend, roles: Sequence[Role], **entry: Any) -> list[Any]:
         store = session_class("default")

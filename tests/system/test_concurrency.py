@@ -16,7 +16,6 @@ from django.contrib.auth import SESSION_KEY
 from tests.system.backends import PATIENCE, Backend
 from tests.system.conftest import SERVER_SIDE
 from tests.system.races import (
-    CHANGES,
     Crew,
     Processes,
     Tasks,
@@ -79,17 +78,17 @@ def started(store: type[Any], **data: Any) -> str:
 
 def test_changes_of_all_arrive_and_are_counted(backend: Backend, store: type[Any], crew: Crew) -> None:
     key = started(store, n=0)
-    writers = [partial(change, number=number, key=key) for number in range(crew.size)]
-    total = crew.size * CHANGES
+    writers = [partial(change, number=number, key=key, times=crew.changes) for number in range(crew.size)]
+    total = crew.size * crew.changes
     crew.play(backend, [*writers, partial(watch, key=key, total=total)], **ENTRY)
-    assert dict(store(key).items()) == {"n": total} | {f"writer{number}": CHANGES for number in range(crew.size)}
+    assert dict(store(key).items()) == {"n": total} | {f"writer{number}": crew.changes for number in range(crew.size)}
 
 
 def test_logout_in_the_middle_is_final(backend: Backend, store: type[Any], crew: Crew) -> None:
     key = started(store, n=0)
     # They would go on for ever.
     writers = [partial(change, number=number, key=key, times=sys.maxsize) for number in range(crew.size)]
-    half = crew.size * CHANGES // 2
+    half = crew.size * crew.changes // 2
     *saved, _ = crew.play(backend, [*writers, partial(log_out, key=key, after=half)], **ENTRY)
     assert not store().exists(key)
     assert sum(saved) >= half
@@ -98,7 +97,7 @@ def test_logout_in_the_middle_is_final(backend: Backend, store: type[Any], crew:
 def test_new_key_in_the_middle_takes_all_changes_with_it(backend: Backend, store: type[Any], crew: Crew) -> None:
     key = started(store, n=0)
     writers = [partial(change, number=number, key=key, times=sys.maxsize, gap=GAP) for number in range(crew.size)]
-    half = crew.size * CHANGES // 2
+    half = crew.size * crew.changes // 2
     *saved, new_key = crew.play(backend, [*writers, partial(cycle, key=key, after=half)], **ENTRY)
     assert not store().exists(key)
     found = dict(store(new_key).items())

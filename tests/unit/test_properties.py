@@ -232,7 +232,7 @@ def test_cookie_of_any_text_is_unreadable(encrypt: bool, value: str) -> None:
 @given(header=headers, epoch=u32, body=st.binary(), chunks=st.integers(1, 255))
 def test_cookie_comes_back(encrypt: bool, header: Header, epoch: int, body: bytes, chunks: int) -> None:
     cookies = CookieCodec(KEYRING, encrypt=encrypt, compress=0)
-    content = CookieContent(header, "ab" * 20, epoch, body)
+    content = CookieContent(header, b"\xab" * 20, epoch, body)
     value = cookies.encode(content, chunks)
     found = cookies.decode(value, limit=len(value))
     assert found[1:] == content[1:]
@@ -244,7 +244,7 @@ def test_cookie_comes_back(encrypt: bool, header: Header, epoch: int, body: byte
 @given(header=headers, body=st.binary(max_size=50), at=st.integers(0), new=st.text(max_size=3))
 def test_cookie_that_was_altered_is_unreadable(encrypt: bool, header: Header, body: bytes, at: int, new: str) -> None:
     cookies = CookieCodec(KEYRING, encrypt=encrypt, compress=0)
-    value = cookies.encode(CookieContent(header, "ab" * 20, 0, body))
+    value = cookies.encode(CookieContent(header, b"\xab" * 20, 0, body))
     at %= len(value)
     for forged in (value[:at] + new + value[at:], value[:at] + new + value[at + 1 :]):
         if forged != value:

@@ -120,7 +120,7 @@ def test_cookie_is_read(keyring: Keyring, header: Header, name: str) -> None:
     cookies = CookieCodec(keyring, encrypt=name.startswith("encrypted"), compress=None)
     content = cookies.decode(KNOWN["cookies"][name], limit=4096)
     assert content.plaintext == PLAINTEXT
-    assert content.sid == KNOWN["sid"]
+    assert content.sid.hex() == KNOWN["sid"]
     assert content.epoch == (7 if "epoch" in name else 0)
     assert content.header[3:] == header[3:]
 
@@ -128,7 +128,7 @@ def test_cookie_is_read(keyring: Keyring, header: Header, name: str) -> None:
 @pytest.mark.parametrize("name", [*filter(is_written, COOKIES)])
 def test_cookie_is_written(keyring: Keyring, header: Header, name: str) -> None:
     cookies = CookieCodec(keyring, encrypt=name.startswith("encrypted"), compress=None)
-    content = CookieContent(header, KNOWN["sid"], 7 if "epoch" in name else 0, PLAINTEXT)
+    content = CookieContent(header, bytes.fromhex(KNOWN["sid"]), 7 if "epoch" in name else 0, PLAINTEXT)
     assert cookies.encode(content, chunks=3 if "chunks" in name else 1) == KNOWN["cookies"][name]
 
 
