@@ -72,7 +72,7 @@ def glance(found: Iterable[Result]) -> str:
 
 def summary(verdicts: Sequence[Verdict]) -> str:
     """Return how many targets are met, and which are not."""
-    missed = [verdict for verdict in verdicts if verdict.misses()]
+    missed = [verdict for verdict in verdicts if verdict.misses]
     met = f"Targets: {len(verdicts) - len(missed)} of {len(verdicts)} met."
     return "\n".join([met, *(f"- missed: {verdict}" for verdict in missed)])
 

@@ -10,10 +10,14 @@ from benchmarks.sides import BASIC
 
 @dataclass(frozen=True)
 class Target:
-    """The most that a figure may be, and what would be better still."""
+    """The most that a figure may be, what would be better still, and what it is where it is not there yet.
+
+    A figure above ``limit`` is missed. What is ``reached`` serves quick runs alone: they are to see what becomes worse.
+    """
 
     limit: float
     stretch: float | None = None
+    reached: float | None = None
 
     def verdict(self, value: float) -> str:
         """Return how a value stands to this, for a table's cell."""
@@ -30,9 +34,14 @@ class Verdict:
     target: Target
     is_ratio: bool = True
 
-    def misses(self, tolerance: float = 1.0) -> bool:
-        """Tell whether the figure is above its target by more than this factor."""
-        return self.value > self.target.limit * tolerance
+    @property
+    def misses(self) -> bool:
+        """Whether the figure is above its target."""
+        return self.value > self.target.limit
+
+    def is_far_off(self, factor: float) -> bool:
+        """Tell whether the figure is above its target, or what was reached of it, by more than this factor."""
+        return self.value > max(self.target.limit, self.target.reached or 0) * factor
 
     def __str__(self) -> str:
         return f"{self.what}: {self.value:.3f}, at most {self.target.limit:.3f}"
@@ -51,7 +60,10 @@ RATIOS: dict[tuple[str, str, str], Target] = {
     ("redis", "load", "bare redis-py"): Target(1.05, stretch=0.90),
     ("redis", "change", "bare redis-py"): Target(1.10, stretch=0.90),
     ("redis", "create", "bare redis-py"): Target(1.10, stretch=0.85),
-    **dict(_ratios("memcached", "bare pymemcache", 1.20, 1.25, 1.20)),
+    # "What is counted" in docs/benchmarks.md tells why.
+    ("memcached", "load", "bare pymemcache"): Target(1.20, reached=2.0),
+    ("memcached", "change", "bare pymemcache"): Target(1.25, reached=2.0),
+    ("memcached", "create", "bare pymemcache"): Target(1.20, reached=2.4),
     **dict(_ratios("postgresql", "bare psycopg, prepared", 1.30, 1.25, 1.25)),
     **dict(_ratios("mongodb", "bare PyMongo", 1.15, 1.20, 1.15)),
     # So many times as fast:

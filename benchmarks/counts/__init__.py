@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from benchmarks.counts.imports import Import, imports
 from benchmarks.counts.layer import Cpu, Memory, cpu, memory
+from benchmarks.counts.parts import Part, parts
+from benchmarks.counts.waits import Wait, waits
 from benchmarks.counts.wire import Wire, wire
 from benchmarks.counts.writes import Writes, writes
 from benchmarks.engines import ENGINES
@@ -20,8 +23,11 @@ class Counts:
 
     wire: Sequence[Wire]
     cpu: Sequence[Cpu]
+    parts: Sequence[Part]
+    waits: Sequence[Wait]
     memory: Sequence[Memory]
     writes: Sequence[Writes]
+    imports: Sequence[Import]
 
     def verdicts(self) -> Iterator[Verdict]:
         """Yield how the counts stand to their targets."""
@@ -46,6 +52,9 @@ def run(engines: Sequence[str], payloads: Sequence[Payload], *, quick: bool, log
     return Counts(
         wire=wires,
         cpu=[one for payload in payloads for one in cpu(payload, rounds=5 if quick else 40)],
+        parts=parts(HALF),
+        waits=list(waits(HALF)),
         memory=list(memory(HALF)),
         writes=list(writes()),
+        imports=imports([name for name in engines if not ENGINES[name].missing()]),
     )

@@ -66,15 +66,15 @@ def cpu(payload: Payload, rounds: int) -> list[Cpu]:
         measured: dict[str, Callable[[str], Any]] = {name: side.operation(name) for name in OPERATIONS}
         measured["json"] = lambda _key: json.dumps(payload.data)
         key = side.keys("load", 1)[0]
-        calls = {name: 1 + int(SECONDS * 1e6 / _best(call, key, 20)) for name, call in measured.items()}
+        calls = {name: 1 + int(SECONDS * 1e6 / best(call, key, 20)) for name, call in measured.items()}
         times: dict[str, list[float]] = {name: [] for name in measured}
         for _ in range(rounds):
             for name, call in measured.items():
-                times[name].append(_best(call, key, calls[name]))
+                times[name].append(best(call, key, calls[name]))
     return [Cpu(payload.name, name, Spread.of(times[name]), median(times["json"])) for name in OPERATIONS]
 
 
-def _best(call: Callable[[str], Any], key: str, calls: int) -> float:
+def best(call: Callable[[str], Any], key: str, calls: int) -> float:
     """Return the µs of a call in the best of a few attempts: what else runs slows a call even by its own clock."""
     return min(_attempt(call, key, calls) for _ in range(ATTEMPTS))
 

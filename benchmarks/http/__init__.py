@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from benchmarks.contests import LeftOut
 from benchmarks.http.contest import CONNECTIONS, FULL, PAGES, QUICK, measure, running
-from benchmarks.http.load import wrk, wrk_version
+from benchmarks.http.load import LoadError, wrk, wrk_version
 from benchmarks.http.results import HttpResult, as_json, results, tables
 from benchmarks.http.sides import ENTRANTS
 from benchmarks.http.web import WEB_SERVERS
@@ -37,16 +38,18 @@ def run(
     servers: Sequence[str] = tuple(WEB_SERVERS),
     pages: Sequence[str] = PAGES,
     connections: Sequence[int] = CONNECTIONS,
-) -> list[HttpResult]:
+) -> tuple[list[HttpResult], list[LeftOut]]:
     """Measure these engines; ``log`` is told of each line of progress.
 
-    Raises LoadError where a load was not answered in good order, WrongAnswer where the site is wrong about a session.
+    Returns what was measured, and the loads that a side did not answer in good order, which measure nothing. Raises
+    WrongAnswer where the site is wrong about a session.
     """
     found: list[HttpResult] = []
+    left_out: list[LeftOut] = []
     for engine in engines:
         entrant = ENTRANTS[engine]
         if reason := entrant.missing():
-            log(f"{engine}: left out, {reason}")
+            left_out.append(LeftOut(engine, "all", reason))
             continue
         with entrant.location() as location:
             for server in servers:
@@ -54,7 +57,13 @@ def run(
                 with running(entrant.sides(location, kind), kind, max(connections)) as sides:
                     for page in pages:
                         for number in connections:
-                            log(f"{engine} under {server}: {page}, {number} connections")
-                            measured = measure(sides, page, number, QUICK if quick else FULL)
+                            load = f"{server}, {page}, {number} connections"
+                            log(f"{engine}: {load}")
+                            try:
+                                measured = measure(sides, page, number, QUICK if quick else FULL)
+                            except LoadError as error:
+                                left_out.append(LeftOut(engine, load, str(error).partition("\n")[0]))
+                                log(f"left out: {error}")
+                                continue
                             found += results(server, engine, page, number, measured)
-    return found
+    return found, left_out

@@ -14,6 +14,7 @@ from benchmarks.http import as_json, missing, programs, run, tables
 from benchmarks.http.contest import CONNECTIONS, PAGES
 from benchmarks.http.sides import ENTRANTS
 from benchmarks.http.web import WEB_SERVERS
+from benchmarks.report import absent
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     about = {**environment(), "programs": "; ".join(programs())}
     print(*(f"- {name}: {value}" for name, value in about.items()), sep="\n", flush=True)
-    found = run(
+    found, left_out = run(
         asked.engine,
         quick=asked.quick,
         log=lambda line: print(line, file=sys.stderr, flush=True),
@@ -37,11 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pages=asked.page,
         connections=asked.connections,
     )
-    print("", *tables(found), sep="\n")
+    print("", *tables(found), "", "Left out:", "", absent(left_out), sep="\n")
     if asked.json:
         document = {"environment": about, "results": as_json(found)}
         asked.json.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    return int(any(result.misses(TWICE if asked.quick else 1.0) for result in found))
+    return int(bool(left_out) or any(result.misses(TWICE if asked.quick else 1.0) for result in found))
 
 
 def _parser() -> argparse.ArgumentParser:

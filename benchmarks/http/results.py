@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.http.contest import Measured
 from benchmarks.rounds import Spread
 from benchmarks.sides import OURS
+from benchmarks.tables import table
 
 TARGETS: Mapping[tuple[str, str, str, int], float] = {("uvicorn", "redis", "read", 256): 2.5}
 """By server, engine, page and connections: the least that a ratio may be."""
@@ -79,8 +80,8 @@ def tables(found: Sequence[HttpResult]) -> list[str]:
     lines: list[str] = []
     for (server, engine), section in groupby(found, lambda result: (result.server, result.engine)):
         contests = groupby(section, lambda result: (result.page, result.connections))
-        rows = [_HEAD, *(_row(list(sides)) for _, sides in contests)]
-        lines += [f"## {engine} under {server}", "", *_table(rows), ""]
+        rows = [_row(list(sides)) for _, sides in contests]
+        lines += [f"## {engine} under {server}", "", table(_HEAD, rows), ""]
     return lines
 
 
@@ -113,9 +114,3 @@ def _row(sides: Sequence[HttpResult]) -> tuple[str, ...]:
 
 def _latencies(result: HttpResult) -> str:
     return f"{result.p50_ms:.1f}, {result.p99_ms:.1f}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
-    return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]

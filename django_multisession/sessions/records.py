@@ -43,7 +43,6 @@ class Records:
         self.storage_key = StorageKeys(prefix, session_name).of
         self._codec = codec
         self._session_name = session_name
-        self._limit = min(store.max_payload or MAX_PAYLOAD, MAX_PAYLOAD)
 
     async def read(self, session_key: str) -> Snapshot | None:
         """Return the live record, None if there is none; Unreadable if it is not as we wrote it."""
@@ -137,9 +136,9 @@ class Records:
 
     def _encode(self, place: str, session_key: str, plaintext: bytes, header: Header) -> bytes:
         payload = self._codec.encode(header, plaintext, place, session_key)
-        if len(payload) > self._limit:
+        limit = min(self.store.max_payload or MAX_PAYLOAD, MAX_PAYLOAD)
+        if len(payload) > limit:
             raise SessionTooLarge(
-                f"Session {self._session_name!r} takes {len(payload)} bytes; {self.store.name} keeps at most"
-                f" {self._limit}"
+                f"Session {self._session_name!r} takes {len(payload)} bytes; {self.store.name} keeps at most {limit}"
             )
         return payload
