@@ -34,7 +34,7 @@ def _wire(wire: Sequence[Wire]) -> str:
     rows = []
     for (engine, where, operation), one in ours.items():
         other = others.get((engine, where, operation))
-        on = f"{engine} ({where.partition(' ')[0].rstrip(',')})"
+        on = f"{engine} ({where.partition(',')[0]})"
         rows.append([on, operation, *_counted(one), *(_counted(other) if other else ["", "", ""])])
     return table(head, rows)
 

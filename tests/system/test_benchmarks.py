@@ -18,6 +18,14 @@ ROOT = Path(__file__).resolve().parents[2]
 TIMED = ["redis", "memcached", "postgresql", "signed_cookies", "encrypted_cookies"]
 COUNTED = ["redis", "memcached", "postgresql"]
 OURS = "ours"
+BYTES: dict[str, dict[str, int]] = {
+    "redis": {"load": 582, "change": 1253, "create": 616, "login": 1667, "logout": 650, "unchanged": 582},
+    "memcached": {"load": 628, "change": 1216, "create": 584, "login": 1986, "logout": 692, "unchanged": 628},
+    "postgresql": {"load": 729, "change": 1428, "create": 687, "login": 1929, "logout": 871, "unchanged": 729},
+}
+"""What goes either way in an operation at 0.5 kB, of which the session is 464."""
+SLACK = 16
+"""For numbers that grow: cas tokens, process ids."""
 
 pytestmark = pytest.mark.slow
 
@@ -62,10 +70,18 @@ def test_operation_takes_fewer_round_trips_than_djangos_or_as_many(counts: Any, 
     assert {operation: both for operation, both in trips.items() if both[True] > both[False]} == {}
 
 
+@pytest.mark.parametrize("engine", COUNTED)
+def test_operation_moves_few_bytes(counts: Any, engine: str) -> None:
+    rows = [row for row in counts["wire"] if (row["engine"], row["side"]) == (engine, OURS)]
+    # The newest Redis, measured last, is sent the old record as well: that is its swap.
+    moved = {row["operation"]: row["sent"] + row["received"] for row in reversed(rows)}
+    assert {name: moved[name] for name, most in BYTES[engine].items() if moved[name] > most + SLACK} == {}
+
+
 def test_session_that_is_only_read_is_seldom_written(counts: Any) -> None:
     ours, django = counts["writes"]
-    assert ours["mean"] <= 16
-    assert ours["burst_done"] == 1
+    assert ours["worst"] <= 16
+    assert (ours["burst_sent"], ours["burst_done"]) == (1, 1)
     assert (django["mean"], django["burst_done"]) == (1000, 20)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import SyncToAsync
+from django.contrib.auth import SESSION_KEY
 from pymongo.monitoring import CommandListener
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -47,11 +48,13 @@ class Engine:
 
     def __init__(
         self,
+        name: str,
         store: type[Any],
         runner: asyncio.Runner | None,
         asked: Callable[[], int],
         log: Callable[[], str],
     ) -> None:
+        self.name = name
         self.store = store
         self.asked = asked
         self.log = log
@@ -129,6 +132,18 @@ def cycle_key(engine: Engine) -> Callable[[], Any]:
     return lambda: engine.call(session, "cycle_key")
 
 
+def login(engine: Engine) -> Callable[[], Any]:
+    session = engine.loaded()
+
+    def log_in() -> None:
+        # As django.contrib.auth.login() does, and the middleware after it.
+        engine.call(session, "cycle_key")
+        engine.call(session, "set", SESSION_KEY, "42")
+        engine.call(session, "save")
+
+    return log_in
+
+
 def unknown_key(engine: Engine) -> Callable[[], Any]:
     session = engine.store(new_session_key())
     return lambda: engine.call(session, "get", "number")
@@ -148,10 +163,13 @@ OPERATIONS: dict[str, tuple[Callable[[Engine], Callable[[], Any]], int]] = {
     "delete": (delete, 1),
     "flush": (flush, 1),
     "cycle_key": (cycle_key, 2),
+    "login": (login, 3),
     "unknown_key": (unknown_key, 1),
     "no_key": (no_key, 0),
 }
 """What is counted, and the round trips that it may take."""
+MORE = {("memcached", "login"): 1}
+"""The answer to a write holds no cas token there, so that it is read before the next write of the same request."""
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +189,7 @@ def engine(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -
         backend = backend_at(name, location, proxy.port)
         store = stack.enter_context(backend.configured(TIMEOUT=PATIENCE, **more))
         engine = Engine(
+            name,
             store,
             runner,
             (lambda: commands.number) if name == "mongodb" else (lambda: proxy.requests),
@@ -195,7 +214,7 @@ def test_operation_takes_as_many_round_trips(engine: Engine, operation: str) -> 
     counted = prepare(engine)
     before = engine.asked()
     counted()
-    assert engine.asked() - before == round_trips
+    assert engine.asked() - before == round_trips + MORE.get((engine.name, operation), 0)
 
 
 @on(*TABLED)
