@@ -26,6 +26,8 @@ TWICE = 2.0
 ATTEMPTS = 3
 """How often a quick run measures before it believes that. Whoever needs more of a core that others want, as we do of
 a bare client's, waits for it longer than it needs it."""
+HTTP_OF_DOCS = ("redis", "memcached", "postgresql", "encrypted_cookies")
+"""The engines that a page loads over HTTP, in quick rounds: all of them in full take more than an hour."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,8 +98,11 @@ def _http(asked: Options, found: Findings) -> None:
         return
     found.environment["web servers"] = "; ".join(http.programs())
     for engine in asked.engines:
-        if engine in ENTRANTS:
-            # A page is about all engines, and their full measure takes more than an hour.
+        if engine in ENTRANTS and asked.docs and engine not in HTTP_OF_DOCS:
+            found.left_out.append(
+                LeftOut(engine, "http", f"not on this page: python -m benchmarks.http --engine {engine}")
+            )
+        elif engine in ENTRANTS:
             measured, left_out = http.run([engine], quick=asked.quick or asked.docs is not None, log=_progress)
             found.http += measured
             found.left_out += left_out

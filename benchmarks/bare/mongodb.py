@@ -13,7 +13,7 @@ from pymongo import AsyncMongoClient, MongoClient, WriteConcern
 
 from benchmarks.sides import BareSide, must
 from django_multisession.envelope import VERSION
-from django_multisession.stores.mongodb import _ABSENT, _LIVE, _PAYLOAD_ONLY  # the same commands
+from django_multisession.stores.mongodb import _ABSENT, _LIVE, _PAYLOAD_ONLY, _create_index  # the same commands
 
 _COLLECTION = "bare"
 _MAJORITY = WriteConcern(w="majority")
@@ -46,6 +46,7 @@ class BareMongoDB(_Commands):
         super().__init__(record, ttl)
         self._client: MongoClient[dict[str, Any]] = MongoClient(location)
         self._rows = self._client.get_default_database().get_collection(_COLLECTION, write_concern=_MAJORITY)
+        _create_index(self._rows)
 
     def load(self, key: str) -> object:
         return self._rows.find_one(self.live(key), _PAYLOAD_ONLY)
@@ -73,6 +74,7 @@ class AsyncBareMongoDB(_Commands):
         self.loop: asyncio.AbstractEventLoop = loop
         self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(location)
         self._rows = self._client.get_default_database().get_collection(_COLLECTION, write_concern=_MAJORITY)
+        loop.run_until_complete(_create_index(self._rows))
 
     async def aload(self, key: str) -> object:
         return await self._rows.find_one(self.live(key), _PAYLOAD_ONLY)

@@ -56,5 +56,5 @@ def run(engines: Sequence[str], payloads: Sequence[Payload], *, quick: bool, log
         waits=list(waits(HALF)),
         memory=list(memory(HALF)),
         writes=list(writes()),
-        imports=imports([name for name in engines if not ENGINES[name].missing()]),
+        imports=imports([name for name in engines if not ENGINES[name].missing()], tries=2 if quick else 5),
     )

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TRIES = 5
-
 LIBRARIES: Mapping[str, Sequence[str]] = {
     "redis": ("redis", "redis.asyncio", "hiredis"),
     "memcached": ("pymemcache",),
@@ -51,19 +49,19 @@ class Import:
     engine_alone: float
 
 
-def imports(engines: Sequence[str]) -> Sequence[Import]:
-    """Return what the engines' imports take, in the fastest of a few processes each."""
+def imports(engines: Sequence[str], tries: int) -> Sequence[Import]:
+    """Return what the engines' imports take, in the fastest of so many processes each."""
     # Compiled files of their own: whether there are any already would decide.
     with tempfile.TemporaryDirectory(prefix="imports-") as compiled:
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": compiled}
-        return [_fastest(engine, environment) for engine in engines]
+        return [_fastest(engine, environment, tries) for engine in engines]
 
 
-def _fastest(engine: str, environment: Mapping[str, str]) -> Import:
+def _fastest(engine: str, environment: Mapping[str, str], tries: int) -> Import:
     command = [sys.executable, "-c", _IMPORT, engine, *LIBRARIES.get(engine, ())]
-    tries = []
-    for _ in range(TRIES):
+    times = []
+    for _ in range(tries):
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-        tries.append(json.loads(done.stdout))
-    library, alone = min(tries, key=sum)
+        times.append(json.loads(done.stdout))
+    library, alone = min(times, key=sum)
     return Import(engine, library * 1000, alone * 1000)

@@ -16,7 +16,6 @@ from typing import Any, ClassVar, TypeVar
 from django.core.exceptions import ImproperlyConfigured
 
 from ..bridge import native_loop, ready
-from ..deadline import Guard
 from ..envelope import VERSION
 from ..exceptions import SessionTooLarge, StoreUnavailable
 from .base import Inspection, Record, Store, StoreOptions
@@ -101,11 +100,12 @@ class MemcachedStore(Store):
 
     def node(self, key: str) -> Node:
         """Return the node that holds a key, be it alive or not."""
-        return choose(self._named_nodes, key.encode())
+        return self._nodes[0] if len(self._nodes) == 1 else choose(self._named_nodes, key.encode())
 
     async def _ask(self, node: Node, command: Callable[..., T], *arguments: Any) -> T:
         """Return command(connection to the node, *arguments), in an event loop from one of the loop's threads."""
-        with self._guard_of_node(node) as seconds:
+        self.guard()  # refuses to block an event loop
+        with self._guards[node.name] as seconds:
             loop = native_loop()
             if loop is None:
                 found: T = node.connections.call(self._exchange, seconds, command, arguments)
@@ -127,10 +127,6 @@ class MemcachedStore(Store):
                 if started:
                     raise
                 raise StoreUnavailable(node.name, "all of the event loop's threads are in use") from error
-
-    def _guard_of_node(self, node: Node) -> Guard:
-        self.guard()  # refuses to block an event loop
-        return self._guards[node.name]
 
     def _exchange(
         self, connection: Connection, seconds: float, command: Callable[..., T], arguments: tuple[Any, ...]

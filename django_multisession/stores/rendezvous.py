@@ -14,6 +14,4 @@ N = TypeVar("N")
 
 def choose(nodes: Sequence[tuple[bytes, N]], key: bytes) -> N:
     """Return the node of a key; ``nodes`` are pairs of a name, equal everywhere, and a node."""
-    if len(nodes) == 1:
-        return nodes[0][1]
     return max(nodes, key=lambda pair: blake2b(pair[0] + b"\0" + key, digest_size=8).digest())[1]
