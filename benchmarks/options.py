@@ -24,6 +24,10 @@ class Pass:
     payload: Payload
     operations: Sequence[str]
 
+    def promised(self, operation: str) -> bool:
+        """Tell whether targets are for an operation of this pass."""
+        return (self.colour, self.payload) == ("sync", HALF) and operation in BASIC
+
 
 @dataclass(frozen=True)
 class Options:

@@ -27,6 +27,8 @@ class Effort:
 
 
 FULL = Effort(rounds=200, seconds=0.005)
+BESIDE = Effort(rounds=60, seconds=0.005)
+"""For what nothing is promised of."""
 QUICK = Effort(rounds=25, seconds=0.003)
 
 

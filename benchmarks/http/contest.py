@@ -37,7 +37,7 @@ class HttpEffort:
 
 FULL = HttpEffort(rounds=5, seconds=2, answers=8)
 QUICK = HttpEffort(rounds=3, seconds=1, answers=4)
-LONGEST = 30
+LONGEST = 12
 """Seconds of a load, at most."""
 
 PROBED = 32

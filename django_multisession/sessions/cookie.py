@@ -184,9 +184,12 @@ class CookieSession(MultisessionBase):
         return (self.codec().encode(content, needed) if needed > 1 else value), content
 
     def _expired(self, header: Header) -> bool:
+        now = self.clock()
+        if now < header.expires_at:
+            return False
         # No server's clock decides here. What is short-lived on purpose gets less grace than clocks may differ.
         lifetime = max(header.expires_at - header.sealed_at, 0)
-        return self.clock() >= header.expires_at + min(SKEW, lifetime // 8)
+        return now >= header.expires_at + min(SKEW, lifetime // 8)
 
 
 @cached
