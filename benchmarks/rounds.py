@@ -28,7 +28,7 @@ class Effort:
 
 FULL = Effort(rounds=200, seconds=0.005)
 BESIDE = Effort(rounds=60, seconds=0.005)
-"""For what nothing is promised of."""
+"""For what has no target."""
 QUICK = Effort(rounds=25, seconds=0.003)
 
 
