@@ -87,7 +87,7 @@ def _ratios(name: str, results: Sequence[Result]) -> Figure:
 def _contest(result: Result, results: Iterable[Result]) -> str:
     """Return what tells a result's contest from the others of a picture."""
     places = {one.where for one in results if one.engine == result.engine}
-    return result.engine if len(places) == 1 else f"{result.engine} on {result.where.partition(' ')[0]}"
+    return result.engine if len(places) == 1 else f"{result.engine} on {result.where.partition(',')[0]}"
 
 
 def _label(result: Result, results: Sequence[Result]) -> str:
@@ -162,18 +162,20 @@ def _same_ticks(panels: Iterable[Axes]) -> None:
 
 
 def _requests(results: Sequence[Any]) -> Figure:
-    """Draw requests a second by connections: a panel for each server, engine and page, a line for each side."""
+    """Draw requests a second by connections: a row for each server and engine, a panel a page, a line a side."""
+    from benchmarks.http import PAGES
+
     panels_of: dict[tuple[str, str, str], list[Any]] = {}
     for result in results:
         panels_of.setdefault((result.server, result.engine, result.page), []).append(result)
-    figure, panels = _panels(len(panels_of), height=1.6)
+    figure, panels = _panels(len(panels_of), height=1.6, most=len(PAGES))
     for (key, of_panel), axes in zip(panels_of.items(), panels, strict=True):
         lines: dict[str, Mapping[int, float]] = {}
         for result in of_panel:
             lines[result.side] = {**lines.get(result.side, {}), result.connections: result.rps}
         for side, points in lines.items():
             axes.plot(list(points), list(points.values()), marker=".", linewidth=1, label=side)
-        axes.set_title("{}, {}, {}".format(*key))
+        axes.set_title("{}, {}, {}".format(*key), fontsize=7)
         axes.set_xscale("log", base=2)
         connections = sorted({result.connections for result in of_panel})
         axes.set_xticks(connections, map(str, connections))
@@ -183,10 +185,10 @@ def _requests(results: Sequence[Any]) -> Figure:
     return figure
 
 
-def _panels(number: int, height: float) -> tuple[Figure, list[Axes]]:
+def _panels(number: int, height: float, most: int = _COLUMNS) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
-    columns = min(number, _COLUMNS)
+    columns = min(number, most)
     rows = -(-number // columns)
     figure = Figure(figsize=(1.2 + 1.7 * columns, 0.4 + (height + 0.4) * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten().tolist()

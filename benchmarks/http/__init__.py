@@ -15,7 +15,7 @@ from benchmarks.http.results import HttpResult, as_json, results, tables
 from benchmarks.http.sides import ENTRANTS
 from benchmarks.http.web import WEB_SERVERS
 
-__all__ = ["HttpResult", "as_json", "missing", "programs", "run", "tables"]
+__all__ = ["PAGES", "HttpResult", "as_json", "missing", "programs", "run", "tables"]
 
 
 def missing() -> str | None:
