@@ -17,13 +17,13 @@ from benchmarks.contests import Contest, Entrant, Loop, djangos, ours
 from benchmarks.payload import Payload
 from benchmarks.project import project
 from benchmarks.sides import SessionSide, Side
-from django_multisession.bridge import run
+from django_multisession.bridge import run_sync
 from django_multisession.sessions.server import ServerSession
-from tests.servers.base import Server
-from tests.servers.memcached import MemcachedServer
-from tests.servers.mongodb import MongoDBServer
-from tests.servers.postgresql import PostgreSQLServer
-from tests.servers.redis import NewestRedisServer, RedisServer
+from django_multisession.testing.servers.base import Server
+from django_multisession.testing.servers.memcached import MemcachedServer
+from django_multisession.testing.servers.mongodb import MongoDBServer
+from django_multisession.testing.servers.postgresql import PostgreSQLServer
+from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer
 
 TTL = 1_209_600
 """Seconds that the records live: Django's SESSION_COOKIE_AGE."""
@@ -189,7 +189,7 @@ def _record(engine: str, payload: Payload) -> bytes:
     session.save()
     records = session.records()
     assert session.session_key is not None
-    record = run(records.store.read(records.storage_key(session.session_key)))
+    record = run_sync(records.store.read(records.storage_key(session.session_key)))
     assert record is not None
     return record.payload
 

@@ -1,6 +1,6 @@
 """One ``async def`` body for both colours: awaited natively, or driven without an event loop.
 
-A body awaits everything that a client returns through ready(). Under run() the client is a synchronous one,
+A body awaits everything that a client returns through maybe_await(). Under run_sync() the client is a synchronous one,
 so every value is there already and the body never suspends; in an event loop the client is asynchronous.
 """
 
@@ -45,7 +45,7 @@ class Limit:
         self._timer.cancel()
 
 
-async def ready(value: T | Awaitable[T], seconds: float | None = None) -> T:
+async def maybe_await(value: T | Awaitable[T], seconds: float | None = None) -> T:
     """Return value, awaiting it if it is awaitable, for at most so many seconds (TimeoutError, see Limit)."""
     if not hasattr(value, "__await__"):
         return value
@@ -60,7 +60,7 @@ async def ready(value: T | Awaitable[T], seconds: float | None = None) -> T:
             limit.cancel()
 
 
-def run(body: Coroutine[Any, Any, T]) -> T:
+def run_sync(body: Coroutine[Any, Any, T]) -> T:
     """Drive body to its end on this thread, without an event loop; RuntimeError if it suspends."""
     outer, _thread.driven = _thread.driven, True
     try:
@@ -75,7 +75,7 @@ def run(body: Coroutine[Any, Any, T]) -> T:
 
 
 def driven() -> bool:
-    """Tell whether the code that asks is driven by run()."""
+    """Tell whether the code that asks is driven by run_sync()."""
     return _thread.driven
 
 
@@ -92,11 +92,11 @@ def native_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def iterate(source: AsyncIterator[T]) -> Iterator[T]:
-    """Yield what an asynchronous iterator yields, driving it as run() does."""
+    """Yield what an asynchronous iterator yields, driving it as run_sync() does."""
     step = cast(Callable[[], Coroutine[Any, Any, T]], source.__anext__)
     while True:
         try:
-            yield run(step())
+            yield run_sync(step())
         except StopAsyncIteration:
             return
 

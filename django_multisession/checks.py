@@ -26,11 +26,11 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError
 
-from .conf import DEFAULT, entry, names, wrong
+from .conf import DEFAULT, entry, names, problems
 from .cookies import MAX_SIZE, chunk_names, cookie_options
 from .sessions.base import MultisessionBase
-from .sessions.classes import session_class
 from .sessions.cookie import CookieSession
+from .sessions.loading import session_class
 from .sessions.server import ServerSession
 from .stores.aliases import APP, TABLE, missing_table, table_exists
 
@@ -74,7 +74,7 @@ def check_tables(
 def _check_session(name: str) -> Iterator[checks.CheckMessage]:
     if name == DEFAULT and _default_is_foreign():
         return
-    sentences = wrong(name)
+    sentences = problems(name)
     yield from (_error("E002", sentence) for sentence in sentences)
     if sentences:
         return
@@ -147,7 +147,7 @@ def _aliases() -> Iterator[str]:
 
 def _check_cookie_sizes(configured: Iterable[str]) -> Iterator[checks.CheckMessage]:
     # Those of server-side sessions are short.
-    chunks = {name: entry(name).chunks for name in configured if not wrong(name) and _in_cookies(name)}
+    chunks = {name: entry(name).chunks for name in configured if not problems(name) and _in_cookies(name)}
     if sum(chunks.values()) * MAX_SIZE > MOST_COOKIES:
         yield checks.Warning(
             f"The cookies of {', '.join(map(repr, chunks))} together can take {sum(chunks.values()) * MAX_SIZE} bytes. "

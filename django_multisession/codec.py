@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from . import base64url
 from .envelope import COMPRESSED, LENGTH, Header
-from .exceptions import Unreadable
+from .exceptions import InvalidRecord
 from .keys import Keyring, Secret
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ def _inflate(body: bytes) -> bytes:
     try:
         plaintext = inflater.decompress(body, MAX_INFLATED)
     except zlib.error as error:
-        raise Unreadable("its compression is damaged") from error
+        raise InvalidRecord("its compression is damaged") from error
     if not inflater.eof or inflater.unused_data:
-        raise Unreadable(f"inflates to more than {MAX_INFLATED} bytes, or is truncated")
+        raise InvalidRecord(f"inflates to more than {MAX_INFLATED} bytes, or is truncated")
     return plaintext
 
 
@@ -74,11 +74,11 @@ class _Codec:
 
     def _unseal(self, cipher: "AESGCM", sealed: bytes, associated: bytes) -> bytes:
         if len(sealed) < _NONCE + _SEAL_TAG:
-            raise Unreadable("truncated")
+            raise InvalidRecord("truncated")
         try:
             return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], associated)
         except self._invalid as error:
-            raise Unreadable("forged, damaged or moved") from error
+            raise InvalidRecord("forged, damaged or moved") from error
 
     @staticmethod
     def _compressed(plaintext: bytes, least: int) -> tuple[bytes, int]:
@@ -92,7 +92,7 @@ class _Codec:
     def _find(self, header: Header) -> Secret:
         secret = self._keyring.find(header.kid)
         if secret is None:
-            raise Unreadable(_NO_KEY)
+            raise InvalidRecord(_NO_KEY)
         return secret
 
 
@@ -111,32 +111,32 @@ class RecordCodec(_Codec):
         body, flags = (plaintext, 0) if self._compress is None else self._compressed(plaintext, self._compress)
         secret = self._keyring.current
         packed = header.pack(secret.kid, flags)
-        place = storage_key.encode()
+        bound_to = storage_key.encode()
         if self._encrypt:
-            return packed + _seal(self._seal_key(secret, session_key), body, packed + place)
-        return packed + body + self._tag(secret.kid, packed, place, body)
+            return packed + _seal(self._seal_key(secret, session_key), body, packed + bound_to)
+        return packed + body + self._tag(secret.kid, packed, bound_to, body)
 
     def decode(self, payload: bytes, storage_key: str, session_key: str) -> tuple[Header, bytes]:
-        """Return header and plaintext; Unreadable unless we wrote exactly this, under this key."""
+        """Return header and plaintext; InvalidRecord unless we wrote exactly this, under this key."""
         header = Header.unpack(payload)
-        packed, place = payload[:LENGTH], storage_key.encode()
+        packed, bound_to = payload[:LENGTH], storage_key.encode()
         if self._encrypt:
-            body = self._unseal(self._seal_key(self._find(header), session_key), payload[LENGTH:], packed + place)
+            body = self._unseal(self._seal_key(self._find(header), session_key), payload[LENGTH:], packed + bound_to)
         else:
             body, tag = payload[LENGTH:-_RECORD_TAG], payload[-_RECORD_TAG:]
-            if not hmac.compare_digest(tag, self._tag(header.kid, packed, place, body)):
-                raise Unreadable("forged, damaged or moved")
+            if not hmac.compare_digest(tag, self._tag(header.kid, packed, bound_to, body)):
+                raise InvalidRecord("forged, damaged or moved")
         return header, _inflate(body) if header.flags & COMPRESSED else body
 
     def _seal_key(self, secret: Secret, session_key: str) -> "AESGCM":
         return self._cipher(secret.sealing_key("record-seal", session_key.encode()))
 
-    def _tag(self, kid: bytes, packed: bytes, place: bytes, body: bytes) -> bytes:
+    def _tag(self, kid: bytes, packed: bytes, bound_to: bytes, body: bytes) -> bytes:
         try:
             mac = self._macs[kid].copy()
         except KeyError:
-            raise Unreadable(_NO_KEY) from None
-        mac.update(packed + place)
+            raise InvalidRecord(_NO_KEY) from None
+        mac.update(packed + bound_to)
         mac.update(body)
         return mac.digest()
 
@@ -163,7 +163,7 @@ class CookieCodec(_Codec):
         packed = content.header.pack(secret.kid, flags) + bytes([chunks])
         inner = content.sid + content.epoch.to_bytes(_EPOCH, "big") + body
         if self._encrypt:
-            sealed = _seal(self._hourly(secret, content.header.sealed_at), inner, packed)
+            sealed = _seal(self._hourly(secret, content.header.issued_at), inner, packed)
         else:
             sealed = inner + hmac.digest(secret.key("cookie-mac"), packed + inner, "sha256")
         return base64url.encode(packed + sealed)
@@ -178,35 +178,35 @@ class CookieCodec(_Codec):
             return 1
 
     def decode(self, value: str, *, limit: int) -> CookieContent:
-        """Return the content; Unreadable unless we wrote exactly this, all its chunks in their order.
+        """Return the content; InvalidRecord unless we wrote exactly this, all its chunks in their order.
 
         A value longer than limit bytes is not even decoded.
         """
         if len(value) > limit:
-            raise Unreadable("not a cookie of ours")
+            raise InvalidRecord("not a cookie of ours")
         try:
             payload = base64url.decode(value)
         except ValueError as error:
-            raise Unreadable("not a cookie of ours") from error
+            raise InvalidRecord("not a cookie of ours") from error
         header = Header.unpack(payload)
         secret = self._find(header)
         packed, inner = payload[: LENGTH + 1], payload[LENGTH + 1 :]
         if self._encrypt:
-            inner = self._unseal(self._hourly(secret, header.sealed_at), inner, packed)
+            inner = self._unseal(self._hourly(secret, header.issued_at), inner, packed)
         else:
             inner, tag = inner[:-_COOKIE_TAG], inner[-_COOKIE_TAG:]
             if not hmac.compare_digest(tag, hmac.digest(secret.key("cookie-mac"), packed + inner, "sha256")):
-                raise Unreadable("forged, damaged or of another session")
+                raise InvalidRecord("forged, damaged or of another session")
         if len(inner) < _SID + _EPOCH:
-            raise Unreadable("truncated")
+            raise InvalidRecord("truncated")
         sid, epoch, body = inner[:_SID], inner[_SID : _SID + _EPOCH], inner[_SID + _EPOCH :]
         plaintext = _inflate(body) if header.flags & COMPRESSED else body
         return CookieContent(header, sid, int.from_bytes(epoch, "big"), plaintext)
 
-    def _hourly(self, secret: Secret, sealed_at: int) -> "AESGCM":
+    def _hourly(self, secret: Secret, issued_at: int) -> "AESGCM":
         """Return the cipher of the hour: with random nonces, one key must not seal 2**32 messages
         (NIST SP 800-38D, section 8.3)."""
-        return _hourly_cipher(secret, sealed_at // 3600)
+        return _hourly_cipher(secret, issued_at // 3600)
 
 
 @lru_cache(maxsize=64)

@@ -220,7 +220,7 @@ def _setting() -> Mapping[Any, Any]:
     return given
 
 
-def wrong(name: str) -> list[str]:
+def problems(name: str) -> list[str]:
     """Return a sentence for everything that is wrong with an entry as it is written; see checks.py for the rest.
 
     Raises ImproperlyConfigured if MULTISESSION as a whole is no dictionary.
@@ -236,7 +236,7 @@ def entry(name: str) -> Entry:
         raise ImproperlyConfigured(
             f"MULTISESSION has no entry {name!r}. Configured are {', '.join(map(repr, names()))}."
         )
-    for sentence in wrong(name):
+    for sentence in problems(name):
         raise ImproperlyConfigured(sentence)
     values = {key.lower(): value for key, value in given.get(name, {}).items()}
     if isinstance(values.get("location"), list):

@@ -201,7 +201,7 @@ class Guard:
         if isinstance(error, self._outages):
             timed_out = isinstance(error, self._timeouts)
             self._breaker.failed(time.monotonic(), timed_out=timed_out, error=error)
-            raise StoreUnavailable(self._breaker.location, type(error).__name__, again=not timed_out) from error
+            raise StoreUnavailable(self._breaker.location, type(error).__name__, retryable=not timed_out) from error
         # An error of the call's own is an answer as well; a task that was cancelled tells nothing, and neither does
         # a call that never got as far as the server.
         if isinstance(error, Exception) and not isinstance(error, StoreUnavailable):

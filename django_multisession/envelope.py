@@ -1,12 +1,12 @@
 """The header in front of every record and cookie, fixed in docs/format.md.
 
-format u8 · flags u8 · kid 4 · version 8 · created_at u32 · auth_at u32 · expires_at u32 · sealed_at u32
+format u8 · flags u8 · kid 4 · version 8 · created_at u32 · authenticated_at u32 · expires_at u32 · issued_at u32
 """
 
 import struct
 from typing import NamedTuple, Self
 
-from .exceptions import Unreadable
+from .exceptions import InvalidRecord
 
 FORMAT = 1
 COMPRESSED = 0x01
@@ -36,14 +36,14 @@ class Header(NamedTuple):  # made in a third of the time of a frozen dataclass
     kid: bytes
     version: bytes
     created_at: int
-    auth_at: int
+    authenticated_at: int
     expires_at: int
-    sealed_at: int
+    issued_at: int
 
     @classmethod
-    def new(cls, version: bytes, created_at: int, auth_at: int, expires_at: int, sealed_at: int) -> Self:
+    def new(cls, version: bytes, created_at: int, authenticated_at: int, expires_at: int, issued_at: int) -> Self:
         """Return the header of what is to be written; pack() adds the secret and the flags."""
-        return tuple.__new__(cls, (FORMAT, 0, b"", version, created_at, auth_at, expires_at, sealed_at))
+        return tuple.__new__(cls, (FORMAT, 0, b"", version, created_at, authenticated_at, expires_at, issued_at))
 
     def pack(self, kid: bytes, flags: int = 0) -> bytes:
         """Return the header as it is stored, before a body that the secret ``kid`` protects."""
@@ -51,14 +51,14 @@ class Header(NamedTuple):  # made in a third of the time of a frozen dataclass
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
-        """Return the header of a payload; Unreadable if it is too short or of a format we do not know."""
+        """Return the header of a payload; InvalidRecord if it is too short or of a format we do not know."""
         if len(payload) < LENGTH:
-            raise Unreadable("truncated")
+            raise InvalidRecord("truncated")
         header = tuple.__new__(cls, _LAYOUT.unpack_from(payload))
         if header[0] != FORMAT:
-            raise Unreadable(f"unknown format {header.format}")
+            raise InvalidRecord(f"unknown format {header.format}")
         if header[1] & ~_KNOWN_FLAGS:
-            raise Unreadable("unknown flags")
+            raise InvalidRecord("unknown flags")
         return header
 
     def expired(self, now: float) -> bool:

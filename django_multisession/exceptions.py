@@ -10,16 +10,16 @@ class MultisessionError(Exception):
 class StoreUnavailable(MultisessionError):
     """The store is down, hung, or was refused by the circuit breaker. It says nothing of the session.
 
-    ``location`` names the store, without its password, and ``reason`` says what happened. ``again`` tells whether the
-    same call may be made once more at once: true after a connection that broke, false after a timeout or an open
+    ``location`` names the store, without its password, and ``reason`` says what happened. ``retryable`` tells whether
+    the same call may be made once more at once: true after a connection that broke, false after a timeout or an open
     breaker.
     """
 
-    def __init__(self, location: str, reason: str, again: bool = False) -> None:
-        super().__init__(location, reason, again)  # so that it survives pickling
+    def __init__(self, location: str, reason: str, retryable: bool = False) -> None:
+        super().__init__(location, reason, retryable)  # so that it survives pickling
         self.location = location
         self.reason = reason
-        self.again = again
+        self.retryable = retryable
 
     def __str__(self) -> str:
         return f"The session store at {self.location} is unavailable: {self.reason}"
@@ -37,5 +37,5 @@ class SessionNotSerializable(MultisessionError, TypeError):
     """A value of the session cannot be serialised. What was stored before is unchanged."""
 
 
-class Unreadable(MultisessionError):
+class InvalidRecord(MultisessionError):
     """A record or cookie is damaged, forged, moved, or of a key that is no longer configured."""

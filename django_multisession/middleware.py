@@ -12,16 +12,16 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
-from . import delivery
-from .bridge import driven, own, run
+from .bridge import driven, own, run_sync
 from .conf import DEFAULT, cached, entry, names
 from .cookies import cookie_options
 from .deadline import shared_budget
 from .exceptions import StoreUnavailable
-from .outages import log_once, report, unavailable
-from .reporting import ExceptionReporterFilter
+from .http import response_cookies
+from .http.error_reports import ExceptionReporterFilter
+from .http.unavailable import log_once, report, unavailable
 from .sessions.base import MultisessionBase
-from .sessions.classes import session_class
+from .sessions.loading import session_class
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, section 9.2.1
 
@@ -103,7 +103,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
             return self.__acall__(request)
         with shared_budget():
             self.process_request(request)
-            response = run(_preload(request))
+            response = run_sync(_preload(request))
             if response is None:
                 response = cast(HttpResponse, self.get_response(request))
             return self.process_response(request, response)
@@ -126,7 +126,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         """Save what was modified, and set or delete the cookies."""
-        return cast(HttpResponse, run(_finish(request, response)))
+        return cast(HttpResponse, run_sync(_finish(request, response)))
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """See process_response(); a subclass that overrides one overrides both."""
@@ -166,9 +166,9 @@ async def _finish(request: HttpRequest, response: HttpResponseBase) -> HttpRespo
         response = unavailable(request, outages[0])
     for session in opened:
         if session in saved:
-            await delivery.send(request, response, session)
+            await response_cookies.send(request, response, session)
         elif session.is_empty():
-            delivery.delete(request, response, session)
+            response_cookies.delete(request, response, session)
         if session.accessed:
             patch_vary_headers(response, ("Cookie",))
         if response.status_code < 500 and (error := getattr(session, "outage", None)):

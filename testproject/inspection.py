@@ -10,11 +10,11 @@ from django.db import connections
 from django.http import HttpRequest
 from django.urls import reverse
 
-from django_multisession.bridge import run
+from django_multisession.bridge import run_sync
 from django_multisession.conf import DEFAULT, names
 from django_multisession.cookies import MAX_SIZE, chunk_name
 from django_multisession.envelope import Header
-from django_multisession.exceptions import StoreUnavailable, Unreadable
+from django_multisession.exceptions import InvalidRecord, StoreUnavailable
 from django_multisession.sessions.cookie import CookieSession
 from django_multisession.sessions.flashes import FLASH_KEY
 from django_multisession.sessions.server import ServerSession
@@ -127,10 +127,10 @@ def _kept(session: Any) -> tuple[int | None, int | None]:
     if isinstance(session, CookieSession):
         try:
             return None, session.codec().decode(key, limit=MAX_SIZE * session.entry().chunks).header.expires_at
-        except Unreadable:
+        except InvalidRecord:
             return None, None
     records = session.records()
-    record = run(records.store.read(records.storage_key(key)))
+    record = run_sync(records.store.read(records.storage_key(key)))
     return (None, None) if record is None else (len(record.payload), Header.unpack(record.payload).expires_at)
 
 

@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, NoReturn
 
-from tests.servers.base import Server, ServerError
-from tests.servers.memcached import MemcachedServer
-from tests.servers.mongodb import MongoDBServer
-from tests.servers.postgresql import PostgreSQLServer
-from tests.servers.redis import RedisServer
+from django_multisession.testing.servers.base import Server, ServerError
+from django_multisession.testing.servers.memcached import MemcachedServer
+from django_multisession.testing.servers.mongodb import MongoDBServer
+from django_multisession.testing.servers.postgresql import PostgreSQLServer
+from django_multisession.testing.servers.redis import RedisServer
 
 SERVERS: tuple[type[Server[Any]], ...] = (RedisServer, MemcachedServer, MongoDBServer, PostgreSQLServer)
 COOKIES = ("signed_cookies", "encrypted_cookies")

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tests.servers.base import Server
-from tests.servers.memcached import MemcachedServer
-from tests.servers.mongodb import MongoDBServer
-from tests.servers.postgresql import PostgreSQLServer
-from tests.servers.redis import NewestRedisServer, RedisServer
+from django_multisession.testing.servers.base import Server
+from django_multisession.testing.servers.memcached import MemcachedServer
+from django_multisession.testing.servers.mongodb import MongoDBServer
+from django_multisession.testing.servers.postgresql import PostgreSQLServer
+from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer
 
 ServerT = TypeVar("ServerT", bound=Server[Any])
 

@@ -13,7 +13,7 @@ from pymongo import AsyncMongoClient, MongoClient, WriteConcern
 
 from benchmarks.sides import BareSide, must
 from django_multisession.envelope import VERSION
-from django_multisession.stores.mongodb import _ABSENT, _LIVE, _PAYLOAD_ONLY, _create_index  # the same commands
+from django_multisession.stores.mongodb.store import _ABSENT, _LIVE, _PAYLOAD_ONLY, _create_index  # the same commands
 
 _COLLECTION = "bare"
 _MAJORITY = WriteConcern(w="majority")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import psycopg
 
 from benchmarks.sides import BareSide, must
-from django_multisession.stores.postgresql import INSERT, READ, REPLACE
+from django_multisession.stores.postgresql.store import INSERT, READ, REPLACE
 
 _Row = tuple[bytes, bytes]
 _DELETE = "DELETE FROM multisession_record WHERE key = ANY(%s)"

@@ -11,7 +11,7 @@ import redis.asyncio
 
 from benchmarks.sides import BareSide, must
 from django_multisession.envelope import VERSION
-from django_multisession.stores.redis import _REPLACE  # the same swap, not one like it
+from django_multisession.stores.redis.store import _REPLACE  # the same swap, not one like it
 
 
 def _address(key: str) -> str:

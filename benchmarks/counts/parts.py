@@ -51,12 +51,12 @@ def _parts(key: str) -> Iterator[tuple[str, Callable[[Any], Any], Sequence[str]]
     assert loaded is not None
     data, header = serializer.loads(loaded.plaintext[2:]), loaded.header
     codec, age = records._codec, session.get_session_cookie_age()
-    payload = codec.encode(header, loaded.plaintext, loaded.place, key)
+    payload = codec.encode(header, loaded.plaintext, loaded.storage_key, key)
     yield "make the session object", lambda _: NullSession(key), BASIC
     yield "hash the session key", lambda _: records.storage_key(key), BASIC
     yield (
         "check the record's tag, unpack its header",
-        lambda _: codec.decode(payload, loaded.place, key),
+        lambda _: codec.decode(payload, loaded.storage_key, key),
         ("load", "change"),
     )
     yield "parse JSON", lambda _: serializer.loads(loaded.plaintext[2:]), ("load", "change")
@@ -64,7 +64,7 @@ def _parts(key: str) -> Iterator[tuple[str, Callable[[Any], Any], Sequence[str]]
     yield "make the header, with a random version", lambda _: session._header(data, age, header), ("change", "create")
     yield (
         "make the record's tag",
-        lambda _: codec.encode(header, loaded.plaintext, loaded.place, key),
+        lambda _: codec.encode(header, loaded.plaintext, loaded.storage_key, key),
         ("change", "create"),
     )
     yield "make a session key", lambda _: new_session_key(), ("create",)

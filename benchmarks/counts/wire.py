@@ -11,8 +11,8 @@ from typing import Any
 from benchmarks.engines import Engine
 from benchmarks.payload import HALF
 from benchmarks.sides import OPERATIONS, Side
-from tests.servers.base import Server
-from tests.servers.proxy import Proxy
+from django_multisession.testing.servers.base import Server
+from django_multisession.testing.servers.proxy import Proxy
 
 REPEATS = 5
 """MongoDB's client also asks its server how it is, now and then: the median is without that."""

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers.base import find_program
+from django_multisession.testing.servers.base import find_program
 
 SCRIPT = Path(__file__).with_name("visits.lua")
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from benchmarks.http.web import Uvicorn, WebServer, site_environment
 from benchmarks.sides import OURS
-from tests.servers.base import Server
-from tests.servers.memcached import MemcachedServer
-from tests.servers.mongodb import MongoDBServer
-from tests.servers.postgresql import PostgreSQLServer
-from tests.servers.redis import RedisServer
+from django_multisession.testing.servers.base import Server
+from django_multisession.testing.servers.memcached import MemcachedServer
+from django_multisession.testing.servers.mongodb import MongoDBServer
+from django_multisession.testing.servers.postgresql import PostgreSQLServer
+from django_multisession.testing.servers.redis import RedisServer
 
 POOL = {"min_size": 4, "max_size": 20}
 

@@ -9,7 +9,7 @@ from typing import Self
 
 import psutil
 
-from tests.servers import guard
+from django_multisession.testing.servers import guard
 
 INTERVAL = 0.1  # seconds
 

@@ -6,7 +6,7 @@ import http.client
 from http.cookies import SimpleCookie
 
 from benchmarks.payload import CHANGED, LOGGED_IN, READ
-from tests.servers.base import LOOPBACK
+from django_multisession.testing.servers.base import LOOPBACK
 
 
 class WrongAnswer(Exception):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmarks.http.site import SETTINGS
-from tests.servers.base import Server, find_program
+from django_multisession.testing.servers.base import Server, find_program
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,7 +1,7 @@
 """Sessions in memcached servers."""
 
 from ..sessions.server import ServerSession
-from ..stores.memcached import MemcachedStore
+from ..stores.memcached.store import MemcachedStore
 
 
 class SessionStore(ServerSession):

@@ -1,7 +1,7 @@
 """Sessions in MongoDB."""
 
 from ..sessions.server import ServerSession
-from ..stores.mongodb import MongoDBStore
+from ..stores.mongodb.store import MongoDBStore
 
 
 class SessionStore(ServerSession):

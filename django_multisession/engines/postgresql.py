@@ -1,7 +1,7 @@
 """Sessions in PostgreSQL, over connections of its own."""
 
 from ..sessions.server import ServerSession
-from ..stores.postgresql import PostgreSQLStore
+from ..stores.postgresql.store import PostgreSQLStore
 
 
 class SessionStore(ServerSession):

@@ -1,7 +1,7 @@
 """Sessions in a Redis or Valkey server."""
 
 from ..sessions.server import ServerSession
-from ..stores.redis import RedisStore
+from ..stores.redis.store import RedisStore
 
 
 class SessionStore(ServerSession):

@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 
 from ..conf import names
-from ..sessions.classes import session_class
+from ..sessions.loading import session_class
 
 
 def add_session_argument(parser: ArgumentParser) -> None:

@@ -13,11 +13,11 @@ from django.utils.module_loading import import_string
 from ..conf import Entry, cached, entry
 from ..cookies import CookieOptions, cookie_options
 from ..envelope import Header, clamp
-from ..exceptions import StoreUnavailable, Unreadable
+from ..exceptions import InvalidRecord, StoreUnavailable
 from ..fast_json import fastest
 from ..keys import Keyring, new_session_key
 from ..merge import RULES, Rule, append, append_messages
-from . import content
+from . import body
 from .cookie_control import CookieControl
 from .flashes import FLASH_KEY, Flashes
 
@@ -166,20 +166,20 @@ class MultisessionBase(Flashes, CookieControl):
         return not self._unreadable and super().is_empty()
 
     def _dump(self, data: Mapping[str, Any]) -> bytes:
-        return content.dump(self.session_name, self.serializer(), self.options(), data)
+        return body.dump(self.session_name, self.serializer(), self.options(), data)
 
     def _parse(self, plaintext: bytes) -> dict[str, Any]:
-        return content.parse(self.serializer(), plaintext)[1]
+        return body.parse(self.serializer(), plaintext)[1]
 
     def _take(self, plaintext: bytes) -> dict[str, Any]:
         """Return the data of what was loaded, and remember its options."""
-        options, data = content.parse(self.serializer(), plaintext)
+        options, data = body.parse(self.serializer(), plaintext)
         self._stored_options = self._options_at_load = options
         self._loaded_user = data.get("_auth_user_id")
         return data
 
     def _largest(self, data: Mapping[str, Any]) -> str:
-        return content.largest(self.serializer(), data)
+        return body.largest(self.serializer(), data)
 
     def clock(self) -> float:
         """Return this host's time in seconds since 1970; its siblings' may differ by envelope.SKEW."""
@@ -187,17 +187,17 @@ class MultisessionBase(Flashes, CookieControl):
 
     def _header(self, data: Mapping[str, Any], age: int, previous: Header | None) -> Header:
         """Return the header of a payload that lives for age seconds and follows on previous."""
-        created_at = auth_at = now = clamp(self.clock())
+        created_at = authenticated_at = now = clamp(self.clock())
         user = data.get("_auth_user_id")
         if user is None:
-            auth_at = 0
+            authenticated_at = 0
         if previous is not None:
             created_at = previous.created_at
             if user is not None and user == self._loaded_user:
-                auth_at = previous.auth_at
-        return Header.new(os.urandom(8), created_at, auth_at, clamp(now + age), now)
+                authenticated_at = previous.authenticated_at
+        return Header.new(os.urandom(8), created_at, authenticated_at, clamp(now + age), now)
 
-    def _reject(self, reason: Unreadable) -> dict[str, Any]:
+    def _reject(self, reason: InvalidRecord) -> dict[str, Any]:
         """Note that the session cannot be read, and return the empty data that stands in for it."""
         security_logger.warning("Session %r unreadable: %s", self.session_name, reason)
         self._unreadable = True

@@ -10,7 +10,7 @@ from ..codec import CookieCodec, CookieContent
 from ..conf import cached
 from ..cookies import MAX_SIZE, chunk_name, cookie_options
 from ..envelope import SKEW, Header
-from ..exceptions import SessionTooLarge, Unreadable
+from ..exceptions import InvalidRecord, SessionTooLarge
 from .base import MultisessionBase
 
 _SID_BYTES = 20
@@ -47,7 +47,7 @@ class CookieSession(MultisessionBase):
                 self._session_key = None
                 return {}
             data = self._take(content.plaintext)
-        except Unreadable as reason:
+        except InvalidRecord as reason:
             return self._reject(reason)
         self._content = content
         return data
@@ -188,7 +188,7 @@ class CookieSession(MultisessionBase):
         if now < header.expires_at:
             return False
         # No server's clock decides here. What is short-lived on purpose gets less grace than clocks may differ.
-        lifetime = max(header.expires_at - header.sealed_at, 0)
+        lifetime = max(header.expires_at - header.issued_at, 0)
         return now >= header.expires_at + min(SKEW, lifetime // 8)
 
 

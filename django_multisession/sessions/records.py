@@ -25,7 +25,7 @@ class Snapshot(NamedTuple):
     plaintext: bytes
     header: Header
     version: bytes
-    place: str
+    storage_key: str
 
     def is_at(self, version: bytes) -> bool:
         """Tell whether a store's version is this one, whatever token the store has added to it."""
@@ -45,35 +45,35 @@ class Records:
         self._session_name = session_name
 
     async def read(self, session_key: str) -> Snapshot | None:
-        """Return the live record, None if there is none; Unreadable if it is not as we wrote it."""
-        place = self.storage_key(session_key)
+        """Return the live record, None if there is none; InvalidRecord if it is not as we wrote it."""
+        storage_key = self.storage_key(session_key)
         try:
-            record = await self.store.read(place)
+            record = await self.store.read(storage_key)
         except StoreUnavailable as error:
-            if not error.again:
+            if not error.retryable:
                 raise
-            record = await self.store.read(place)
+            record = await self.store.read(storage_key)
         if record is None:
             return None
-        header, plaintext = self._codec.decode(record.payload, place, session_key)
-        return Snapshot(plaintext, header, record.version, place)
+        header, plaintext = self._codec.decode(record.payload, storage_key, session_key)
+        return Snapshot(plaintext, header, record.version, storage_key)
 
     async def insert(self, session_key: str, plaintext: bytes, header: Header, ttl: int) -> Snapshot | None:
         """Create the record; None if the key is taken."""
-        place = self.storage_key(session_key)
-        payload = self._encode(place, session_key, plaintext, header)
+        storage_key = self.storage_key(session_key)
+        payload = self._encode(storage_key, session_key, plaintext, header)
         try:
-            version = await self.store.insert(place, payload, ttl, header.version)
+            version = await self.store.insert(storage_key, payload, ttl, header.version)
         except StoreUnavailable as error:
-            if not error.again:
+            if not error.retryable:
                 raise
             # Either the command or its reply was lost: the record tells which.
-            record = await self.store.read(place)
+            record = await self.store.read(storage_key)
             if record is None:
-                version = await self.store.insert(place, payload, ttl, header.version)
+                version = await self.store.insert(storage_key, payload, ttl, header.version)
             else:
                 version = record.version if record.version.startswith(header.version) else None
-        return None if version is None else Snapshot(plaintext, header, version, place)
+        return None if version is None else Snapshot(plaintext, header, version, storage_key)
 
     async def replace(
         self,
@@ -90,52 +90,52 @@ class Records:
         If a reply was lost and somebody else has written since, our change may be in theirs already: the outage is
         raised then, unless making the change again is ``repeatable``.
         """
-        place = expected.place
-        payload = self._encode(place, session_key, plaintext, header)
+        storage_key = expected.storage_key
+        payload = self._encode(storage_key, session_key, plaintext, header)
         try:
-            version = await self.store.replace(place, payload, ttl, expected.version, header.version)
+            version = await self.store.replace(storage_key, payload, ttl, expected.version, header.version)
         except StoreUnavailable as error:
-            if not error.again:
+            if not error.retryable:
                 raise
             version = None
-            record = await self.store.read(place)
+            record = await self.store.read(storage_key)
             if record is not None and record.version.startswith(header.version):
                 version = record.version
             elif record is not None and expected.is_at(record.version):
-                version = await self.store.replace(place, payload, ttl, record.version, header.version)
+                version = await self.store.replace(storage_key, payload, ttl, record.version, header.version)
             elif record is not None and not repeatable():
                 raise
-        return None if version is None else Snapshot(plaintext, header, version, place)
+        return None if version is None else Snapshot(plaintext, header, version, storage_key)
 
     async def delete(self, session_key: str, expected: Snapshot | None = None) -> bool:
         """Delete the record, with expected only as it was then; return whether it is gone by that.
 
         After a lost reply, a record that is gone counts as deleted by us.
         """
-        place = self.storage_key(session_key)
+        storage_key = self.storage_key(session_key)
         token = None if expected is None else expected.version
         try:
-            return await self.store.delete(place, token)
+            return await self.store.delete(storage_key, token)
         except StoreUnavailable as error:
-            if not error.again:
+            if not error.retryable:
                 raise
-            return await self.store.delete(place, token) or not await self.store.exists([place])
+            return await self.store.delete(storage_key, token) or not await self.store.exists([storage_key])
 
     async def exists(self, session_key: str) -> bool:
-        place = self.storage_key(session_key)
+        storage_key = self.storage_key(session_key)
         try:
-            return bool(await self.store.exists([place]))
+            return bool(await self.store.exists([storage_key]))
         except StoreUnavailable as error:
-            if not error.again:
+            if not error.retryable:
                 raise
-            return bool(await self.store.exists([place]))
+            return bool(await self.store.exists([storage_key]))
 
     def fits(self, plaintext: bytes, header: Header) -> None:
         """Raise SessionTooLarge if the store cannot keep this content."""
         self._encode("", "", plaintext, header)
 
-    def _encode(self, place: str, session_key: str, plaintext: bytes, header: Header) -> bytes:
-        payload = self._codec.encode(header, plaintext, place, session_key)
+    def _encode(self, storage_key: str, session_key: str, plaintext: bytes, header: Header) -> bytes:
+        payload = self._codec.encode(header, plaintext, storage_key, session_key)
         limit = min(self.store.max_payload or MAX_PAYLOAD, MAX_PAYLOAD)
         if len(payload) > limit:
             raise SessionTooLarge(

@@ -9,13 +9,13 @@ from django.contrib.sessions.backends.base import CreateError, UpdateError
 
 from ..bridge import driven, pause
 from ..envelope import SKEW, clamp
-from ..exceptions import SessionConflict, SessionTooLarge, StoreUnavailable, Unreadable
+from ..exceptions import InvalidRecord, SessionConflict, SessionTooLarge, StoreUnavailable
 from ..merge import MergeConflict, Rule, append, merge
-from . import content, touches
+from . import body, touch_throttle
 from .base import MultisessionBase, logger
-from .reads import ReadLog
 from .records import Records, Snapshot
-from .turns import contended, turn
+from .save_queue import contended, exclusive
+from .tracking import TrackedDict
 
 SWAP_ATTEMPTS = 64
 LONGEST_PAUSE = 0.032
@@ -61,7 +61,7 @@ class Saving(MultisessionBase):
         self._loaded_user = data.get("_auth_user_id")
         self._settle_options()
         self._replaces_all = False
-        return ReadLog(data) if self.entry().on_conflict == "strict" else data
+        return TrackedDict(data) if self.entry().on_conflict == "strict" else data
 
     def _own(self, method: str, *args: Any) -> Coroutine[Any, Any, Any]:
         """Call a public method in the colour of the body that asks, as bridge.own() does."""
@@ -110,7 +110,7 @@ class Saving(MultisessionBase):
             try:
                 stored = await self._reread(cast(str, self.session_key))
                 self._take(stored.plaintext)
-            except (SessionConflict, Unreadable):
+            except (SessionConflict, InvalidRecord):
                 await self._own("create")  # what is stored cannot be read, and so is not ours to replace
                 return
             plaintext = self._dump(data)  # with the options of its cookie
@@ -121,11 +121,11 @@ class Saving(MultisessionBase):
     ) -> None:
         """Write ours over stored. What others changed since base is merged in; nothing is if base is None."""
         key, data = cast(str, self.session_key), ours
-        place = stored.place
+        storage_key = stored.storage_key
         # Whoever is in the queue would never win against those who need not enter it.
-        written = None if contended(place) else await self._swap(data, plaintext, age, stored)
+        written = None if contended(storage_key) else await self._swap(data, plaintext, age, stored)
         if written is None:
-            async with turn(place, self.entry().timeout):
+            async with exclusive(storage_key, self.entry().timeout):
                 for attempt in range(SWAP_ATTEMPTS):
                     await _back_off(attempt)
                     stored = await self._reread(key)
@@ -161,7 +161,7 @@ class Saving(MultisessionBase):
     async def _reread(self, key: str) -> Snapshot:
         try:
             stored = await self.records().read(key)
-        except Unreadable as reason:
+        except InvalidRecord as reason:
             raise SessionConflict(
                 f"Session {self.session_name!r} was changed meanwhile by what we cannot read: {reason}"
             ) from reason
@@ -172,7 +172,7 @@ class Saving(MultisessionBase):
     def _merge(self, base: Snapshot, stored: Snapshot, ours: dict[str, Any]) -> dict[str, Any]:
         entry, serializer = self.entry(), self.serializer()
         # Options that were set here stand over theirs.
-        self._stored_options, theirs = content.parse(serializer, stored.plaintext)
+        self._stored_options, theirs = body.parse(serializer, stored.plaintext)
         try:
             merged = merge(
                 self._parse(base.plaintext),
@@ -181,7 +181,7 @@ class Saving(MultisessionBase):
                 self._parse(self._dump(ours)),
                 rules=self._rules(),
                 guard=entry.guard,
-                read=ours.read if isinstance(ours, ReadLog) else (),
+                read=ours.read if isinstance(ours, TrackedDict) else (),
                 # 1, 1.0 and True are equal to Python, but not the same to a reader.
                 same=lambda one, other: serializer.dumps({"": one}) == serializer.dumps({"": other}),
             )
@@ -199,13 +199,13 @@ class Saving(MultisessionBase):
 
     async def _touch(self, loaded: Snapshot, age: int) -> None:
         """Prolong an unchanged session; whoever wrote it meanwhile has prolonged it, and an outage is no error."""
-        if not touches.first(loaded.place, loaded.header.version):
+        if not touch_throttle.claim(loaded.storage_key, loaded.header.version):
             return
         key, header = cast(str, self.session_key), self._header(self._session_cache, age, loaded.header)
         try:
             written = await self.records().replace(key, loaded.plaintext, header, age, loaded)
         except BaseException as error:
-            touches.failed(loaded.place)
+            touch_throttle.release(loaded.storage_key)
             if isinstance(error, StoreUnavailable):
                 return
             raise
@@ -220,7 +220,7 @@ class Saving(MultisessionBase):
         slides = not isinstance(data.get("_session_expiry"), str)
         # Below 15/16 to 14/16 of the lifetime, by key: what was made in one moment does not come due in one, and no
         # session is written more than 16 times in a lifetime.
-        spread = int(loaded.place[:4], 16) / 0xFFFF
+        spread = int(loaded.storage_key[:4], 16) / 0xFFFF
         return slides and left < lifetime * (15 - spread) / 16
 
     async def _cycle_key(self) -> None:
@@ -247,7 +247,7 @@ class Saving(MultisessionBase):
         """End the old key; what was saved under it since base goes to the new one first."""
         if await self.records().delete(old, base) or base is None:
             return
-        async with turn(self.records().storage_key(old), self.entry().timeout):
+        async with exclusive(self.records().storage_key(old), self.entry().timeout):
             for attempt in range(SWAP_ATTEMPTS):
                 await _back_off(attempt)
                 expected = await self._reread(old)

@@ -6,11 +6,11 @@ from typing import Any, ClassVar, TypeVar, cast
 from django.contrib.sessions.backends.base import CreateError
 from django.core.exceptions import ImproperlyConfigured
 
-from ..bridge import driven, iterate, own, run
+from ..bridge import driven, iterate, own, run_sync
 from ..codec import RecordCodec
 from ..conf import cached, on_change
 from ..deadline import end_budget, share_budget
-from ..exceptions import StoreUnavailable, Unreadable
+from ..exceptions import InvalidRecord, StoreUnavailable
 from ..stores.base import Store, StoreOptions
 from .cookie_control import our_middleware
 from .records import Records
@@ -43,7 +43,7 @@ class ServerSession(Saving):
     def _sync(self, body: Coroutine[Any, Any, T]) -> T:
         budget = share_budget()
         try:
-            return run(body)
+            return run_sync(body)
         except StoreUnavailable as error:
             self.outage = error
             raise
@@ -72,7 +72,7 @@ class ServerSession(Saving):
 
         Empty as well, with a line in the log django.security.SuspiciousSession, if the record is not as we wrote it.
         """
-        return run(self._load())
+        return run_sync(self._load())
 
     async def aload(self) -> dict[str, Any]:
         """See load()."""
@@ -169,7 +169,7 @@ class ServerSession(Saving):
                 # load() on a session in use only looks: what save() merges against stays what it was.
                 return self._parse(snapshot.plaintext)
             return self._settle(snapshot, self._take(snapshot.plaintext))
-        except Unreadable as reason:
+        except InvalidRecord as reason:
             return self._reject(reason)
         except StoreUnavailable as error:
             self.outage = error

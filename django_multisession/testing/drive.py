@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from ..bridge import iterate, run
+from ..bridge import iterate, run_sync
 
 T = TypeVar("T")
 Body = Callable[[], Coroutine[Any, Any, T]]
@@ -40,7 +40,7 @@ class SyncDrive(Drive):
         self._leave_thread = leave_thread
 
     def __call__(self, body: Coroutine[Any, Any, T]) -> T:
-        return run(body)
+        return run_sync(body)
 
     def all(self, source: AsyncIterator[T]) -> list[T]:
         return list(iterate(source))
@@ -51,7 +51,7 @@ class SyncDrive(Drive):
         def on_thread(body: Body[T]) -> T:
             try:
                 barrier.wait(PATIENCE)
-                return run(body())
+                return run_sync(body())
             finally:
                 self._leave_thread()
 

@@ -19,7 +19,7 @@ class _Step:
     before: Action | None = None
     after: Action | None = None
     lose: Literal["command", "reply"] | None = None
-    again: bool = False
+    retryable: bool = False
 
 
 class Plan:
@@ -44,15 +44,15 @@ class Plan:
         before: Action | None = None,
         after: Action | None = None,
         lose: Literal["command", "reply"] | None = None,
-        again: bool = False,
+        retryable: bool = False,
         times: int = 1,
     ) -> None:
         """Plan for the next call of an operation, and for ``times`` of them; each one takes one step.
 
         ``lose`` makes the call a StoreUnavailable: in place of the operation ("command") or after it ("reply").
-        ``again`` tells the caller that the connection broke, False that it timed out.
+        ``retryable`` tells the caller that the connection broke, False that it timed out.
         """
-        self._steps[operation].extend([_Step(before, after, lose, again)] * times)
+        self._steps[operation].extend([_Step(before, after, lose, retryable)] * times)
 
     def done(self) -> bool:
         """Tell whether every step has been taken."""
@@ -65,11 +65,11 @@ class Plan:
         step = self._steps[name].popleft() if self._steps[name] else _Step()
         await self._act(step.before)
         if step.lose == "command":
-            raise StoreUnavailable("a plan", "the command was lost", again=step.again)
+            raise StoreUnavailable("a plan", "the command was lost", retryable=step.retryable)
         result = await operation(*args, **kwargs)
         await self._act(step.after)
         if step.lose == "reply":
-            raise StoreUnavailable("a plan", "the reply was lost", again=step.again)
+            raise StoreUnavailable("a plan", "the reply was lost", retryable=step.retryable)
         return result
 
     async def _act(self, action: Action | None) -> None:

@@ -31,9 +31,9 @@ class Basics:
 
     async def test_storage_key_does_not_hold_the_session_key(self, visits: Visits) -> None:
         key = await visits.store(a=1)
-        assert visits.place(key) != key
-        assert len(visits.place(key)) == 40
-        assert visits.place(key) != visits.named("other").place(key)
+        assert visits.storage_key(key) != key
+        assert len(visits.storage_key(key)) == 40
+        assert visits.storage_key(key) != visits.named("other").storage_key(key)
 
     async def test_sessions_of_two_names_are_apart(self, visits: Visits) -> None:
         others = visits.named("other")

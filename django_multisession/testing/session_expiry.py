@@ -121,7 +121,7 @@ class Expiry:
         ours = await visits.load(key)
         await ours.set("a", 2)
         store = visits.session_class.records().store
-        visits.plan.on("replace", before=lambda: store.delete(visits.place(key)))
+        visits.plan.on("replace", before=lambda: store.delete(visits.storage_key(key)))
         with pytest.raises(UpdateError):
             await ours.save()
         assert await visits.raw(key) is None
@@ -217,7 +217,7 @@ class Expiry:
         key = await visits.store(a=1)
         monkeypatch.setattr(visits.session_class, "ahead", DUE)
         first, second = await visits.load(key), await visits.load(key)
-        visits.plan.on("replace", lose="command", again=False)
+        visits.plan.on("replace", lose="command", retryable=False)
         await first.save()
         visits.plan.calls.clear()
         await second.save()
@@ -244,7 +244,7 @@ class Expiry:
         key = await visits.store(a=1)
         monkeypatch.setattr(visits.session_class, "ahead", DUE)
         ours = await visits.load(key)
-        visits.plan.on("replace", lose="command", again=again, times=2)
+        visits.plan.on("replace", lose="command", retryable=again, times=2)
         await ours.save()
         assert ours.session.outage is None
         assert await visits.data(key) == {"a": 1}

@@ -45,7 +45,7 @@ class Outages:
     async def test_outage_on_create_is_not_taken_for_a_collision(self, visits: Visits, again: bool) -> None:
         ours = visits.open()
         await ours.set("a", 1)
-        visits.plan.on("insert", lose="command", again=again, times=5)
+        visits.plan.on("insert", lose="command", retryable=again, times=5)
         with pytest.raises(StoreUnavailable):
             await ours.create()
         assert visits.plan.calls.count("insert") == (2 if again else 1)
@@ -82,14 +82,14 @@ class Outages:
     @either_lost
     async def test_lost_read_is_repeated(self, visits: Visits, lost: Lost) -> None:
         key = await visits.store(a=1)
-        visits.plan.on("read", lose=lost, again=True)
+        visits.plan.on("read", lose=lost, retryable=True)
         assert await visits.data(key) == {"a": 1}
 
     @either_lost
     async def test_lost_insert_makes_one_session(self, visits: Visits, lost: Lost) -> None:
         ours = visits.open()
         await ours.set("a", 1)
-        visits.plan.on("insert", lose=lost, again=True)
+        visits.plan.on("insert", lose=lost, retryable=True)
         await ours.create()
         assert visits.plan.calls == ["insert", "read", *(["insert"] if lost == "command" else [])]
         await ours.set("a", 2)
@@ -102,7 +102,7 @@ class Outages:
         key = await visits.store(count=1)
         ours = await visits.load(key)
         await ours.set("count", 2)
-        visits.plan.on("replace", lose=lost, again=True)
+        visits.plan.on("replace", lose=lost, retryable=True)
         await ours.save()
         assert await visits.data(key) == {"count": 2}
         await ours.set("count", 3)
@@ -118,7 +118,7 @@ class Outages:
         await ours.set("a", 1)
         logout = visits.flushing(key)
         before, after = (logout, None) if lost == "command" else (None, logout)
-        visits.plan.on("replace", before=before, after=after, lose=lost, again=True)
+        visits.plan.on("replace", before=before, after=after, lose=lost, retryable=True)
         with pytest.raises(UpdateError):
             await ours.save()
         assert await visits.data(key) is None
@@ -127,7 +127,7 @@ class Outages:
         key = await visits.store(a=0)
         ours = await visits.load(key)
         await ours.set("a", 1)
-        visits.plan.on("replace", before=visits.changing(key, b=2), lose="command", again=True)
+        visits.plan.on("replace", before=visits.changing(key, b=2), lose="command", retryable=True)
         await ours.save()
         assert await visits.data(key) == {"a": 1, "b": 2}
 
@@ -135,7 +135,7 @@ class Outages:
         key = await visits.store(a=0)
         ours = await visits.load(key)
         await ours.set("a", 1)
-        visits.plan.on("replace", after=visits.changing(key, b=2), lose="reply", again=True)
+        visits.plan.on("replace", after=visits.changing(key, b=2), lose="reply", retryable=True)
         await ours.save()
         assert await visits.data(key) == {"a": 1, "b": 2}
 
@@ -147,7 +147,7 @@ class Outages:
         key = await visits.store(n=0)
         ours = await visits.load(key)
         await ours.set("n", 1)
-        visits.plan.on("replace", after=visits.changing(key, n=2), lose="reply", again=True)
+        visits.plan.on("replace", after=visits.changing(key, n=2), lose="reply", retryable=True)
         with pytest.raises(StoreUnavailable):
             await ours.save()
         assert await visits.data(key) == {"n": 2}
@@ -156,7 +156,7 @@ class Outages:
     async def test_lost_delete_in_a_cycle_key_leaves_one_copy(self, visits: Visits, lost: Lost) -> None:
         key = await visits.store(a=1)
         ours = await visits.load(key)
-        visits.plan.on("delete", lose=lost, again=True)
+        visits.plan.on("delete", lose=lost, retryable=True)
         await ours.cycle_key()
         assert ours.key != key
         assert await visits.data(key) is None
@@ -166,7 +166,7 @@ class Outages:
     async def test_lost_insert_in_a_cycle_key_leaves_one_copy(self, visits: Visits, lost: Lost) -> None:
         key = await visits.store(a=1)
         ours = await visits.load(key)
-        visits.plan.on("insert", lose=lost, again=True)
+        visits.plan.on("insert", lose=lost, retryable=True)
         await ours.cycle_key()
         assert await visits.data(key) is None
         assert await visits.data(ours.key) == {"a": 1}
@@ -174,6 +174,6 @@ class Outages:
     @either_lost
     async def test_lost_logout_ends_the_session(self, visits: Visits, lost: Lost) -> None:
         key = await visits.store(a=1)
-        visits.plan.on("delete", lose=lost, again=True)
+        visits.plan.on("delete", lose=lost, retryable=True)
         await visits.open(key).flush()
         assert await visits.data(key) is None

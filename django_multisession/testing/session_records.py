@@ -20,9 +20,9 @@ REGIONS = {
     "kid": 2,
     "version": 6,
     "created_at": 14,
-    "auth_at": 18,
+    "authenticated_at": 18,
     "expires_at": 22,
-    "sealed_at": 26,
+    "issued_at": 26,
     "body": LENGTH + 1,
     "tag": -1,
 }
@@ -47,7 +47,7 @@ async def assert_refused(visits: Visits, key: str, caplog: pytest.LogCaptureFixt
     assert await visit.data() == {}
     (warning,) = warnings_in(caplog)
     assert warning.levelno == logging.WARNING
-    assert not any(secret in warning.getMessage() for secret in (key, visits.place(key), PRIVATE))
+    assert not any(secret in warning.getMessage() for secret in (key, visits.storage_key(key), PRIVATE))
     assert not visit.session.is_empty()
     await visit.save()
     assert visit.key == key

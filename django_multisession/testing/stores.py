@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ..bridge import run
+from ..bridge import run_sync
 from ..envelope import LATEST, VERSION, Header
 from ..exceptions import SessionTooLarge
 from ..stores.base import Record, Store
@@ -32,7 +32,7 @@ def make_key() -> str:
 def make_payload(body: bytes = b"", version: bytes | None = None) -> tuple[bytes, bytes]:
     """Return a payload around body, and the version that it carries (random unless given)."""
     version = secrets.token_bytes(8) if version is None else version
-    header = Header.new(version=version, created_at=0, auth_at=0, expires_at=LATEST, sealed_at=0)
+    header = Header.new(version=version, created_at=0, authenticated_at=0, expires_at=LATEST, issued_at=0)
     return header.pack(b"kid!") + body, version
 
 
@@ -62,7 +62,7 @@ class StoreContract:
     def wait_for_expiry(self, store: Store, key: str) -> None:
         """Wait until the server's own clock has ended the record; fail after five seconds."""
         deadline = time.monotonic() + 5
-        while run(store.exists([key])):
+        while run_sync(store.exists([key])):
             assert time.monotonic() < deadline, "A ttl of 1 s has not ended the record after 5 s."
             time.sleep(0.05)
 

@@ -133,13 +133,13 @@ class Visits:
         data = await visit.data()
         return None if visit.key is None else data
 
-    def place(self, key: str) -> str:
+    def storage_key(self, key: str) -> str:
         """Return the storage key."""
         return self.session_class.records().storage_key(key)
 
     async def raw(self, key: str) -> Record | None:
         """Return what the store holds under a session key."""
-        return await self.session_class.records().store.read(self.place(key))
+        return await self.session_class.records().store.read(self.storage_key(key))
 
     async def payload(self, key: str) -> bytes:
         """Return the bytes that the store holds under a session key."""
@@ -156,7 +156,7 @@ class Visits:
         store, version = self.session_class.records().store, payload[VERSION].ljust(8, b"\0")
         found = await self.raw(key)
         if found is None:
-            assert await store.insert(self.place(key), payload, HOUR, version)
+            assert await store.insert(self.storage_key(key), payload, HOUR, version)
         else:
-            assert await store.replace(self.place(key), payload, HOUR, found.version, version)
+            assert await store.replace(self.storage_key(key), payload, HOUR, found.version, version)
         assert await self.payload(key) == payload

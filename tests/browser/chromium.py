@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.servers.base import find_program
+from django_multisession.testing.servers.base import find_program
 
 FLAGS = [
     "--no-sandbox",  # needs more than containers grant

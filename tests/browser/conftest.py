@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from django_multisession.testing.servers.base import free_port
+from django_multisession.testing.servers.redis import RedisServer
 from tests.browser import certificate
 from tests.browser.chromium import PATIENCE, absent, chromium
-from tests.servers.base import free_port
-from tests.servers.redis import RedisServer
 from tests.system.demo import demo_process, environment, prepare, process
 
 NAMED = '{"signed_cookies": null, "encrypted_cookies": null}'

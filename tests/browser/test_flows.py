@@ -7,10 +7,10 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from django_multisession.testing.servers.redis import RedisServer
 from testproject.management.commands.demouser import NAME, PASSWORD
 from tests.browser.chromium import PATIENCE
 from tests.browser.visitor import Card, log_in
-from tests.servers.redis import RedisServer
 
 AGAIN = "Back in a moment"
 

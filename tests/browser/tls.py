@@ -10,7 +10,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.core.wsgi import get_wsgi_application
 
-from tests.servers.base import LOOPBACK
+from django_multisession.testing.servers.base import LOOPBACK
 
 
 class Server(ThreadingMixIn, WSGIServer):

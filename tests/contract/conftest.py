@@ -20,9 +20,9 @@ from pymemcache.client.base import Client  # type: ignore[import-untyped]  # it 
 from pytest_django.plugin import DjangoDbBlocker
 
 from django_multisession.sessions.server import ServerSession
+from django_multisession.testing.servers.base import Server
+from django_multisession.testing.servers.proxy import Proxy
 from tests.databases import database, sqlite
-from tests.servers.base import Server
-from tests.servers.proxy import Proxy
 
 SERVERS = {
     "memory": None,

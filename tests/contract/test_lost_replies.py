@@ -46,7 +46,7 @@ class Cut:
 
     def reply_to(self, operation: str, key: Callable[[], str]) -> None:
         async def cut() -> None:
-            self.done = self._proxy.cut_reply(self._visits.place(key()).encode())
+            self.done = self._proxy.cut_reply(self._visits.storage_key(key()).encode())
 
         self._visits.plan.on(operation, before=cut)
 

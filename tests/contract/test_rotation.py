@@ -13,8 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory, override_settings
 
 from django_multisession.middleware import SessionMiddleware as OurSessionMiddleware
+from django_multisession.testing.servers.redis import RedisServer
 from tests.databases import call_with_django
-from tests.servers.redis import RedisServer
 
 ENGINE = "django_multisession.engines.redis"
 OLD, NEW = "fake old secret", "fake new secret"

@@ -11,9 +11,9 @@ from pytest_django.plugin import DjangoDbBlocker
 from django_multisession.engines import db, memcached, memory, mongodb, postgresql, redis
 from django_multisession.sessions.server import ServerSession
 from django_multisession.testing import SessionContract
-from tests.servers.memcached import MemcachedServer
-from tests.servers.mongodb import MongoDBServer
-from tests.servers.redis import NewestRedisServer, RedisServer
+from django_multisession.testing.servers.memcached import MemcachedServer
+from django_multisession.testing.servers.mongodb import MongoDBServer
+from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer
 
 
 class TestMemory(SessionContract):

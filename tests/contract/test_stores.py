@@ -17,17 +17,17 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from django_multisession.stores.base import Store, StoreOptions
 from django_multisession.stores.db import DatabaseStore
-from django_multisession.stores.memcached import MemcachedStore
+from django_multisession.stores.memcached.store import MemcachedStore
 from django_multisession.stores.memory import MemoryStore
-from django_multisession.stores.mongodb import MongoDBStore
-from django_multisession.stores.postgresql import PostgreSQLStore
-from django_multisession.stores.redis import RedisStore
+from django_multisession.stores.mongodb.store import MongoDBStore
+from django_multisession.stores.postgresql.store import PostgreSQLStore
+from django_multisession.stores.redis.store import RedisStore
 from django_multisession.testing import StoreContract
+from django_multisession.testing.servers.memcached import MemcachedServer
+from django_multisession.testing.servers.mongodb import DATABASE, MongoDBServer
+from django_multisession.testing.servers.postgresql import PostgreSQLServer
+from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer
 from tests.databases import database, sqlite
-from tests.servers.memcached import MemcachedServer
-from tests.servers.mongodb import DATABASE, MongoDBServer
-from tests.servers.postgresql import PostgreSQLServer
-from tests.servers.redis import NewestRedisServer, RedisServer
 
 PATIENCE = 20.0  # seconds: these tests are about answers, not about how soon they come
 PREFIX = "contract"

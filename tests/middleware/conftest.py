@@ -13,7 +13,7 @@ from django.test import AsyncClient, Client
 from django.urls import path
 
 from django_multisession import deadline
-from django_multisession.bridge import driven, own, run
+from django_multisession.bridge import driven, own, run_sync
 from django_multisession.stores.memory import MemoryStore
 from tests.middleware.engine import Switchable
 
@@ -39,7 +39,7 @@ class _Views:
 
 
 def _view(request: HttpRequest, **kwargs: str) -> Any:
-    return run(_answer(request))
+    return run_sync(_answer(request))
 
 
 async def _aview(request: HttpRequest, **kwargs: str) -> Any:

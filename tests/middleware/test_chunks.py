@@ -14,7 +14,7 @@ from django_multisession.bridge import own
 from django_multisession.checks import check_settings
 from django_multisession.cookies import MAX_SIZE
 from django_multisession.exceptions import SessionTooLarge
-from django_multisession.sessions.classes import session_class
+from django_multisession.sessions.loading import session_class
 from tests.middleware.conftest import ENCRYPTED, SIGNED, Visitor, option, put
 
 NAMES = ["c", "c.1", "c.2", "c.3"]

@@ -20,9 +20,9 @@ from django.http import HttpResponse
 from django.test import AsyncRequestFactory, RequestFactory
 
 from django_multisession.middleware import SessionMiddleware
+from django_multisession.testing.servers.redis import RedisServer
 from tests.middleware.conftest import OURS, _Views
 from tests.middleware.engine import Switchable
-from tests.servers.redis import RedisServer
 
 ALLOWED = 20.0
 """Microseconds for a request that touches no session."""

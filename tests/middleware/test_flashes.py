@@ -12,8 +12,8 @@ from django.contrib import messages
 from django.contrib.messages.storage.session import SessionStorage
 from django.http import HttpRequest
 
-from django_multisession.bridge import own, run
-from django_multisession.sessions.classes import session_class
+from django_multisession.bridge import own, run_sync
+from django_multisession.sessions.loading import session_class
 from tests.middleware.conftest import SESSIONS, Visitor, put
 
 MANY = 12
@@ -86,7 +86,7 @@ def test_concurrent_flashes_are_all_kept(visitor: Visitor, key: str) -> None:
         visitor.runner.run(all_of_them())
     else:
         with ThreadPoolExecutor(MANY) as threads:
-            list(threads.map(lambda number: run(one(number)), range(MANY)))
+            list(threads.map(lambda number: run_sync(one(number)), range(MANY)))
     assert sorted(read(visitor, "default", key)) == list(range(MANY))
 
 

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django_multisession.bridge import own
 from django_multisession.middleware import SessionMiddleware
 from django_multisession.sessions.base import MultisessionBase
-from django_multisession.sessions.classes import session_class
+from django_multisession.sessions.loading import session_class
 from tests.middleware.conftest import SERVER, SESSIONS, Visitor, put
 from tests.middleware.engine import Switchable
 

@@ -15,7 +15,7 @@ from django.http import HttpResponse
 from django_multisession.bridge import own
 from django_multisession.checks import check_settings
 from django_multisession.cookies import LONGEST, CookieOptions, cookie_options
-from django_multisession.sessions.classes import session_class
+from django_multisession.sessions.loading import session_class
 from tests.middleware.conftest import DJANGOS, ENCRYPTED, SERVER, SIGNED, Body, Visitor, change, option, put
 
 ENGINES = {"server": SERVER, "signed": SIGNED, "encrypted": ENCRYPTED}

@@ -10,7 +10,7 @@ from django.http import HttpResponse
 
 from django_multisession.bridge import own
 from django_multisession.exceptions import SessionNotSerializable, SessionTooLarge
-from django_multisession.sessions.classes import session_class
+from django_multisession.sessions.loading import session_class
 from django_multisession.stores.memory import MemoryStore
 from tests.middleware.conftest import Body, Visitor, put
 from tests.middleware.engine import Switchable

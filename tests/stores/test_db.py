@@ -21,14 +21,14 @@ from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_multisession import deadline
-from django_multisession.bridge import iterate, run
+from django_multisession.bridge import iterate, run_sync
 from django_multisession.envelope import Header
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.models import SessionRecord
 from django_multisession.stores.base import StoreOptions
 from django_multisession.stores.db import DatabaseStore
+from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from tests.databases import call_with_django, database, sqlite
-from tests.servers.postgresql import PostgreSQLServer
 
 Drive = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -52,7 +52,7 @@ def _databases_allowed(django_db_blocker: Any) -> Iterator[None]:
 def drive(request: pytest.FixtureRequest) -> Iterator[Drive]:
     """Run coroutines in either colour; the asynchronous ones in one loop."""
     if request.param == "sync":
-        yield run
+        yield run_sync
         return
     with asyncio.Runner() as runner:
         yield runner.run
@@ -100,7 +100,7 @@ def test_migrations_go_back(alias: str) -> None:
     with connections[alias].cursor() as cursor:
         tables = connections[alias].introspection.table_names(cursor)
     assert "multisession_record" not in tables
-    run(DatabaseStore(StoreOptions(location=alias)).prepare())
+    run_sync(DatabaseStore(StoreOptions(location=alias)).prepare())
 
 
 def test_missing_table_names_migrate_and_leaves_the_breaker_closed(drive: Drive, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_prepare_names_a_router_that_forbids(tmp_path: Path, settings: Any) -> N
     with database(sqlite(tmp_path), migrate=False) as alias:
         store = DatabaseStore(StoreOptions(location=alias))
         with pytest.raises(ImproperlyConfigured, match="DATABASE_ROUTERS"):
-            run(store.prepare())
+            run_sync(store.prepare())
 
 
 # Statements and transactions.
@@ -144,7 +144,7 @@ def test_operations_are_one_statement_each(alias: str, store: DatabaseStore) -> 
     }
     for name, operation in operations.items():
         with CaptureQueriesContext(connections[alias]) as queries:
-            assert run(operation())
+            assert run_sync(operation())
         counts[name] = len(queries)
     assert set(counts.values()) == {1}, counts
 
@@ -152,11 +152,11 @@ def test_operations_are_one_statement_each(alias: str, store: DatabaseStore) -> 
 def test_taken_key_leaves_the_transaction_whole(alias: str, store: DatabaseStore) -> None:
     version, payload = new()
     with transaction.atomic(using=alias):
-        assert run(store.insert(KEY, payload, 60, version))
-        assert run(store.insert(KEY, payload, 60, version)) is None
+        assert run_sync(store.insert(KEY, payload, 60, version))
+        assert run_sync(store.insert(KEY, payload, 60, version)) is None
         expire(alias)
-        assert run(store.insert(KEY, payload, 60, version)) == version
-    assert run(store.read(KEY)) == (payload, version)
+        assert run_sync(store.insert(KEY, payload, 60, version)) == version
+    assert run_sync(store.read(KEY)) == (payload, version)
 
 
 def test_taken_key_without_ignored_conflicts(alias: str, store: DatabaseStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,9 +168,9 @@ def test_taken_key_without_ignored_conflicts(alias: str, store: DatabaseStore, m
 def test_rolled_back_transaction_takes_the_session_back(alias: str, store: DatabaseStore) -> None:
     version, payload = new()
     with transaction.atomic(using=alias):
-        run(store.insert(KEY, payload, 60, version))
+        run_sync(store.insert(KEY, payload, 60, version))
         transaction.set_rollback(True, using=alias)
-    assert run(store.read(KEY)) is None
+    assert run_sync(store.read(KEY)) is None
 
 
 def test_longest_ttl_fits(drive: Drive, store: DatabaseStore) -> None:
@@ -184,19 +184,19 @@ def test_more_keys_than_a_statement_takes(alias: str, store: DatabaseStore) -> N
     version, payload = new()
     with transaction.atomic(using=alias):
         for key in keys[::2]:
-            run(store.insert(key, payload, 60, version))
-    assert run(store.exists(keys)) == set(keys[::2])
+            run_sync(store.insert(key, payload, 60, version))
+    assert run_sync(store.exists(keys)) == set(keys[::2])
     assert set(iterate(store.scan())) == set(keys[::2])
-    assert run(store.delete_many(keys)) == len(keys[::2])
+    assert run_sync(store.delete_many(keys)) == len(keys[::2])
 
 
 def test_local_time_zone_without_tz_support_changes_nothing(alias: str, store: DatabaseStore, settings: Any) -> None:
     settings.USE_TZ = False
     settings.TIME_ZONE = "Pacific/Auckland"
     version, payload = new()
-    assert run(store.insert(KEY, payload, 60, version))
-    assert run(store.read(KEY)) is not None
-    assert run(store.expired()) == 0
+    assert run_sync(store.insert(KEY, payload, 60, version))
+    assert run_sync(store.read(KEY)) is not None
+    assert run_sync(store.expired()) == 0
 
 
 # Colours.
@@ -205,7 +205,7 @@ def test_local_time_zone_without_tz_support_changes_nothing(alias: str, store: D
 def test_synchronous_use_in_a_loop_is_refused(store: DatabaseStore) -> None:
     async def body() -> None:
         with pytest.raises(SynchronousOnlyOperation):
-            run(store.read(KEY))
+            run_sync(store.read(KEY))
 
     asyncio.run(body())
 
@@ -213,7 +213,7 @@ def test_synchronous_use_in_a_loop_is_refused(store: DatabaseStore) -> None:
 def test_async_to_sync_uses_the_callers_transaction(alias: str, store: DatabaseStore) -> None:
     version, payload = new()
     with transaction.atomic(using=alias):
-        run(store.insert(KEY, payload, 60, version))
+        run_sync(store.insert(KEY, payload, 60, version))
         assert async_to_sync(store.read)(KEY) == (payload, version)
         transaction.set_rollback(True, using=alias)
 
@@ -228,11 +228,11 @@ def test_locked_database_is_an_outage(tmp_path: Path) -> None:
         version, payload = new()
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable) as unavailable:
-            run(store.insert(KEY, payload, 60, version))
-        assert unavailable.value.again
-        assert run(store.read(KEY)) is None  # WAL: readers go on
+            run_sync(store.insert(KEY, payload, 60, version))
+        assert unavailable.value.retryable
+        assert run_sync(store.read(KEY)) is None  # WAL: readers go on
         other.rollback()
-        assert run(store.insert(KEY, payload, 60, version)) == version
+        assert run_sync(store.insert(KEY, payload, 60, version)) == version
 
 
 def test_restarted_server_fails_one_call_which_may_be_repeated(drive: Drive) -> None:
@@ -244,7 +244,7 @@ def test_restarted_server_fails_one_call_which_may_be_repeated(drive: Drive) -> 
         server.restart()
         with pytest.raises(StoreUnavailable) as unavailable:
             drive(store.read(KEY))
-        assert unavailable.value.again
+        assert unavailable.value.retryable
         assert drive(store.read(KEY)) is None
 
 
@@ -259,11 +259,11 @@ def _change(location: str) -> None:
     try:
         for _ in range(CHANGES):
             while True:
-                record = run(store.read(KEY))
+                record = run_sync(store.read(KEY))
                 assert record is not None
                 version, payload = new()
                 payload += record.payload[len(payload) - 4 :] + b"."
-                if run(store.replace(KEY, payload, 600, record.version, version)):
+                if run_sync(store.replace(KEY, payload, 600, record.version, version)):
                     break
     finally:
         connections.close_all()
@@ -278,7 +278,7 @@ def _change_in_process(settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_concurrent_changes_are_not_lost(alias: str, store: DatabaseStore, kind: str) -> None:
     version, payload = new(b"")
-    run(store.insert(KEY, payload + b"body", 600, version))
+    run_sync(store.insert(KEY, payload + b"body", 600, version))
     if kind == "threads":
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(_change, [alias] * 8))
@@ -293,7 +293,7 @@ def test_concurrent_changes_are_not_lost(alias: str, store: DatabaseStore, kind:
         for process in processes:
             process.join()
         assert [process.exitcode for process in processes] == [0] * 8
-    record = run(store.read(KEY))
+    record = run_sync(store.read(KEY))
     assert record is not None
     assert record.payload.count(b".", len(payload)) == 8 * CHANGES
 
@@ -310,6 +310,6 @@ def test_inspection_tells_version_and_clock(drive: Drive, store: DatabaseStore) 
 def test_inspection_tells_what_makes_sqlite_wait(tmp_path: Path) -> None:
     settings = {**sqlite(tmp_path), "OPTIONS": {}, "ATOMIC_REQUESTS": True}
     with database(settings) as alias:
-        problems = run(DatabaseStore(StoreOptions(location=alias)).inspect()).problems
+        problems = run_sync(DatabaseStore(StoreOptions(location=alias)).inspect()).problems
     assert ["journal_mode" in problem for problem in problems] == [True, False]
     assert "IMMEDIATE" in problems[1]

@@ -15,15 +15,15 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from pymemcache import Client  # type: ignore[import-untyped]  # it ships no types
 
-from django_multisession.bridge import run
+from django_multisession.bridge import run_sync
 from django_multisession.envelope import Header
 from django_multisession.exceptions import SessionTooLarge, StoreUnavailable
 from django_multisession.stores.base import StoreOptions
-from django_multisession.stores.memcached import MemcachedStore, expiry
-from django_multisession.stores.rendezvous import choose
-from tests.servers.base import free_port
-from tests.servers.memcached import MemcachedServer
-from tests.servers.proxy import Proxy
+from django_multisession.stores.memcached.rendezvous import choose
+from django_multisession.stores.memcached.store import MemcachedStore, expiry
+from django_multisession.testing.servers.base import free_port
+from django_multisession.testing.servers.memcached import MemcachedServer
+from django_multisession.testing.servers.proxy import Proxy
 
 KEY, OTHER = "ab" * 20, "cd" * 20
 V1, V2, V3 = b"version1", b"version2", b"version3"
@@ -36,7 +36,7 @@ def payload(version: bytes, size: int = 100) -> bytes:
     return Header.new(version, 1, 2, 3, 4).pack(b"kid.").ljust(size, b".")
 
 
-@pytest.fixture(params=[run, asyncio.run], ids=["sync", "async"])
+@pytest.fixture(params=[run_sync, asyncio.run], ids=["sync", "async"])
 def drive(request: pytest.FixtureRequest) -> Drive:
     """Run a coroutine in either colour."""
     driven: Drive = request.param
@@ -345,8 +345,8 @@ def test_inspection_tells_of_evictions() -> None:
     with MemcachedServer("-m", "2") as server:
         store = store_at(server.location)
         for number in range(40):
-            run(store.insert(f"{number:040}", payload(V1, 200_000), 60, V1))
-        assert "evicted" in run(store.inspect()).problems[0]
+            run_sync(store.insert(f"{number:040}", payload(V1, 200_000), 60, V1))
+        assert "evicted" in run_sync(store.inspect()).problems[0]
         store.close()
 
 
@@ -363,7 +363,7 @@ def test_hung_server_costs_one_timeout_and_then_nothing(drive: Drive, server: Me
             with pytest.raises(StoreUnavailable) as caught:
                 await store.read(KEY)
             assert 0.45 < time.monotonic() - started < 1.0
-            assert not caught.value.again
+            assert not caught.value.retryable
             started = time.monotonic()
             with pytest.raises(StoreUnavailable):
                 await store.read(KEY)
@@ -403,7 +403,7 @@ def test_restarted_server_breaks_one_call_that_may_be_repeated(drive: Drive, ser
         server.restart()
         with pytest.raises(StoreUnavailable) as caught:
             await store.read(KEY)
-        assert caught.value.again
+        assert caught.value.retryable
         assert await store.read(KEY) is None
 
     drive(scenario())
@@ -413,7 +413,7 @@ def test_restarted_server_breaks_one_call_that_may_be_repeated(drive: Drive, ser
 def test_absent_server_is_an_outage(drive: Drive) -> None:
     with pytest.raises(StoreUnavailable) as caught:
         drive(store_at(f"127.0.0.1:{free_port()}").read(KEY))
-    assert caught.value.again
+    assert caught.value.retryable
 
 
 # Whose connection it is.
@@ -424,7 +424,7 @@ def open_files() -> int:
 
 
 def test_event_loops_leave_nothing_behind(store: MemcachedStore) -> None:
-    run(store.read(KEY))
+    run_sync(store.read(KEY))
     before = open_files(), threading.active_count()
     for _ in range(200):
         asyncio.run(store.read(KEY))
@@ -477,7 +477,7 @@ def test_forked_child_uses_connections_of_its_own(store: MemcachedStore, client:
             code = 1
             try:
                 for _ in range(100):
-                    assert run(store.read(KEY))
+                    assert run_sync(store.read(KEY))
                 store.close()
                 code = 0
             finally:
@@ -487,4 +487,4 @@ def test_forked_child_uses_connections_of_its_own(store: MemcachedStore, client:
         assert os.waitpid(child, 0)[1] == 0  # noqa: ASYNC222  # driven without a loop
         assert await store.read(KEY)
 
-    run(scenario())
+    run_sync(scenario())

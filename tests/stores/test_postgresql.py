@@ -17,16 +17,16 @@ from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_multisession import deadline
-from django_multisession.bridge import iterate, run
+from django_multisession.bridge import iterate, run_sync
 from django_multisession.envelope import Header
 from django_multisession.exceptions import StoreUnavailable
-from django_multisession.stores import libpq
 from django_multisession.stores.base import StoreOptions
-from django_multisession.stores.postgresql import PostgreSQLStore
+from django_multisession.stores.postgresql.connection import Statement
+from django_multisession.stores.postgresql.store import PostgreSQLStore
+from django_multisession.testing.servers.base import free_port
+from django_multisession.testing.servers.postgresql import PostgreSQLServer
+from django_multisession.testing.servers.proxy import Proxy
 from tests.databases import database, sqlite
-from tests.servers.base import free_port
-from tests.servers.postgresql import PostgreSQLServer
-from tests.servers.proxy import Proxy
 
 Drive = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -48,7 +48,7 @@ def fill(store: PostgreSQLStore, count: int, ttl: int) -> list[str]:
     keys = []
     for _ in range(count):
         key, version, payload = new()
-        assert run(store.insert(key, payload, ttl, version))
+        assert run_sync(store.insert(key, payload, ttl, version))
         keys.append(key)
     return keys
 
@@ -70,7 +70,7 @@ def _databases_allowed(django_db_blocker: Any) -> Iterator[None]:
 def drive(request: pytest.FixtureRequest) -> Iterator[Drive]:
     """Run coroutines in either colour; the asynchronous ones in one loop."""
     if request.param == "sync":
-        yield run
+        yield run_sync
         return
     with asyncio.Runner() as runner:
         yield runner.run
@@ -135,8 +135,8 @@ def test_assumed_role_is_assumed(postgresql_server: PostgreSQLServer) -> None:
     settings = {**postgresql_server.location, "OPTIONS": {"assume_role": "pg_monitor"}}
     with database(settings, migrate=False) as alias:
         store = store_at(alias)
-        who = libpq.Statement("SELECT current_user::text")
-        assert run(store._run(who)).rows == [(b"pg_monitor",)]
+        who = Statement("SELECT current_user::text")
+        assert run_sync(store._run(who)).rows == [(b"pg_monitor",)]
         store.close()
 
 
@@ -172,13 +172,13 @@ def test_table_has_one_index_and_room_for_updates(alias: str) -> None:
 
 def test_updates_are_heap_only(alias: str, store: PostgreSQLStore) -> None:
     key, version, payload = new()
-    run(store.insert(key, payload, 60, version))
+    run_sync(store.insert(key, payload, 60, version))
     count = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = '{}'"
     count = count.format("multisession_record")
     [(updates_before, _)] = query(alias, count)
     for _ in range(1000):
         _, later, payload = new()
-        assert run(store.replace(key, payload, 60, version, later)) == later
+        assert run_sync(store.replace(key, payload, 60, version, later)) == later
         version = later
     store.close()  # a backend that ends reports what it counted
     for _ in range(100):
@@ -205,20 +205,20 @@ def test_statements_work_prepared_and_not(drive: Drive, alias: str, prepare: boo
 
 def test_lost_prepared_statements_are_done_without(store: PostgreSQLStore) -> None:
     key, version, payload = new()
-    run(store.insert(key, payload, 60, version))
+    run_sync(store.insert(key, payload, 60, version))
     for _ in range(3):
-        run(store.read(key))
-    run(store._run(libpq.Statement("DEALLOCATE ALL")))
-    assert run(store.read(key)) == (payload, version)
-    assert run(store.read(key)) == (payload, version)
+        run_sync(store.read(key))
+    run_sync(store._run(Statement("DEALLOCATE ALL")))
+    assert run_sync(store.read(key)) == (payload, version)
+    assert run_sync(store.read(key)) == (payload, version)
 
 
 def test_statement_prepared_by_another_client_is_used(store: PostgreSQLStore) -> None:
     for _ in range(3):
-        run(store.read("ab" * 20))
+        run_sync(store.read("ab" * 20))
     [client] = store._clients._free
     client._prepared.clear()
-    assert run(store.read("ab" * 20)) is None
+    assert run_sync(store.read("ab" * 20)) is None
     assert client._prepared
 
 
@@ -237,7 +237,7 @@ def test_purge_keeps_to_its_batches(alias: str, store: PostgreSQLStore) -> None:
         "UPDATE multisession_record SET expires_at = now() - interval '1 hour'"
         " WHERE expires_at < now() + interval '30 s' RETURNING key",
     )
-    assert run(store.expired()) == 100
+    assert run_sync(store.expired()) == 100
     counts = list(iterate(store.purge(batch_size=40)))
     assert sum(counts) == 100
     assert max(counts) <= 40
@@ -257,7 +257,7 @@ def test_hung_server_is_bounded_then_refused_then_back(drive: Drive, server: Pos
             with pytest.raises(StoreUnavailable) as unavailable:
                 drive(store.read("ab" * 20))
             assert 0.4 < time.monotonic() - started < 0.8
-            assert not unavailable.value.again
+            assert not unavailable.value.retryable
             started = time.monotonic()
             with pytest.raises(StoreUnavailable):
                 drive(store.read("ab" * 20))
@@ -282,7 +282,7 @@ def test_restarted_server_fails_one_call_which_may_be_repeated(drive: Drive, ser
         server.restart()
         with pytest.raises(StoreUnavailable) as unavailable:
             drive(store.read("ab" * 20))
-        assert unavailable.value.again
+        assert unavailable.value.retryable
         assert drive(store.read("ab" * 20)) is None
         store.close()
 
@@ -296,7 +296,7 @@ def test_absent_server_opens_the_breaker(drive: Drive, alias: str) -> None:
         for _ in range(4):
             with pytest.raises(StoreUnavailable) as unavailable:
                 drive(store.read("ab" * 20))
-            again.append(unavailable.value.again)
+            again.append(unavailable.value.retryable)
         assert again == [True, True, True, False]
         assert "not-a-secret" not in str(unavailable.value)
 
@@ -318,7 +318,7 @@ def test_cancelled_task_leaves_no_half_answer(postgresql_server: PostgreSQLServe
     with Proxy(postgresql_server) as proxy, database(proxy.location, "slow") as alias:
         store = store_at(alias, timeout=10, max_connections=1)
         keys = fill(store, 2, 60)
-        expected = run(store.read(keys[1]))
+        expected = run_sync(store.read(keys[1]))
 
         async def cancel_and_read() -> None:
             await store.read(keys[0])
@@ -348,7 +348,7 @@ def test_event_loops_leave_no_socket(store: PostgreSQLStore) -> None:
 
 def test_connections_of_a_loop_are_bounded(alias: str, store: PostgreSQLStore) -> None:
     store = store_at(alias, timeout=10, max_connections=3)
-    sleeping = libpq.Statement("SELECT pg_sleep(0.02)::text")
+    sleeping = Statement("SELECT pg_sleep(0.02)::text")
     count = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND pid <> pg_backend_pid()"
 
     async def crowd() -> None:
@@ -372,11 +372,11 @@ def test_forked_child_has_connections_of_its_own(store: PostgreSQLStore) -> None
     if not child:
         status = 1
         try:
-            status = 0 if run(store.read(key)) and asyncio.run(store.read(key)) else 1
+            status = 0 if run_sync(store.read(key)) and asyncio.run(store.read(key)) else 1
         finally:
             os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
-    assert run(store.read(key)) is not None
+    assert run_sync(store.read(key)) is not None
 
 
 # Django's connection.
@@ -391,7 +391,7 @@ def test_test_environment_shares_the_connection(drive: Drive, alias: str) -> Non
         assert drive(store.read(key)) == (payload, version)
         assert drive(store.exists([key])) == {key}
         assert drive(store.delete(key, version))
-    if drive is run:  # the asynchronous colour has its thread, and thus its connection
+    if drive is run_sync:  # the asynchronous colour has its thread, and thus its connection
         assert len(queries) == 4
 
 
@@ -399,10 +399,10 @@ def test_shared_connection_rolls_back_with_the_transaction(alias: str) -> None:
     store = store_at(alias, connection="shared")
     key, version, payload = new()
     with transaction.atomic(using=alias):
-        run(store.insert(key, payload, 60, version))
-        assert run(store.read(key)) is not None
+        run_sync(store.insert(key, payload, 60, version))
+        assert run_sync(store.read(key)) is not None
         transaction.set_rollback(True, using=alias)
-    assert run(store.read(key)) is None
+    assert run_sync(store.read(key)) is None
 
 
 # Inspection.

@@ -14,15 +14,15 @@ import pytest
 import redis
 from django.core.exceptions import ImproperlyConfigured
 
-from django_multisession.bridge import run
+from django_multisession.bridge import run_sync
 from django_multisession.deadline import shared_budget
 from django_multisession.envelope import Header
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.stores.base import StoreOptions
-from django_multisession.stores.redis import RedisStore
-from tests.servers.base import free_port
-from tests.servers.proxy import Proxy
-from tests.servers.redis import NewestRedisServer, RedisServer
+from django_multisession.stores.redis.store import RedisStore
+from django_multisession.testing.servers.base import free_port
+from django_multisession.testing.servers.proxy import Proxy
+from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer
 
 KEY, OTHER = "ab" * 20, "cd" * 20
 V1, V2, V3 = b"version1", b"version2", b"version3"
@@ -34,7 +34,7 @@ def payload(version: bytes, body: bytes = b"body") -> bytes:
     return Header.new(version, 1, 2, 3, 4).pack(b"kid.") + body
 
 
-@pytest.fixture(params=[run, asyncio.run], ids=["sync", "async"])
+@pytest.fixture(params=[run_sync, asyncio.run], ids=["sync", "async"])
 def drive(request: pytest.FixtureRequest) -> Drive:
     """Run a coroutine in either colour."""
     driven: Drive = request.param
@@ -162,7 +162,7 @@ def test_value_is_the_payload_under_prefix_and_storage_key(
     redis_server: RedisServer, client: redis.Redis, prefix: str, address: str
 ) -> None:
     store = store_at(redis_server.location, prefix=prefix)
-    run(store.insert(KEY, payload(V1), 60, V1))
+    run_sync(store.insert(KEY, payload(V1), 60, V1))
     assert client.keys() == [address.encode()]
     assert client.get(address) == payload(V1)
     assert 58 <= client.ttl(address) <= 60
@@ -194,8 +194,8 @@ def test_scan_goes_over_all_pages(drive: Drive, store: RedisStore, client: redis
 
 
 def test_lifetime_beyond_the_year_2200(store: RedisStore, client: redis.Redis) -> None:
-    run(store.insert(KEY, payload(V1), 10**10, V1))
-    run(store.replace(KEY, payload(V2), 10**10, V1, V2))
+    run_sync(store.insert(KEY, payload(V1), 10**10, V1))
+    run_sync(store.replace(KEY, payload(V2), 10**10, V1, V2))
     assert client.ttl(f"dms:{KEY}") >= 10**10 - 2
 
 
@@ -282,7 +282,7 @@ def test_server_that_takes_no_more_clients_is_an_outage_at_once(server: RedisSer
         started = time.monotonic()
         with pytest.raises(StoreUnavailable, match="Connection") as caught:
             asyncio.run(store.read(KEY))
-        assert caught.value.again
+        assert caught.value.retryable
         assert time.monotonic() - started < 0.4
 
 
@@ -381,7 +381,7 @@ def test_hung_server_costs_one_timeout_and_then_nothing(drive: Drive, server: Re
             with pytest.raises(StoreUnavailable) as caught:
                 await store.read(KEY)
             assert 0.45 < time.monotonic() - started < 1.0
-            assert not caught.value.again
+            assert not caught.value.retryable
             started = time.monotonic()
             with pytest.raises(StoreUnavailable):
                 await store.read(KEY)
@@ -436,7 +436,7 @@ def test_restarted_server_breaks_one_call_that_may_be_repeated(drive: Drive, ser
         server.restart()
         with pytest.raises(StoreUnavailable) as caught:
             await store.read(KEY)
-        assert caught.value.again
+        assert caught.value.retryable
         assert await store.read(KEY) is None
 
     drive(scenario())
@@ -446,7 +446,7 @@ def test_restarted_server_breaks_one_call_that_may_be_repeated(drive: Drive, ser
 def test_absent_server_is_an_outage(drive: Drive) -> None:
     with pytest.raises(StoreUnavailable) as caught:
         drive(store_at(f"redis://127.0.0.1:{free_port()}/0").read(KEY))
-    assert caught.value.again
+    assert caught.value.retryable
 
 
 # Whose connection it is.
@@ -560,7 +560,7 @@ def test_connection_that_breaks_may_be_asked_again(server: RedisServer) -> None:
             proxy.disconnect()
             for each in await asyncio.gather(*waiting, return_exceptions=True):
                 assert isinstance(each, StoreUnavailable)
-                assert each.again
+                assert each.retryable
             proxy.delay(0)
             # One connection has broken, not as many as there were tasks: the breaker is closed.
             assert await store.read(KEY) is None
@@ -597,9 +597,9 @@ def test_forked_child_uses_connections_of_its_own(store: RedisStore) -> None:
         if (child := os.fork()) == 0:
             code = 1
             try:
-                run(store.replace(KEY, payload(V2), 60, V1, V2))
+                run_sync(store.replace(KEY, payload(V2), 60, V1, V2))
                 for _ in range(100):
-                    assert run(store.read(KEY)).payload == payload(V2)  # type: ignore[union-attr]
+                    assert run_sync(store.read(KEY)).payload == payload(V2)  # type: ignore[union-attr]
                 store.close()
                 code = 0
             finally:
@@ -609,4 +609,4 @@ def test_forked_child_uses_connections_of_its_own(store: RedisStore) -> None:
         assert os.waitpid(child, 0)[1] == 0  # noqa: ASYNC222  # driven without a loop
         assert (await store.read(KEY)).payload == payload(V2)  # type: ignore[union-attr]
 
-    run(scenario())
+    run_sync(scenario())

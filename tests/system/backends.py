@@ -11,7 +11,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.db import connections
 from django.test import override_settings
 
-from django_multisession.sessions.classes import session_class
+from django_multisession.sessions.loading import session_class
 from tests.databases import database
 
 ALIAS = "sessions"

@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.servers.base import free_port
+from django_multisession.testing.servers.base import free_port
 from tests.system.backends import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,11 +15,11 @@ import django
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import UpdateError
 
-from django_multisession.bridge import own, pause, run
-from django_multisession.sessions.classes import session_class
+from django_multisession.bridge import own, pause, run_sync
+from django_multisession.sessions.loading import session_class
 from tests.system.backends import PATIENCE, Backend, leave_thread
 
-# Gets the SessionStore; written for bridge.run() as well as for an event loop.
+# Gets the SessionStore; written for bridge.run_sync() as well as for an event loop.
 Role = Callable[[type[Any]], Coroutine[Any, Any, Any]]
 
 SIGNATURES = 10
@@ -136,7 +136,7 @@ class Threads(Crew):
         def on_thread(role: Role) -> Any:
             try:
                 barrier.wait(PATIENCE)
-                return run(role(store))
+                return run_sync(role(store))
             finally:
                 leave_thread()
 
@@ -190,4 +190,4 @@ def _set_up(barrier: Any) -> None:
 def _play(backend: Backend, entry: dict[str, Any], role: Role) -> Any:
     with backend.configured(migrate=False, **entry) as store:
         _barrier.wait(PATIENCE)
-        return run(role(store))
+        return run_sync(role(store))

@@ -16,7 +16,7 @@ from pymongo.monitoring import CommandListener
 from pytest_django.plugin import DjangoDbBlocker
 
 from django_multisession.keys import new_session_key
-from tests.servers.proxy import Proxy
+from django_multisession.testing.servers.proxy import Proxy
 from tests.system.backends import PATIENCE
 from tests.system.conftest import backend_at
 

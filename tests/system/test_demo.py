@@ -15,10 +15,10 @@ import psutil
 import pytest
 from django.test import Client, override_settings
 
+from django_multisession.testing.servers.base import free_port
 from testproject.inspection import remaining
 from testproject.management.commands.demouser import NAME, PASSWORD
 from testproject.servers import SERVERS, every_server
-from tests.servers.base import free_port
 from tests.system.demo import ROOT, Browser, demo_process, environment, process
 
 ENGINES = [

@@ -17,17 +17,17 @@ from django.test import AsyncClient, Client
 from pytest_django.plugin import DjangoDbBlocker
 
 from django_multisession import deadline
-from django_multisession.bridge import own, run
+from django_multisession.bridge import own, run_sync
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.keys import new_session_key
+from django_multisession.testing.servers.base import Server
+from django_multisession.testing.servers.memcached import MemcachedServer
+from django_multisession.testing.servers.mongodb import MongoDBServer
+from django_multisession.testing.servers.postgresql import PostgreSQLServer
+from django_multisession.testing.servers.proxy import Proxy
+from django_multisession.testing.servers.redis import RedisServer
 from tests.conftest import serve
 from tests.databases import database
-from tests.servers.base import Server
-from tests.servers.memcached import MemcachedServer
-from tests.servers.mongodb import MongoDBServer
-from tests.servers.postgresql import PostgreSQLServer
-from tests.servers.proxy import Proxy
-from tests.servers.redis import RedisServer
 from tests.system import outage_views
 from tests.system.backends import Backend
 from tests.system.conftest import OPTIONS, backend_at
@@ -71,7 +71,7 @@ def closed_breakers() -> None:
 def drive(request: pytest.FixtureRequest) -> Iterator[Drive]:
     """Run a coroutine in either colour, the asynchronous ones in one loop."""
     if request.param == "sync":
-        yield run
+        yield run_sync
     else:
         with asyncio.Runner() as runner:
             yield runner.run
@@ -247,7 +247,7 @@ class Site:
 
     def get(self, view: str, **headers: str) -> Any:
         """Request a view, the asynchronous one where that is the colour; errors come as responses."""
-        if self._drive is run:
+        if self._drive is run_sync:
             client = Client(raise_request_exception=False)
             client.cookies[django_settings.SESSION_COOKIE_NAME] = self.key
             return client.get(f"/{view}/", headers=headers)
@@ -347,7 +347,7 @@ def test_cookie_of_another_session_is_still_sent(server: Server[Any], site: Site
 def test_workers_stay_free_while_a_server_hangs(server: Server[Any], store: type[Any], settings: Any) -> None:
     """Four workers serve hundreds of requests a second; without the breaker it would be eight."""
     settings.ROOT_URLCONF = outage_views.__name__
-    site, seconds = Site(store, run), 2.0
+    site, seconds = Site(store, run_sync), 2.0
     answers: list[int] = []
     with server.paused():
         ends = time.monotonic() + seconds

@@ -20,9 +20,9 @@ from django.test import override_settings
 
 from django_multisession.checks import check_settings
 from django_multisession.sessions.base import MultisessionBase
-from django_multisession.sessions.classes import session_class
-from tests.servers.base import free_port
-from tests.servers.redis import RedisServer
+from django_multisession.sessions.loading import session_class
+from django_multisession.testing.servers.base import free_port
+from django_multisession.testing.servers.redis import RedisServer
 from tests.system.demo import Browser, wait_until_it_answers
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from django_multisession import bridge
-from django_multisession.bridge import driven, iterate, native_loop, own, pause, ready, run
+from django_multisession.bridge import driven, iterate, maybe_await, native_loop, own, pause, run_sync
 
 Body = Coroutine[Any, Any, Any]
 
@@ -26,43 +26,43 @@ async def fails() -> None:
     raise LookupError("of the body")
 
 
-# ready()
+# maybe_await()
 
 
 @pytest.mark.parametrize("seconds", [None, 1.0])
-@pytest.mark.parametrize("drive", [run, asyncio.run])
+@pytest.mark.parametrize("drive", [run_sync, asyncio.run])
 def test_ready_passes_a_plain_value_through(drive: Callable[[Body], Any], seconds: float | None) -> None:
-    assert drive(ready(5, seconds)) == 5
+    assert drive(maybe_await(5, seconds)) == 5
 
 
 @pytest.mark.parametrize("seconds", [None, 1.0])
 def test_ready_awaits_an_awaitable(seconds: float | None) -> None:
-    assert asyncio.run(ready(later(5), seconds)) == 5
+    assert asyncio.run(maybe_await(later(5), seconds)) == 5
 
 
 def test_ready_gives_up_after_its_seconds() -> None:
     async def body() -> None:
         never = asyncio.get_running_loop().create_future()
         with pytest.raises(TimeoutError):
-            await ready(never, 0.001)
+            await maybe_await(never, 0.001)
         assert never.cancelled()
 
     asyncio.run(body())
 
 
-# run() and driven()
+# run_sync() and driven()
 
 
 def test_run_returns_what_the_body_returns() -> None:
     async def body() -> str:
-        return await ready("value")
+        return await maybe_await("value")
 
-    assert run(body()) == "value"
+    assert run_sync(body()) == "value"
 
 
 def test_run_raises_what_the_body_raises() -> None:
     with pytest.raises(LookupError, match="of the body"):
-        run(fails())
+        run_sync(fails())
     assert not driven()
 
 
@@ -76,7 +76,7 @@ def test_run_of_a_body_that_suspends_closes_it_and_raises() -> None:
             closed.append(True)
 
     with pytest.raises(RuntimeError, match="not ready"):
-        run(body())
+        run_sync(body())
     assert closed == [True]
     assert not driven()
 
@@ -86,9 +86,9 @@ def test_driven_tells_who_is_under_run() -> None:
         return driven()
 
     async def outer() -> list[bool]:
-        return [driven(), run(inner()), driven()]
+        return [driven(), run_sync(inner()), driven()]
 
-    assert run(outer()) == [True, True, True]
+    assert run_sync(outer()) == [True, True, True]
     assert not driven()
     assert asyncio.run(inner()) is False
 
@@ -101,7 +101,7 @@ def test_driven_is_of_one_thread() -> None:
         thread.start()
         thread.join()
 
-    run(body())
+    run_sync(body())
     assert seen == [False]
 
 
@@ -124,7 +124,7 @@ def test_native_loop_is_none_under_run_inside_a_loop() -> None:
         return native_loop()
 
     async def outer() -> Any:
-        return run(inner())
+        return run_sync(inner())
 
     assert asyncio.run(outer()) is None
 
@@ -148,7 +148,7 @@ class Twins:
         return "async", args
 
 
-@pytest.mark.parametrize(("drive", "colour"), [(run, "sync"), (asyncio.run, "async")])
+@pytest.mark.parametrize(("drive", "colour"), [(run_sync, "sync"), (asyncio.run, "async")])
 def test_own_calls_the_twin_of_its_colour(drive: Callable[[Body], Any], colour: str) -> None:
     assert drive(own(Twins(), "which", 1, 2)) == (colour, (1, 2))
 
@@ -159,7 +159,7 @@ def test_own_calls_the_twin_of_its_colour(drive: Callable[[Body], Any], colour: 
 def test_iterate_yields_all_and_ends() -> None:
     async def source() -> AsyncIterator[int]:
         for number in range(3):
-            yield await ready(number)
+            yield await maybe_await(number)
 
     assert list(iterate(source())) == [0, 1, 2]
 
@@ -203,6 +203,6 @@ def test_pause_sleeps_on_its_thread_or_in_its_loop(monkeypatch: pytest.MonkeyPat
     on_thread = SimpleNamespace(sleep=lambda seconds: slept.append(("thread", seconds)))
     monkeypatch.setattr(bridge, "time", on_thread)
     monkeypatch.setattr(bridge, "asyncio", SimpleNamespace(sleep=sleep))
-    run(pause(0.1))
+    run_sync(pause(0.1))
     asyncio.run(pause(0.2))
     assert slept == [("thread", 0.1), ("loop", 0.2)]

@@ -134,7 +134,7 @@ def test_check_of_a_session_engine_that_cannot_be_imported_names_it() -> None:
 def test_check_of_an_engine_without_its_extra_names_the_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (f"{ENGINES}.redis", "django_multisession.stores.redis"):
+    for module in (f"{ENGINES}.redis", "django_multisession.stores.redis", "django_multisession.stores.redis.store"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "redis", None)
     assert "django_multisession[redis]" in found({}, "redis")["E003"][0]

@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django_multisession import codec
 from django_multisession.codec import MAX_INFLATED, CookieCodec, CookieContent, RecordCodec
 from django_multisession.envelope import LENGTH, Header
-from django_multisession.exceptions import Unreadable
+from django_multisession.exceptions import InvalidRecord
 from django_multisession.keys import Keyring, StorageKeys
 
 SESSION_KEY = "k" * 32
@@ -67,29 +67,29 @@ def test_record_changed_in_any_bit_is_unreadable(encrypt: bool) -> None:
     for bit in range(len(written) * 8):
         forged = bytearray(written)
         forged[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(Unreadable):
+        with pytest.raises(InvalidRecord):
             records(encrypt).decode(bytes(forged), PLACE, SESSION_KEY)
 
 
 def test_record_cut_or_longer_is_unreadable(encrypt: bool) -> None:
     written = records(encrypt).encode(HEADER, b"body", PLACE, SESSION_KEY)
     for size in range(len(written)):
-        with pytest.raises(Unreadable):
+        with pytest.raises(InvalidRecord):
             records(encrypt).decode(written[:size], PLACE, SESSION_KEY)
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidRecord):
         records(encrypt).decode(written + b"\0", PLACE, SESSION_KEY)
 
 
 def test_record_moved_to_another_session_is_unreadable(encrypt: bool) -> None:
     written = records(encrypt).encode(HEADER, b"body", PLACE, SESSION_KEY)
     other = StorageKeys("", "default").of("o" * 32)
-    with pytest.raises(Unreadable, match="moved"):
+    with pytest.raises(InvalidRecord, match="moved"):
         records(encrypt).decode(written, other, SESSION_KEY)
 
 
 def test_sealed_record_needs_the_session_key() -> None:
     written = records(True).encode(HEADER, b"body", PLACE, SESSION_KEY)
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidRecord):
         records(True).decode(written, PLACE, "o" * 32)
     assert b"body" not in written
 
@@ -101,13 +101,13 @@ def test_sealed_record_needs_the_session_key() -> None:
 )
 def test_record_of_another_keyring_is_unreadable(encrypt: bool, other: Keyring) -> None:
     written = records(encrypt, keyring=other).encode(HEADER, b"body", PLACE, SESSION_KEY)
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidRecord):
         records(encrypt).decode(written, PLACE, SESSION_KEY)
 
 
 def test_record_of_the_other_mode_is_unreadable(encrypt: bool) -> None:
     written = records(not encrypt).encode(HEADER, b"body" * 20, PLACE, SESSION_KEY)
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidRecord):
         records(encrypt).decode(written, PLACE, SESSION_KEY)
 
 
@@ -118,7 +118,7 @@ def test_record_of_a_fallback_is_read_until_that_is_removed(encrypt: bool) -> No
     assert header.kid == ring("old").current.kid
     rewritten = rotated.encode(header, b"body", PLACE, SESSION_KEY)
     assert Header.unpack(rewritten).kid == ring("new").current.kid
-    with pytest.raises(Unreadable, match="not configured any more"):
+    with pytest.raises(InvalidRecord, match="not configured any more"):
         records(encrypt, keyring=ring("new")).decode(written, PLACE, SESSION_KEY)
 
 
@@ -170,7 +170,7 @@ def claimed_compressed(body: bytes, monkeypatch: pytest.MonkeyPatch) -> bytes:
 )
 def test_compressed_body_that_is_none_is_unreadable(body: bytes, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     written = claimed_compressed(body, monkeypatch)
-    with pytest.raises(Unreadable, match=reason):
+    with pytest.raises(InvalidRecord, match=reason):
         records(False).decode(written, PLACE, SESSION_KEY)
 
 
@@ -181,7 +181,7 @@ def test_nothing_is_inflated_before_it_is_authenticated(encrypt: bool, monkeypat
         raise AssertionError("inflated what was not authenticated")
 
     monkeypatch.setattr(codec, "_inflate", refuse)
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidRecord):
         records(encrypt).decode(written[:-1] + bytes([written[-1] ^ 1]), PLACE, SESSION_KEY)
 
 
@@ -204,16 +204,16 @@ def test_cookie_changed_in_any_bit_is_unreadable(encrypt: bool) -> None:
     for bit in range(len(payload) * 8):
         forged = bytearray(payload)
         forged[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(Unreadable):
+        with pytest.raises(InvalidRecord):
             cookies(encrypt).decode(unpad(bytes(forged)), limit=LIMIT)
 
 
 def test_cookie_cut_or_longer_is_unreadable(encrypt: bool) -> None:
     value = cookies(encrypt).encode(CONTENT)
     for size in range(len(value)):
-        with pytest.raises(Unreadable):
+        with pytest.raises(InvalidRecord):
             cookies(encrypt).decode(value[:size], limit=LIMIT)
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidRecord):
         cookies(encrypt).decode(value + "A", limit=LIMIT)
 
 
@@ -225,7 +225,7 @@ def test_cookie_has_one_spelling(encrypt: bool) -> None:
         for character in alphabet:
             try:
                 cookies(encrypt).decode(value[:-1] + character, limit=LIMIT)
-            except Unreadable:
+            except InvalidRecord:
                 continue
             accepted.append(character)
         assert accepted == [value[-1]]
@@ -233,7 +233,7 @@ def test_cookie_has_one_spelling(encrypt: bool) -> None:
 
 @pytest.mark.parametrize("value", ["=", "AQ==", "AQ\n", "A Q", "A+/Q", "ä", "\ud800", "\0"])
 def test_cookie_outside_of_the_alphabet_is_unreadable(encrypt: bool, value: str) -> None:
-    with pytest.raises(Unreadable, match="not a cookie of ours"):
+    with pytest.raises(InvalidRecord, match="not a cookie of ours"):
         cookies(encrypt).decode(value, limit=LIMIT)
 
 
@@ -241,7 +241,7 @@ def test_cookie_over_its_limit_is_not_decoded(encrypt: bool, monkeypatch: pytest
     value = cookies(encrypt).encode(CONTENT)
     assert cookies(encrypt).decode(value, limit=len(value)).sid == CONTENT.sid
     monkeypatch.setattr(codec, "base64url", None)
-    with pytest.raises(Unreadable, match="not a cookie of ours"):
+    with pytest.raises(InvalidRecord, match="not a cookie of ours"):
         cookies(encrypt).decode(value, limit=len(value) - 1)
 
 
@@ -250,7 +250,7 @@ def test_cookie_tells_its_number_of_chunks_under_authentication(encrypt: bool) -
     assert CookieCodec.chunks(value) == 3
     forged = bytearray(pad(value))
     forged[LENGTH] = 2
-    with pytest.raises(Unreadable, match="forged"):
+    with pytest.raises(InvalidRecord, match="forged"):
         cookies(encrypt).decode(unpad(bytes(forged)), limit=LIMIT)
 
 
@@ -261,20 +261,20 @@ def test_cookie_that_is_none_of_ours_comes_in_one_chunk(value: str) -> None:
 
 def test_cookie_of_the_other_engine_is_unreadable(encrypt: bool) -> None:
     value = cookies(not encrypt).encode(CONTENT._replace(plaintext=b"x" * 100))
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidRecord):
         cookies(encrypt).decode(value, limit=LIMIT)
 
 
 @pytest.mark.parametrize("other", [ring("another"), ring(prefix="p"), ring(name="cart")])
 def test_cookie_of_another_keyring_is_unreadable(encrypt: bool, other: Keyring) -> None:
     value = cookies(encrypt, keyring=other).encode(CONTENT)
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidRecord):
         cookies(encrypt).decode(value, limit=LIMIT)
 
 
 def test_record_is_no_cookie(encrypt: bool) -> None:
     written = records(encrypt).encode(HEADER, b"x" * 100, PLACE, SESSION_KEY)
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidRecord):
         cookies(encrypt).decode(unpad(written), limit=LIMIT)
 
 
@@ -287,8 +287,8 @@ def test_encrypted_cookie_hides_its_content() -> None:
 def test_encrypted_cookies_change_their_key_each_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "os", SimpleNamespace(urandom=bytes))
 
-    def ciphertext(sealed_at: int) -> bytes:
-        header = Header.new(b"version!", 1, 2, 3, sealed_at)
+    def ciphertext(issued_at: int) -> bytes:
+        header = Header.new(b"version!", 1, 2, 3, issued_at)
         # 12 bytes of nonce; what follows depends on key and nonce, but not on the header.
         return pad(cookies(True).encode(CONTENT._replace(header=header)))[LENGTH + 13 : -16]
 

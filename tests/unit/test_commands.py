@@ -15,15 +15,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from django_multisession.bridge import run
+from django_multisession.bridge import run_sync
 from django_multisession.envelope import Header
-from django_multisession.sessions.classes import session_class
+from django_multisession.sessions.loading import session_class
 from django_multisession.sessions.records import Records, Snapshot
 from django_multisession.stores.base import Inspection
 from django_multisession.stores.memory import MemoryStore
-from tests.servers.base import free_port
-from tests.servers.mongodb import DATABASE
-from tests.servers.redis import RedisServer
+from django_multisession.testing.servers.base import free_port
+from django_multisession.testing.servers.mongodb import DATABASE
+from django_multisession.testing.servers.redis import RedisServer
 from tests.system.backends import ALIAS, PATIENCE, Backend
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -66,7 +66,7 @@ def insert(records: Records, count: int, ttl: int = 3600) -> list[str]:
     keys = [secrets.token_hex(16) for _ in range(count)]
     for key in keys:
         header = Header.new(secrets.token_bytes(8), now, 0, now + ttl, now)
-        assert run(records.insert(key, b"{}", header, ttl))
+        assert run_sync(records.insert(key, b"{}", header, ttl))
     return keys
 
 
@@ -94,8 +94,8 @@ def test_purgesessions_with_expired_sessions_removes_them_alone(
     insert_expired(backend, records, prefix, expired)
     output = call("purgesessions", "--batch-size", "2")
     assert output.startswith(f"default: {expired} expired sessions removed from ")
-    assert all(run(records.exists(key)) for key in live)
-    assert run(records.store.expired()) == 0
+    assert all(run_sync(records.exists(key)) for key in live)
+    assert run_sync(records.store.expired()) == 0
 
 
 def test_purgesessions_dry_run_counts_and_removes_nothing(backend: Backend, records: Records, prefix: str) -> None:
@@ -103,13 +103,13 @@ def test_purgesessions_dry_run_counts_and_removes_nothing(backend: Backend, reco
     insert_expired(backend, records, prefix, expired)
     output = call("purgesessions", "--dry-run")
     assert output.startswith(f"default: {expired} expired sessions would be removed from ")
-    assert run(records.store.expired()) == expired
+    assert run_sync(records.store.expired()) == expired
 
 
 def test_clearsessions_removes_expired_sessions(backend: Backend, records: Records, prefix: str) -> None:
     insert_expired(backend, records, prefix, 2 if backend.name in PURGED else 0)
     call("clearsessions")
-    assert run(records.store.expired()) == 0
+    assert run_sync(records.store.expired()) == 0
 
 
 @pytest.mark.parametrize("engine", COOKIES)
@@ -197,7 +197,7 @@ def test_checksessions_leaves_no_record_behind(records: Records, monkeypatch: py
     inserted = remember_inserts(monkeypatch)
     call("checksessions")
     assert len(inserted) == 1
-    assert not run(records.exists(inserted[0]))
+    assert not run_sync(records.exists(inserted[0]))
 
 
 def remember_inserts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -228,7 +228,7 @@ def test_checksessions_after_a_failed_swap_deletes_its_record(
     assert "A record could not be deleted" in output
     assert error == "Sessions that do not work: default."
     assert inserted
-    assert not run(records.exists(inserted[0]))
+    assert not run_sync(records.exists(inserted[0]))
 
 
 @pytest.mark.parametrize("engine", COOKIES)

@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from django_multisession import conf
-from django_multisession.conf import GUARDED, Entry, cached, entry, names, on_change, wrong
+from django_multisession.conf import GUARDED, Entry, cached, entry, names, on_change, problems
 
 ENGINE = {"ENGINE": "django_multisession.engines.memory"}
 SECRET = "obviously-fake-password"
@@ -201,7 +201,7 @@ def test_named_session_needs_an_engine(configure: Any) -> None:
 
 def test_wrong_names_everything_at_once(configure: Any) -> None:
     configure(cart={"COLOUR": 1, "TIMEOUT": 0})
-    assert len(wrong("cart")) == 3
+    assert len(problems("cart")) == 3
 
 
 # Reading again.

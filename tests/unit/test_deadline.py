@@ -113,7 +113,7 @@ def test_guard_in_a_shared_budget_gives_what_is_left(breaker: Breaker, clock: Cl
         assert call(breaker, clock, 0.2) == pytest.approx(0.1)
         with pytest.raises(StoreUnavailable, match=r"TIMEOUT\) are used up") as caught:
             call(breaker, clock, 0.0)
-    assert not caught.value.again
+    assert not caught.value.retryable
     assert caught.value.__cause__ is None
 
 
@@ -185,14 +185,14 @@ def test_guard_turns_outages_into_store_unavailable(breaker: Breaker, clock: Clo
     with pytest.raises(StoreUnavailable, match="ConnectionResetError") as caught:
         call(breaker, clock, 0.0, cause)
     assert caught.value.__cause__ is cause
-    assert caught.value.again
+    assert caught.value.retryable
     assert LOCATION in str(caught.value)
 
 
 def test_guard_of_a_timeout_says_not_to_try_again(breaker: Breaker, clock: Clock) -> None:
     with pytest.raises(StoreUnavailable, match="TimeoutError") as caught:
         call(breaker, clock, 0.5, TimeoutError())
-    assert not caught.value.again
+    assert not caught.value.retryable
 
 
 def test_guard_leaves_other_errors_as_they_are(breaker: Breaker, clock: Clock) -> None:
@@ -240,7 +240,7 @@ def test_breaker_refuses_without_calling(breaker: Breaker, clock: Clock) -> None
     opened(breaker, clock)
     with pytest.raises(StoreUnavailable, match="a moment ago") as caught, guard(breaker):
         raise AssertionError("the server was called")
-    assert not caught.value.again
+    assert not caught.value.retryable
 
 
 def test_breaker_lets_one_probe_a_second_through(breaker: Breaker, clock: Clock) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from django_multisession.envelope import COMPRESSED, LATEST, LENGTH, SKEW, VERSION, Header, clamp
-from django_multisession.exceptions import Unreadable
+from django_multisession.exceptions import InvalidRecord
 
 HEADER = Header.new(b"version!", 1, 2, 3, 4)
 PACKED = HEADER.pack(b"kid!")
@@ -26,19 +26,19 @@ def test_unpack_returns_what_was_packed() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, LENGTH - 1])
 def test_unpack_of_too_few_bytes_is_unreadable(size: int) -> None:
-    with pytest.raises(Unreadable, match="truncated"):
+    with pytest.raises(InvalidRecord, match="truncated"):
         Header.unpack(PACKED[:size])
 
 
 @pytest.mark.parametrize("form", [0, 2, 255])
 def test_unpack_of_another_format_is_unreadable(form: int) -> None:
-    with pytest.raises(Unreadable, match=f"unknown format {form}"):
+    with pytest.raises(InvalidRecord, match=f"unknown format {form}"):
         Header.unpack(bytes([form]) + PACKED[1:])
 
 
 @pytest.mark.parametrize("bit", range(1, 8))
 def test_unpack_of_an_unknown_flag_is_unreadable(bit: int) -> None:
-    with pytest.raises(Unreadable, match="unknown flags"):
+    with pytest.raises(InvalidRecord, match="unknown flags"):
         Header.unpack(b"\x01" + bytes([1 << bit]) + PACKED[2:])
 
 

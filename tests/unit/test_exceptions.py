@@ -11,7 +11,7 @@ from django_multisession.exceptions import MultisessionError, SessionConflict, S
 
 @pytest.mark.parametrize(
     "name",
-    ["StoreUnavailable", "SessionConflict", "SessionTooLarge", "SessionNotSerializable", "Unreadable"],
+    ["StoreUnavailable", "SessionConflict", "SessionTooLarge", "SessionNotSerializable", "InvalidRecord"],
 )
 def test_every_exception_has_one_base(name: str) -> None:
     assert issubclass(getattr(exceptions, name), MultisessionError)
@@ -25,5 +25,5 @@ def test_store_unavailable_names_location_and_reason() -> None:
     error = StoreUnavailable("redis://127.0.0.1:6379/0", "TimeoutError")
     assert "redis://127.0.0.1:6379/0 is unavailable: TimeoutError" in str(error)
     assert error.location == "redis://127.0.0.1:6379/0"
-    assert not error.again
-    assert StoreUnavailable("x", "y", again=True).again
+    assert not error.retryable
+    assert StoreUnavailable("x", "y", retryable=True).retryable

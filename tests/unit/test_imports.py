@@ -31,7 +31,7 @@ ROOMS = (
     {"stores"},
     {"sessions"},
     {"engines"},
-    {"reporting", "outages", "delivery"},
+    {"http"},
     {"registry", "signals", "middleware", "admin", "views", "urls", "checks", "management"},
     {"apps", "migrations"},
     {"testing"},
@@ -49,7 +49,7 @@ LIBRARIES = {
     "msgspec": ("serializers", "typed"),
 }
 # A store's second file with another name.
-FAMILIES = {"stores.libpq": "stores.postgresql", "fast_json": "serializers", "base64url": "serializers"}
+FAMILIES = {"fast_json": "serializers", "base64url": "serializers"}
 ENGINES = sorted(path.stem for path in (ROOT / "engines").glob("[a-z]*.py"))
 NEEDS_LIBRARY = {
     "engines.redis": "redis",
@@ -99,9 +99,9 @@ def room_of(module: str) -> int:
 
 
 def is_part_of(module: str, owner: str) -> bool:
-    """Tell whether a module is its owner or one of its further files, such as stores.redis_url."""
+    """Tell whether a module is its owner or one of its further files, such as stores.redis.location."""
     module = FAMILIES.get(module, module)
-    return module == owner or module.startswith(f"{owner}_")
+    return module == owner or module.startswith(f"{owner}.")
 
 
 def python(code: str) -> str:

@@ -25,7 +25,7 @@ from django_multisession.codec import CookieCodec, CookieContent, RecordCodec
 from django_multisession.conf import GUARDED, IDENTITY
 from django_multisession.engines import encrypted_cookies, memory, signed_cookies
 from django_multisession.envelope import COMPRESSED, LATEST, LENGTH, Header
-from django_multisession.exceptions import Unreadable
+from django_multisession.exceptions import InvalidRecord
 from django_multisession.keys import Keyring, StorageKeys
 from django_multisession.merge import MergeConflict, append, counter, merge, union
 from django_multisession.serializers import TypedSerializer
@@ -160,7 +160,7 @@ both = pytest.mark.parametrize("encrypt", [False, True], ids=["authenticated", "
 def test_header_of_any_bytes_is_read_or_unreadable(payload: bytes) -> None:
     try:
         header = Header.unpack(payload)
-    except Unreadable:
+    except InvalidRecord:
         return
     assert header.pack(header.kid, header.flags) == payload[:LENGTH]
 
@@ -175,7 +175,7 @@ def test_header_comes_back(header: Header) -> None:
 @always
 @given(payload=payloads)
 def test_record_of_any_bytes_is_unreadable(encrypt: bool, payload: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidRecord):
         RecordCodec(KEYRING, encrypt=encrypt, compress=None).decode(payload, PLACE, SESSION_KEY)
 
 
@@ -208,7 +208,7 @@ def test_record_that_was_altered_is_unreadable(
     written = records.encode(header, body, PLACE, SESSION_KEY)
     forged = altered(written, *alteration)
     if forged != written:
-        with pytest.raises(Unreadable):
+        with pytest.raises(InvalidRecord):
             records.decode(forged, PLACE, SESSION_KEY)
 
 
@@ -223,7 +223,7 @@ texts = st.one_of(
 @always
 @given(value=texts)
 def test_cookie_of_any_text_is_unreadable(encrypt: bool, value: str) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidRecord):
         CookieCodec(KEYRING, encrypt=encrypt, compress=None).decode(value, limit=4096)
 
 
@@ -248,7 +248,7 @@ def test_cookie_that_was_altered_is_unreadable(encrypt: bool, header: Header, bo
     at %= len(value)
     for forged in (value[:at] + new + value[at:], value[:at] + new + value[at + 1 :]):
         if forged != value:
-            with pytest.raises(Unreadable):
+            with pytest.raises(InvalidRecord):
                 cookies.decode(forged, limit=4096)
 
 

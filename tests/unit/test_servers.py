@@ -14,13 +14,13 @@ from typing import Any
 import psutil
 import pytest
 
+from django_multisession.testing.servers.base import Server, ServerError
+from django_multisession.testing.servers.memcached import MemcachedServer
+from django_multisession.testing.servers.mongodb import MongoDBServer
+from django_multisession.testing.servers.postgresql import PostgreSQLServer
+from django_multisession.testing.servers.proxy import Proxy
+from django_multisession.testing.servers.redis import RedisServer
 from tests.conftest import serve
-from tests.servers.base import Server, ServerError
-from tests.servers.memcached import MemcachedServer
-from tests.servers.mongodb import MongoDBServer
-from tests.servers.postgresql import PostgreSQLServer
-from tests.servers.proxy import Proxy
-from tests.servers.redis import RedisServer
 
 KINDS = [RedisServer, MemcachedServer, PostgreSQLServer, MongoDBServer]
 SET = b"SET k v\r\n"
@@ -111,7 +111,7 @@ def test_start_of_a_server_that_ends_at_once_shows_its_log() -> None:
 @pytest.mark.usefixtures("redis_server")  # says when there is none
 def test_server_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
     program = (
-        "from tests.servers.redis import RedisServer\n"
+        "from django_multisession.testing.servers.redis import RedisServer\n"
         "server = RedisServer().start()\n"
         "server.pause()\n"
         "print(server.pid, flush=True)\n"

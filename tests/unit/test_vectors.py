@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from django_multisession import codec
-from django_multisession.bridge import run
+from django_multisession.bridge import run_sync
 from django_multisession.codec import CookieCodec, CookieContent, RecordCodec
 from django_multisession.envelope import Header
-from django_multisession.exceptions import Unreadable
+from django_multisession.exceptions import InvalidRecord
 from django_multisession.keys import Keyring, StorageKeys, new_session_key
 from django_multisession.sessions.cookie import CookieSession
 from django_multisession.stores.memory import MemoryStore
@@ -111,7 +111,7 @@ def test_record_is_written(keyring: Keyring, header: Header, name: str) -> None:
 @pytest.mark.parametrize("name", RECORDS)
 def test_record_of_the_other_mode_is_refused(keyring: Keyring, name: str) -> None:
     records = RecordCodec(keyring, encrypt=not name.startswith("sealed"), compress=None)
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidRecord):
         records.decode(bytes.fromhex(KNOWN["records"][name]), KNOWN["storage_key"], KNOWN["session_key"])
 
 
@@ -159,7 +159,7 @@ def test_session_on_a_server_is_written(entry: dict[str, Any], encrypt: bool, na
     session = AtNow()
     session.update(DATA)
     session.save()
-    record = run(MemoryStore().read(KNOWN["storage_key"]))
+    record = run_sync(MemoryStore().read(KNOWN["storage_key"]))
     session.delete()
     assert session.session_key == KNOWN["session_key"]
     assert record is not None

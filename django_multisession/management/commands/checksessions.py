@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ...exceptions import MultisessionError
 from ...sessions.base import MultisessionBase
-from ...sessions.probe import Report, probe
+from ...sessions.diagnosis import Report, probe
 from ...sessions.server import ServerSession
 from ..sessions import add_session_argument, selected
 

@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from ...bridge import iterate, run
+from ...bridge import iterate, run_sync
 from ...exceptions import MultisessionError
 from ...sessions.cookie import CookieSession
 from ...sessions.server import ServerSession
@@ -58,7 +58,7 @@ class Command(BaseCommand):
             raise CommandError("\n".join(failed))
 
     def _purge(self, name: str, store: Store, options: dict[str, Any]) -> None:
-        expired = run(store.expired())
+        expired = run_sync(store.expired())
         if options["dry_run"]:
             self.stdout.write(f"{name}: {_records(expired)} would be removed from {store.name}.")
             return

@@ -1,0 +1,54 @@
+"""An outage as visitors and logs see it: 503 for every request, and one line in the log for the store."""
+
+import logging
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template import TemplateDoesNotExist, loader
+
+from ..deadline import breaker_for
+from ..exceptions import StoreUnavailable
+
+RETRY_AFTER = 5
+"""Seconds after which a visitor who met an outage may try again."""
+
+
+def unavailable(request: HttpRequest, error: StoreUnavailable) -> HttpResponse:
+    """Return the answer to a request that an outage keeps from its session, in HTML or JSON by its Accept header."""
+    report(error)
+    response: HttpResponse
+    if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
+        response = JsonResponse({"error": "Sessions are unavailable just now. Try again shortly."})
+    else:
+        try:
+            response = HttpResponse(loader.render_to_string("503_sessions.html"))
+        except TemplateDoesNotExist:
+            response = HttpResponse("Unavailable just now. Try again shortly.", content_type="text/plain")
+    response.status_code = 503
+    response.headers["Retry-After"] = str(RETRY_AFTER)
+    response.headers["Cache-Control"] = "no-store"
+    response._has_been_logged = True  # type: ignore[attr-defined]  # Django's log_response() looks for it
+    return response
+
+
+def report(error: StoreUnavailable) -> None:
+    """Log an outage, unless that has been done since the store last answered."""
+    breaker_for(error.location).report(error.reason)
+
+
+class _Once(logging.Filter):
+    """Where another middleware meets the outage first, Django logs a traceback a request, and mails it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, StoreUnavailable):
+            return True
+        report(error)
+        return False
+
+
+_once = _Once()
+
+
+def log_once() -> None:
+    """Have Django's log of failed requests leave outages to report()."""
+    logging.getLogger("django.request").addFilter(_once)

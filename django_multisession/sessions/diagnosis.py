@@ -1,0 +1,145 @@
+"""Whether a session's store works, found out by using it as a session would."""
+
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from django.core.exceptions import ImproperlyConfigured
+
+from ..bridge import run_sync
+from ..envelope import SKEW, Header, clamp
+from ..exceptions import MultisessionError, StoreUnavailable
+from ..keys import new_session_key
+from .records import Records, Snapshot
+from .server import ServerSession
+
+PROBE_TTL = 60
+"""Seconds after which a probe record ends by itself, should nobody be able to delete it."""
+ROUND_TRIPS = 5
+LARGEST_SKEW = SKEW / 6
+"""Seconds by which clocks may differ before it is said: well before sessions suffer from it."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found out. ``failures`` keep sessions from working, ``problems`` endanger them; both in sentences.
+
+    ``round_trip`` is the median of a few reads, in seconds; ``skew`` how many seconds the server's clock is ahead.
+    """
+
+    location: str = ""
+    version: str = ""
+    round_trip: float | None = None
+    skew: float | None = None
+    problems: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+def probe(session: type[ServerSession], *, prepare: bool = False) -> Report:
+    """Ask the server of itself, then insert, read, swap and delete a record; with prepare, call prepare() first.
+
+    Never raises for what is wrong with the server or its settings: that is in the report.
+    """
+    report = Report()
+    try:
+        records = session.records()
+    except ImproperlyConfigured as error:
+        report.failures.append(str(error))
+        return report
+    report.location = records.store.name
+    for step in (_prepare, _inspect, _write) if prepare else (_inspect, _write):
+        try:
+            step(records, report)
+        except StoreUnavailable as error:
+            # The other steps would only wait for it as well.
+            report.failures.append(_with_cause(error))
+            break
+        except (MultisessionError, ImproperlyConfigured) as error:
+            if str(error) in report.problems:  # such as a table that is missing
+                report.problems.remove(str(error))
+            report.failures.append(str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other sessions are to be checked too
+            report.failures.append(f"{type(error).__name__}: {_first_line(error)}.")
+    return report
+
+
+def _prepare(records: Records, report: Report) -> None:
+    run_sync(records.store.prepare())
+
+
+def _inspect(records: Records, report: Report) -> None:
+    before = time.time()
+    inspection = run_sync(records.store.inspect())
+    now = (before + time.time()) / 2
+    report.version = inspection.version
+    report.problems += inspection.problems
+    if inspection.time is not None:
+        report.skew = inspection.time - now
+        if abs(report.skew) > LARGEST_SKEW:
+            report.problems.append(
+                f"The server's clock is {abs(report.skew):.0f} s {'ahead' if report.skew > 0 else 'behind'}: "
+                "sessions end at the wrong time. Let NTP set the clocks of all hosts."
+            )
+
+
+def _write(records: Records, report: Report) -> None:
+    key = new_session_key()
+    try:
+        report.failures += _failures(records, key, report)
+    finally:
+        _remove(records, key)
+
+
+def _failures(records: Records, key: str, report: Report) -> Iterator[str]:
+    inserted = run_sync(records.insert(key, b"{}", _header(), PROBE_TTL))
+    if inserted is None:
+        yield "A new record was refused as if its random key were taken."
+        return
+    found, report.round_trip = _timed_reads(records, key)
+    if found is None or found.plaintext != b"{}":
+        yield "A record that was just inserted is not there. Does LOCATION name a replica, or a full cache?"
+        return
+    swapped = run_sync(records.replace(key, b'{"swapped": true}', _header(), PROBE_TTL, found))
+    if swapped is None:
+        yield "A record that nobody else knows could not be swapped: the server does not compare versions."
+    elif run_sync(records.replace(key, b"{}", _header(), PROBE_TTL, found)) is not None:
+        yield "A record was replaced at a version that it no longer had: changes would be lost."
+    if not run_sync(records.delete(key)):
+        yield "A record could not be deleted: a logout would not end its session."
+
+
+def _timed_reads(records: Records, key: str) -> tuple[Snapshot | None, float]:
+    found, seconds = None, []
+    for _ in range(ROUND_TRIPS):
+        started = time.perf_counter()
+        found = run_sync(records.read(key))
+        seconds.append(time.perf_counter() - started)
+    return found, statistics.median(seconds)
+
+
+def _remove(records: Records, key: str) -> None:
+    """Delete the probe record if a failure left it there; by PROBE_TTL it ends without us."""
+    with suppress(Exception):  # what keeps it from being deleted has been reported already
+        run_sync(records.store.delete(records.storage_key(key)))
+
+
+def _header() -> Header:
+    now = clamp(time.time())
+    return Header.new(
+        version=os.urandom(8),
+        created_at=now,
+        authenticated_at=0,
+        expires_at=clamp(now + PROBE_TTL),
+        issued_at=now,
+    )
+
+
+def _with_cause(error: StoreUnavailable) -> str:
+    return f"{error} ({_first_line(error.__cause__)})" if error.__cause__ else str(error)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

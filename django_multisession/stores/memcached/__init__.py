@@ -1,0 +1,5 @@
+"""Records in memcached."""
+
+from .store import MemcachedStore
+
+__all__ = ["MemcachedStore"]

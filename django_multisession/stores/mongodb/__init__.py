@@ -1,0 +1,5 @@
+"""Records in MongoDB."""
+
+from .store import MongoDBStore
+
+__all__ = ["MongoDBStore"]

@@ -1,0 +1,5 @@
+"""Records in PostgreSQL, over connections of their own."""
+
+from .store import PostgreSQLStore
+
+__all__ = ["PostgreSQLStore"]

@@ -1,0 +1,39 @@
+"""What a Redis server says of itself, and what of it endangers sessions."""
+
+from collections.abc import Iterator, Sequence
+
+from ..base import Inspection
+
+
+def inspection(info: bytes, clock: Sequence[bytes], snapshots: Sequence[bytes] | None) -> Inspection:
+    """Return what the answers to INFO, TIME and CONFIG GET save amount to.
+
+    Managed servers refuse CONFIG (None): then nobody knows of snapshots, and nothing is said.
+    """
+    lines = info.decode(errors="replace").splitlines()
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    return Inspection(
+        version=fields.get("valkey_version") or fields.get("redis_version", "?"),
+        time=int(clock[0]) + int(clock[1]) / 1e6,
+        problems=tuple(_problems(fields, snapshots is None or bool(snapshots[-1]))),
+    )
+
+
+def _problems(fields: dict[str, str], snapshots: bool) -> Iterator[str]:
+    policy = fields.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction" and fields.get("maxmemory", "0") != "0":
+        yield (
+            f"maxmemory-policy is {policy!r}: when memory is full, sessions are evicted, which "
+            "looks like a logout. Set it to 'noeviction', or give sessions a Redis of their own."
+        )
+    if fields.get("aof_enabled") == "0" and not snapshots:
+        yield (
+            "Nothing is written to disk: a restart logs everybody out. Set 'appendonly yes', or 'save' for snapshots."
+        )
+    if fields.get("rdb_last_bgsave_status", "ok") != "ok":
+        yield (
+            "The last snapshot failed, and Redis refuses writes until one succeeds. Its log says "
+            "why; mostly the disk is full."
+        )
+    if fields.get("role") == "slave":
+        yield "This is a replica, which refuses writes. Set LOCATION to the primary."

@@ -1,0 +1,59 @@
+"""A Redis server (or Valkey, which speaks the same)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django_multisession.testing.servers.base import CACHE, Server, find_program
+
+NEWEST = CACHE / "redis"
+"""Where scripts/lib/redis_source.py puts the server that it builds."""
+
+
+class RedisServer(Server[str]):
+    """`redis-server` without persistence; `options` such as `"--appendonly", "yes"` change that."""
+
+    name = "redis"
+
+    @classmethod
+    def available(cls) -> str | None:
+        if cls._program():
+            return None
+        return "redis: neither redis-server nor valkey-server is on the PATH"
+
+    @staticmethod
+    def _program() -> str | None:
+        return find_program("redis-server", "valkey-server")
+
+    def command(self) -> Sequence[str]:
+        program = self._program()
+        assert program
+        fixed = ["--bind", self.host, "--port", str(self.port), "--dir", str(self.directory)]
+        return [program, *fixed, "--save", "", "--appendonly", "no", *self.options]
+
+    def answers(self) -> bool:
+        # With --requirepass the server is ready when it asks for the password.
+        return self.ask(b"PING\r\n").startswith((b"+PONG", b"-NOAUTH"))
+
+    def location_at(self, port: int) -> str:
+        return f"redis://{self.host}:{port}/0"
+
+    def version(self) -> str:
+        info = self.ask(b"INFO server\r\n").decode()
+        return info.partition("redis_version:")[2].split()[0]
+
+
+class NewestRedisServer(RedisServer):
+    """A Redis that knows SET … IFEQ, which those that distributions ship mostly do not."""
+
+    name = "redis-newest"
+
+    @classmethod
+    def available(cls) -> str | None:
+        if cls._program():
+            return None
+        return "redis-newest: scripts/lib/redis_source.py has not built it"
+
+    @staticmethod
+    def _program() -> str | None:
+        return find_program("redis-server-newest", directories=[NEWEST])
