@@ -1,7 +1,17 @@
-"""One ``async def`` body for both colours: awaited natively, or driven without an event loop.
+"""One ``async def`` body for both colours: awaited in an event loop, or driven to its end without one.
 
-A body awaits everything that a client returns through maybe_await(). Under run_sync() the client is a synchronous one,
-so every value is there already and the body never suspends; in an event loop the client is asynchronous.
+The protocol. Whatever does I/O is written once, as an ``async def`` body. A body awaits what a client returns through
+maybe_await(), which passes a plain value on and awaits an awaitable. It takes the client that fits its caller:
+native_loop() returns the event loop whose asynchronous client is to be used, or None for the synchronous one.
+
+Two drive a body. In an event loop it is awaited as any coroutine, and suspends where its asynchronous client does.
+Without a loop run_sync() sends it None, once: with a synchronous client every value is there already, so the body
+runs to its end and hands its result over in StopIteration. A body that suspends under run_sync() has awaited
+something that only a loop can finish; that is a mistake of ours, and raises RuntimeError. iterate() does the same for
+asynchronous iterators, a step at a time.
+
+driven() tells a body whether run_sync() drives it. A loop that async_to_sync made serves one call on a thread of its
+own; there the synchronous client is used, as blocking it blocks nobody (decisions.md).
 """
 
 import asyncio
@@ -26,7 +36,7 @@ _thread = _Thread()
 class Limit:
     """The end of waiting for a server, at a time of the loop's clock: calls ``expire`` then, unless cancelled.
 
-    A loop that was busy is no server that was silent: the end comes as much later as the loop was late for it, and at
+    Event-loop lag does not count as server silence: the end comes as much later as the loop was late for it, and at
     least a turn, in which it can take an answer that lies in the socket.
     """
 
@@ -77,6 +87,11 @@ def run_sync(body: Coroutine[Any, Any, T]) -> T:
 def driven() -> bool:
     """Tell whether the code that asks is driven by run_sync()."""
     return _thread.driven
+
+
+def blocks_a_loop() -> bool:
+    """Tell whether the caller is driven by run_sync() on the thread of a running event loop."""
+    return _thread.driven and _get_running_loop() is not None
 
 
 def native_loop() -> asyncio.AbstractEventLoop | None:

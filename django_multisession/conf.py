@@ -1,19 +1,17 @@
 """The MULTISESSION setting, as frozen entries: validated once, unknown keys refused, read again on a change."""
 
-import functools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-P = ParamSpec("P")
-T = TypeVar("T")
+from .runtime import Event, cached, reset
 
 DEFAULT: Final = "default"
 IDENTITY: Final = frozenset({"_auth_user_id", "_auth_user_backend"})
@@ -58,26 +56,9 @@ class Entry:
         return self.keys or (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
 
 
-_resets: list[Callable[[], object]] = []
-
-
-def on_change(reset: Callable[[], object]) -> Callable[[], object]:
-    """Have reset() called whenever a setting changes that this package reads (in tests)."""
-    _resets.append(reset)
-    return reset
-
-
-def cached(function: Callable[P, T]) -> Callable[P, T]:
-    """Cache the results of a function of the settings until they change."""
-    remembered = functools.cache(function)
-    on_change(remembered.cache_clear)
-    return remembered  # type: ignore[return-value]  # functools.cache loses the parameters
-
-
 def _setting_changed(*, setting: str, **kwargs: object) -> None:
     if setting.startswith(("MULTISESSION", "SESSION_", "SECRET_KEY")) or setting in ("DATABASES", "MIDDLEWARE"):
-        for reset in _resets:
-            reset()
+        reset(Event.SETTINGS)
 
 
 setting_changed.connect(_setting_changed, dispatch_uid="django_multisession.conf")

@@ -12,7 +12,8 @@ from django.conf import settings
 from django.http.response import HttpResponseBase
 from django.utils.http import http_date
 
-from .conf import DEFAULT, MOST_CHUNKS, Entry, cached, entry
+from .conf import DEFAULT, MOST_CHUNKS, Entry, entry
+from .runtime import cached
 
 MAX_SIZE = 4096
 """Bytes that browsers keep for name, value and attributes together (RFC 6265, section 6.1)."""

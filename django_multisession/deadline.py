@@ -1,187 +1,139 @@
-"""How long a store may keep a request waiting: one budget for all its calls, and a circuit breaker.
+"""How long a request may wait for its stores: one budget for all that it asks, counted in waiting alone.
 
-Time is monotonic and in seconds. A budget counts the time spent waiting for stores, not the view's own.
+A request opens a budget (request_budget()), and each operation of a session counts what it waits against it
+(operation()): for servers, for connections, for the turn of a save, for pauses. Where there is no budget, an
+operation has one of its own; so has what a view starts in a task of its own, and what outlives its request, or it
+would fail for good once the time was used up.
+
+Only waiting counts. While a thread runs, or an event loop or a gevent hub is busy with something else, no server is
+silent: the clocks here stand still then.
 """
 
-import logging
-import os
-import threading
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from types import TracebackType
+from typing import Final
+from weakref import WeakKeyDictionary
 
-from .exceptions import StoreUnavailable
+from .bridge import native_loop
+from .runtime import ALWAYS, Kept
 
-logger = logging.getLogger("django_multisession")
+TICK: Final = 0.02
+"""Seconds between two looks at how late an event loop is."""
 
-FAILURES_TO_OPEN = 3
-PROBE_INTERVAL = 1.0
-_REFUSED = "it did not answer a moment ago"
+
+class LoopClock:
+    """Seconds that stand still while the event loop is late; it ticks while somebody uses it."""
+
+    def __init__(self) -> None:
+        self._due = 0.0
+        self._late = 0.0
+        self._users = 0
+        self._ticking = False
+
+    def start(self) -> float:
+        """Begin to use the clock, in its loop; return its time."""
+        self._users += 1
+        if not self._ticking:
+            self._ticking = True
+            self._wind()
+        return self.time()
+
+    def stop(self) -> None:
+        """End what start() began."""
+        self._users -= 1
+
+    def time(self) -> float:
+        # A tick that is overdue: the loop has been busy since.
+        return min(time.monotonic(), self._due) - self._late
+
+    def _wind(self) -> None:
+        self._due = time.monotonic() + TICK
+        asyncio.get_running_loop().call_later(TICK, self._tick)
+
+    def _tick(self) -> None:
+        self._late += max(time.monotonic() - self._due, 0.0)
+        if self._users:
+            self._wind()
+        else:
+            self._ticking = False
+
+
+class ThreadClock:
+    """Seconds that stand still while this thread runs: what is left is waiting, in a hub's greenlet too."""
+
+    def start(self) -> float:
+        return self.time()
+
+    def stop(self) -> None:
+        pass
+
+    def time(self) -> float:
+        return time.monotonic() - time.thread_time()
+
+
+_thread_clock: Final = ThreadClock()
+_loop_clocks: Kept[WeakKeyDictionary[asyncio.AbstractEventLoop, LoopClock]] = Kept(WeakKeyDictionary, ALWAYS)
+
+
+def _clock() -> LoopClock | ThreadClock:
+    loop = native_loop()
+    if loop is None:
+        return _thread_clock
+    found = _loop_clocks.value.get(loop)
+    if found is None:
+        found = _loop_clocks.value[loop] = LoopClock()
+    return found
 
 
 class Budget:
-    """The time that the calls of one request have spent; calls that overlap count once. Guard keeps it."""
+    """What the operations of one request have waited; operations that overlap count once."""
 
-    # Of the class until the first call: most budgets see one call or none.
-    spent = 0.0
-    since = 0.0
-    active = 0
-    """How many calls are under way, the first of them since ``since``."""
+    __slots__ = ("_task", "is_closed", "spent")
 
+    def __init__(self) -> None:
+        self.spent = 0.0
+        self.is_closed = False
+        self._task = _current_task()
 
-_current: ContextVar[Budget | None] = ContextVar("multisession_budget", default=None)
-
-
-def share_budget() -> Token[Budget | None] | None:
-    """Begin a budget that all calls share until end_budget(); None, and nothing changes, inside of another one."""
-    return _current.set(Budget()) if _current.get() is None else None
-
-
-def end_budget(token: Token[Budget | None] | None) -> None:
-    """End what share_budget() began."""
-    if token is not None:
-        _current.reset(token)
-
-
-@contextmanager
-def shared_budget() -> Iterator[None]:
-    """Let everything inside share one budget; inside another shared_budget it changes nothing.
-
-    The middleware opens one a request, a session one an operation. A WebSocket that lives for hours opens none
-    of its own, so that its operations do not add up.
-    """
-    token = share_budget()
-    try:
-        yield
-    finally:
-        end_budget(token)
-
-
-class Breaker:
-    """Stop asking a server that does not answer: without it every worker waits out its timeout.
-
-    Opens at the first timeout or the third connection error in a row, then lets one call a second through.
-    Without one, a hung Redis took a site with four workers from 3,540 to 4 requests a second.
-    """
-
-    def __init__(self, location: str) -> None:
-        self.location = location
-        self.unlock()
-        self._failures = 0
-        self._reported = False
-        self._next_probe = 0.0
-        self.is_open = False
-        self.has_failed = False
-        """Whether anything has gone wrong since the last answer. Both are for Guard, which asks them on every call."""
-
-    def unlock(self) -> None:
-        """Make a new lock, free whoever held the old one."""
-        self._lock = threading.Lock()
-
-    def refuses(self, now: float) -> bool:
-        """Tell whether a call must fail at once; the call that finds False while open is the probe."""
-        if not self.is_open:
+    def is_mine(self) -> bool:
+        """Tell whether the caller still belongs to the request: not a task that a view has started."""
+        if self.is_closed:
             return False
-        with self._lock:
-            if now < self._next_probe:
-                return True
-            self._next_probe = now + PROBE_INTERVAL
-            return False
-
-    def succeeded(self) -> None:
-        """Note an answer of the server, be it an error of the call's own."""
-        if self.has_failed:
-            with self._lock:
-                recovered, self._reported = self._reported, False
-                self.is_open, self.has_failed, self._failures = False, False, 0
-            if recovered:
-                logger.info("The session store at %s is available again.", self.location)
-
-    def failed(self, now: float, *, timed_out: bool, error: BaseException) -> None:
-        """Note a call that got no answer."""
-        with self._lock:
-            self._failures += 1
-            self.has_failed = True
-            opens = not self.is_open and (timed_out or self._failures >= FAILURES_TO_OPEN)
-            if opens:
-                self.is_open = True
-            if self.is_open:
-                self._next_probe = now + PROBE_INTERVAL
-        if opens:
-            self.report(type(error).__name__)
-
-    def report(self, reason: str) -> None:
-        """Log that the store is unavailable: once, until it has answered again."""
-        with self._lock:
-            reported, self._reported = self._reported, True
-            self.has_failed = True
-        if not reported:
-            logger.error("The session store at %s is unavailable: %s", self.location, reason)
+        task = _current_task()
+        return task is None or self._task is None or task is self._task
 
 
-_breakers: dict[str, Breaker] = {}
+def _current_task() -> object:
+    return None if native_loop() is None else asyncio.current_task()
 
 
-def breaker_for(location: str) -> Breaker:
-    """Return the process' breaker of a location (a URL without its password)."""
-    return _breakers.setdefault(location, Breaker(location))
+_request: ContextVar[Budget | None] = ContextVar("multisession_budget", default=None)
 
 
-def _unlock_after_fork() -> None:
-    # A thread that the child does not have may hold one.
-    for breaker in _breakers.values():
-        breaker.unlock()
+class Operation:
+    """One operation of a session, as a context manager; operations inside of it are parts of it.
 
-
-os.register_at_fork(after_in_child=_unlock_after_fork)
-
-
-class Guard:
-    """The calls to a store: refused by the breaker, bounded by the budget, their outages told apart.
-
-    ``with guard as seconds:`` gives the seconds that a call may take. An exception of ``outages`` leaves as
-    StoreUnavailable; of these, TimeoutError and those of ``timeouts`` open the breaker at once. It keeps nothing of
-    a call, so that one serves all.
+    ``has_lost`` tells whether it has asked once more already after a connection was lost: once is enough.
     """
 
-    __slots__ = ("_breaker", "_outages", "_read_timeout", "_timeouts", "_total_timeout")
+    __slots__ = ("_before", "_budget", "_clock", "_outer", "_since", "has_lost")
 
-    def __init__(
-        self,
-        breaker: Breaker,
-        total_timeout: float,
-        read_timeout: float,
-        outages: tuple[type[BaseException], ...],
-        timeouts: tuple[type[BaseException], ...],
-    ) -> None:
-        self._breaker = breaker
-        self._total_timeout = total_timeout
-        self._read_timeout = read_timeout
-        self._outages = outages
-        self._timeouts = timeouts
-
-    def __enter__(self) -> float:
-        breaker, budget = self._breaker, _current.get()
-        if budget is None:
-            if breaker.is_open and breaker.refuses(time.monotonic()):
-                raise StoreUnavailable(breaker.location, _REFUSED)
-            return self._read_timeout
-        now = time.monotonic()
-        left = self._total_timeout - budget.spent
-        if budget.active:
-            left -= now - budget.since
-        # The budget first: a call that cannot be made must not be the second's only probe.
-        if left <= 0:
-            reason = f"the request's {self._total_timeout} s (TIMEOUT) are used up"
-            raise StoreUnavailable(breaker.location, reason)
-        if breaker.is_open and breaker.refuses(now):
-            raise StoreUnavailable(breaker.location, _REFUSED)
-        if not budget.active:
-            budget.since = now
-        budget.active += 1
-        return min(self._read_timeout, left)
+    def __enter__(self) -> "Operation":
+        outer = self._outer = _operation.get()
+        if outer is not None and outer._is_mine():
+            return outer
+        self.has_lost = False
+        budget = _request.get()
+        self._budget = budget if budget is not None and budget.is_mine() else Budget()
+        self._before = self._budget.spent
+        self._clock = _clock()
+        self._since = self._clock.start()
+        _operation.set(self)
+        return self
 
     def __exit__(
         self,
@@ -189,20 +141,50 @@ class Guard:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        budget = _current.get()
-        if budget is not None:
-            budget.active -= 1
-            if not budget.active:
-                budget.spent += time.monotonic() - budget.since
-        if error is None:
-            if self._breaker.has_failed:
-                self._breaker.succeeded()
-            return
-        if isinstance(error, self._outages):
-            timed_out = isinstance(error, self._timeouts)
-            self._breaker.failed(time.monotonic(), timed_out=timed_out, error=error)
-            raise StoreUnavailable(self._breaker.location, type(error).__name__, retryable=not timed_out) from error
-        # An error of the call's own is an answer as well; a task that was cancelled tells nothing, and neither does
-        # a call that never got as far as the server.
-        if isinstance(error, Exception) and not isinstance(error, StoreUnavailable):
-            self._breaker.succeeded()
+        if _operation.get() is not self:
+            return  # a part of another one
+        _operation.set(self._outer)
+        self._budget.spent = max(self._budget.spent, self._before + self._clock.time() - self._since)
+        self._clock.stop()
+
+    def _is_mine(self) -> bool:
+        return self._budget.is_mine() and self._clock is _clock()
+
+    def left(self, total: float) -> float:
+        """Return how many of ``total`` seconds the operation may still wait; 0 or less: none."""
+        return total - self._before - (self._clock.time() - self._since)
+
+
+_operation: ContextVar[Operation | None] = ContextVar("multisession_operation", default=None)
+
+
+def current_operation() -> Operation | None:
+    """Return the operation that the caller is a part of, None outside of any."""
+    operation = _operation.get()
+    return operation if operation is not None and operation._is_mine() else None
+
+
+def left(total: float) -> float:
+    """Return how many of ``total`` seconds the caller may still wait: all of them outside of an operation."""
+    operation = current_operation()
+    return total if operation is None else operation.left(total)
+
+
+@contextmanager
+def request_budget() -> Iterator[Budget]:
+    """Let all operations inside share one budget, which ends with the block; inside another one it changes nothing.
+
+    The middleware opens one a request. A WebSocket that lives for hours opens none of its own, so that its operations
+    do not add up.
+    """
+    outer = _request.get()
+    if outer is not None and outer.is_mine():
+        yield outer
+        return
+    budget = Budget()
+    token = _request.set(budget)
+    try:
+        yield budget
+    finally:
+        budget.is_closed = True
+        _request.reset(token)

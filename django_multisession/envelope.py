@@ -10,12 +10,19 @@ from .exceptions import InvalidRecord
 
 FORMAT = 1
 COMPRESSED = 0x01
-_KNOWN_FLAGS = COMPRESSED
+ENDED = 0x02
+"""A tombstone: a session that was here, or could have been, has ended."""
+MOVED = 0x04
+"""A pointer: the session goes on under the key in the body."""
+_KNOWN_FLAGS = COMPRESSED | ENDED | MOVED
 
 _LAYOUT = struct.Struct(">BB4s8sIIII")
 LENGTH = _LAYOUT.size
 VERSION = slice(6, 14)
 """Where the version stands in a payload; stores compare these bytes to swap."""
+
+FLAGS = 1
+"""Where the flags stand in a payload."""
 
 LATEST = 2**32 - 1
 SKEW = 60
@@ -26,6 +33,11 @@ def clamp(timestamp: float) -> int:
     """Return timestamp (seconds since 1970) as it fits into the header; the year 2106 is its end."""
     whole = int(timestamp)
     return whole if 0 <= whole <= LATEST else min(max(whole, 0), LATEST)
+
+
+def is_session(payload: bytes) -> bool:
+    """Tell whether a payload holds a session, and is no tombstone or pointer."""
+    return len(payload) <= FLAGS or not payload[FLAGS] & (ENDED | MOVED)
 
 
 class Header(NamedTuple):  # made in a third of the time of a frozen dataclass

@@ -11,8 +11,8 @@ class StoreUnavailable(MultisessionError):
     """The store is down, hung, or was refused by the circuit breaker. It says nothing of the session.
 
     ``location`` names the store, without its password, and ``reason`` says what happened. ``retryable`` tells whether
-    the same call may be made once more at once: true after a connection that broke, false after a timeout or an open
-    breaker.
+    the same operation may be asked for once more at once: true after a connection that was lost, false after a timeout,
+    an open breaker, or a second loss.
     """
 
     def __init__(self, location: str, reason: str, retryable: bool = False) -> None:
@@ -23,6 +23,23 @@ class StoreUnavailable(MultisessionError):
 
     def __str__(self) -> str:
         return f"The session store at {self.location} is unavailable: {self.reason}"
+
+
+class StoreRefused(StoreUnavailable):
+    """The server answered, and refused this one call: it is full, read-only, locked, or does not allow it.
+
+    Other calls may well succeed, so the circuit breaker takes no notice, and nothing is tried again.
+    """
+
+    def __str__(self) -> str:
+        return f"The session store at {self.location} refused: {self.reason}"
+
+
+class BudgetSpent(StoreUnavailable):
+    """The request has waited for its stores as long as it may (TIMEOUT). It says nothing of the server."""
+
+    def __str__(self) -> str:
+        return f"No time is left to ask the session store at {self.location}: {self.reason}"
 
 
 class SessionConflict(MultisessionError, UpdateError):

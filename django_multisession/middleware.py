@@ -12,14 +12,16 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
 
+from .breaker import report
 from .bridge import driven, own, run_sync
-from .conf import DEFAULT, cached, entry, names
+from .conf import DEFAULT, entry, names
 from .cookies import cookie_options
-from .deadline import shared_budget
+from .deadline import request_budget
 from .exceptions import StoreUnavailable
 from .http import response_cookies
 from .http.error_reports import ExceptionReporterFilter
-from .http.unavailable import log_once, report, unavailable
+from .http.unavailable import log_once, unavailable
+from .runtime import cached
 from .sessions.base import MultisessionBase
 from .sessions.loading import session_class
 
@@ -101,7 +103,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
     def __call__(self, request: HttpRequest) -> Any:
         if self.async_mode:
             return self.__acall__(request)
-        with shared_budget():
+        with request_budget():
             self.process_request(request)
             response = run_sync(_preload(request))
             if response is None:
@@ -109,7 +111,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
             return self.process_response(request, response)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        with shared_budget():
+        with request_budget():
             self.process_request(request)
             response: HttpResponseBase | None = await _preload(request)
             if response is None:

@@ -5,7 +5,7 @@ import logging
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import TemplateDoesNotExist, loader
 
-from ..deadline import breaker_for
+from ..breaker import report
 from ..exceptions import StoreUnavailable
 
 RETRY_AFTER = 5
@@ -28,11 +28,6 @@ def unavailable(request: HttpRequest, error: StoreUnavailable) -> HttpResponse:
     response.headers["Cache-Control"] = "no-store"
     response._has_been_logged = True  # type: ignore[attr-defined]  # Django's log_response() looks for it
     return response
-
-
-def report(error: StoreUnavailable) -> None:
-    """Log an outage, unless that has been done since the store last answered."""
-    breaker_for(error.location).report(error.reason)
 
 
 class _Once(logging.Filter):

@@ -10,13 +10,14 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from ..conf import Entry, cached, entry
+from ..conf import Entry, entry
 from ..cookies import CookieOptions, cookie_options
 from ..envelope import Header, clamp
 from ..exceptions import InvalidRecord, StoreUnavailable
 from ..fast_json import fastest
 from ..keys import Keyring, new_session_key
 from ..merge import RULES, Rule, append, append_messages
+from ..runtime import cached
 from . import body
 from .cookie_control import CookieControl
 from .flashes import FLASH_KEY, Flashes

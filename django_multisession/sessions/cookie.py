@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 from django.core.exceptions import ImproperlyConfigured
 
 from ..codec import CookieCodec, CookieContent
-from ..conf import cached
 from ..cookies import MAX_SIZE, chunk_name, cookie_options
 from ..envelope import SKEW, Header
 from ..exceptions import InvalidRecord, SessionTooLarge
+from ..runtime import cached
 from .base import MultisessionBase
 
 _SID_BYTES = 20

@@ -9,8 +9,9 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from ..conf import DEFAULT, cached
+from ..conf import DEFAULT
 from ..cookies import LONGEST, CookieOptions, cookie_options
+from ..runtime import cached
 
 _KEEP: Final[Any] = object()
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})

@@ -6,7 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from ..conf import DEFAULT, cached, entry
+from ..conf import DEFAULT, entry
+from ..runtime import cached
 from .base import MultisessionBase
 
 

@@ -7,9 +7,7 @@ from ..codec import RecordCodec
 from ..envelope import VERSION, Header
 from ..exceptions import SessionTooLarge, StoreUnavailable
 from ..keys import StorageKeys
-from ..stores.base import Store
-
-_VERSION_LENGTH = VERSION.stop - VERSION.start
+from ..stores.base import Record, Store
 
 MAX_PAYLOAD = 4 * 1024 * 1024
 """Bytes of a record, whatever its store would take: one visitor's session that takes longer to read than an answer may
@@ -19,17 +17,21 @@ take would open the circuit breaker for all."""
 class Snapshot(NamedTuple):
     """A record as it was when read or written, under the storage key ``place``.
 
-    ``version`` is the store's token for replacing exactly that.
+    ``token`` is the store's for replacing exactly that.
     """
 
     plaintext: bytes
     header: Header
-    version: bytes
+    token: bytes
     storage_key: str
 
-    def is_at(self, version: bytes) -> bool:
-        """Tell whether a store's version is this one, whatever token the store has added to it."""
-        return version[:_VERSION_LENGTH] == self.header.version
+    def is_at(self, record: Record) -> bool:
+        """Tell whether a record is still this one."""
+        return _version(record) == self.header.version
+
+
+def _version(record: Record) -> bytes:
+    return record.payload[VERSION]
 
 
 class Records:
@@ -56,24 +58,24 @@ class Records:
         if record is None:
             return None
         header, plaintext = self._codec.decode(record.payload, storage_key, session_key)
-        return Snapshot(plaintext, header, record.version, storage_key)
+        return Snapshot(plaintext, header, record.token, storage_key)
 
     async def insert(self, session_key: str, plaintext: bytes, header: Header, ttl: int) -> Snapshot | None:
         """Create the record; None if the key is taken."""
         storage_key = self.storage_key(session_key)
         payload = self._encode(storage_key, session_key, plaintext, header)
         try:
-            version = await self.store.insert(storage_key, payload, ttl, header.version)
+            token = await self.store.insert(storage_key, payload, ttl, header.version)
         except StoreUnavailable as error:
             if not error.retryable:
                 raise
             # Either the command or its reply was lost: the record tells which.
             record = await self.store.read(storage_key)
             if record is None:
-                version = await self.store.insert(storage_key, payload, ttl, header.version)
+                token = await self.store.insert(storage_key, payload, ttl, header.version)
             else:
-                version = record.version if record.version.startswith(header.version) else None
-        return None if version is None else Snapshot(plaintext, header, version, storage_key)
+                token = record.token if _version(record) == header.version else None
+        return None if token is None else Snapshot(plaintext, header, token, storage_key)
 
     async def replace(
         self,
@@ -93,19 +95,19 @@ class Records:
         storage_key = expected.storage_key
         payload = self._encode(storage_key, session_key, plaintext, header)
         try:
-            version = await self.store.replace(storage_key, payload, ttl, expected.version, header.version)
+            token = await self.store.replace(storage_key, payload, ttl, expected.token, header.version)
         except StoreUnavailable as error:
             if not error.retryable:
                 raise
-            version = None
+            token = None
             record = await self.store.read(storage_key)
-            if record is not None and record.version.startswith(header.version):
-                version = record.version
-            elif record is not None and expected.is_at(record.version):
-                version = await self.store.replace(storage_key, payload, ttl, record.version, header.version)
+            if record is not None and _version(record) == header.version:
+                token = record.token
+            elif record is not None and expected.is_at(record):
+                token = await self.store.replace(storage_key, payload, ttl, record.token, header.version)
             elif record is not None and not repeatable():
                 raise
-        return None if version is None else Snapshot(plaintext, header, version, storage_key)
+        return None if token is None else Snapshot(plaintext, header, token, storage_key)
 
     async def delete(self, session_key: str, expected: Snapshot | None = None) -> bool:
         """Delete the record, with expected only as it was then; return whether it is gone by that.
@@ -113,7 +115,7 @@ class Records:
         After a lost reply, a record that is gone counts as deleted by us.
         """
         storage_key = self.storage_key(session_key)
-        token = None if expected is None else expected.version
+        token = None if expected is None else expected.token
         try:
             return await self.store.delete(storage_key, token)
         except StoreUnavailable as error:

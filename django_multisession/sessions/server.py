@@ -8,9 +8,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ..bridge import driven, iterate, own, run_sync
 from ..codec import RecordCodec
-from ..conf import cached, on_change
-from ..deadline import end_budget, share_budget
+from ..deadline import Operation
 from ..exceptions import InvalidRecord, StoreUnavailable
+from ..runtime import Event, cached, on
 from ..stores.base import Store, StoreOptions
 from .cookie_control import our_middleware
 from .records import Records
@@ -41,24 +41,20 @@ class ServerSession(Saving):
         return key is not None and 8 <= len(key) <= _MAX_KEY_LENGTH and key.isascii()
 
     def _sync(self, body: Coroutine[Any, Any, T]) -> T:
-        budget = share_budget()
-        try:
-            return run_sync(body)
-        except StoreUnavailable as error:
-            self.outage = error
-            raise
-        finally:
-            end_budget(budget)
+        with Operation():
+            try:
+                return run_sync(body)
+            except StoreUnavailable as error:
+                self.outage = error
+                raise
 
     async def _async(self, body: Coroutine[Any, Any, T]) -> T:
-        budget = share_budget()
-        try:
-            return await body
-        except StoreUnavailable as error:
-            self.outage = error
-            raise
-        finally:
-            end_budget(budget)
+        with Operation():
+            try:
+                return await body
+            except StoreUnavailable as error:
+                self.outage = error
+                raise
 
     def _own(self, method: str, *args: Any) -> Coroutine[Any, Any, Any]:
         name = method if driven() else f"a{method}"
@@ -232,7 +228,7 @@ def _records(cls: type[ServerSession]) -> Records:
 _stores: list[Store] = []
 
 
-@on_change
+@on(Event.SETTINGS)
 def _close_stores() -> None:
     while _stores:
         _stores.pop().close()

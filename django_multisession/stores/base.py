@@ -1,49 +1,60 @@
 """The contract of a store: opaque bytes by storage key, with a compare-and-swap.
 
-A key is 40 hexadecimal characters. A payload carries an 8-byte version, chosen anew by the session layer for
-each write, at envelope.VERSION; a record's version begins with these 8 bytes (memcached adds its own token).
-Every operation is one ``async def`` that bridge.run() can drive: await what a client returns through
-bridge.ready(), and take the client that fits bridge.native_loop().
+A key is 40 hexadecimal characters. A payload begins with the header of envelope.py, of which a store knows two
+fields: the 8-byte version, chosen anew by the session layer for each write, and whether the payload is a session or
+only marks the end of one (envelope.is_session()). Every operation is one ``async def`` that bridge.run_sync() can
+drive: it asks its server through Store.call(), awaits what a client returns through bridge.maybe_await(), and takes
+the client that fits bridge.native_loop().
 
-Absent is None, broken is StoreUnavailable, and one is never taken for the other. No operation retries, and
-none but those of the operations does I/O: constructors and imports never do.
+Absent is None, broken is StoreUnavailable, and one is never taken for the other. No operation retries, and none but
+those of the operations does I/O: constructors and imports never do.
 """
 
-from asyncio.events import _get_running_loop
-from collections.abc import AsyncIterator, Iterable, Mapping
+import enum
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.asyncio import async_unsafe
 
-from ..bridge import driven
-from ..deadline import Breaker, Guard, breaker_for
+from ..breaker import Breaker, BreakerOpen, breaker_for
+from ..bridge import blocks_a_loop
+from ..deadline import current_operation
+from ..exceptions import BudgetSpent, StoreRefused, StoreUnavailable
+
+T = TypeVar("T")
+
+ABSENT_KEY = "0" * 40
+"""The storage key that a probe reads: no session key leads to it."""
 
 
 class Record(NamedTuple):
     """What a store holds under a key, and the token with which to replace exactly that."""
 
     payload: bytes
-    version: bytes
+    token: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
     """What a store is made from; all of it comes from an entry of the MULTISESSION setting.
 
-    ``timeout`` is the whole of a request's budget in seconds; connecting may take a quarter of it, an answer half.
-    ``prefix`` is KEY_PREFIX, for servers whose keys are shared with others; the storage key contains it already.
+    ``timeout`` is the whole of a request's budget in seconds, of which one answer may take half, and connecting as much
+    as ``connect_timeout`` says (half if that is None). ``prefix`` is KEY_PREFIX, for servers whose keys are shared with
+    others; the storage key contains it already.
     """
 
-    location: str | tuple[str, ...] | None = None
+    location: str | tuple[str, ...] | None = field(default=None, repr=False)
     prefix: str = ""
     timeout: float = 1.0
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    connect_limit: float | None = None
 
     @property
     def connect_timeout(self) -> float:
-        return self.timeout / 4
+        return self.timeout / 2 if self.connect_limit is None else self.connect_limit
 
     @property
     def read_timeout(self) -> float:
@@ -60,6 +71,15 @@ class Inspection:
     problems: tuple[str, ...] = ()
 
 
+class Failure(enum.Enum):
+    """What an exception of a client says of the server."""
+
+    SILENCE = "no answer in time"
+    LOSS = "the connection is over, or could not be made"
+    REFUSAL = "an answer that refuses this call"
+    MISTAKE = "an answer, or a name, that shows a wrong setting"
+
+
 @async_unsafe(
     "Synchronous session I/O inside a running event loop. Use the asynchronous methods instead: "
     "await request.session.aget(…), aset(…), asave()."
@@ -69,7 +89,7 @@ def _synchronous_io() -> None:
 
 
 class Store:
-    """A backend. Subclasses implement the operations below and name their client's exceptions."""
+    """A backend. Subclasses implement the operations below and tell what their client's exceptions mean."""
 
     scannable: ClassVar[bool] = False
     """Can it list its keys?"""
@@ -77,10 +97,6 @@ class Store:
     """Does the server remove expired records by itself?"""
     local: ClassVar[bool] = False
     """Does it answer from this process' memory, without I/O?"""
-    outages: ClassVar[tuple[type[BaseException], ...]] = (OSError,)
-    """The client's exceptions that mean StoreUnavailable; TimeoutError is an OSError."""
-    timeouts: ClassVar[tuple[type[BaseException], ...]] = (TimeoutError,)
-    """Those of them that open the breaker at once."""
     max_payload: int | None = None
     """The largest payload in bytes, None where only memory bounds it."""
 
@@ -93,24 +109,84 @@ class Store:
         """The location as it may be logged and shown: without a password."""
         raise NotImplementedError
 
-    @cached_property
-    def call_timeout(self) -> float:
-        """Seconds that one call to the server may take, while the request's budget lasts."""
-        return self.options.read_timeout
+    # Asking the server.
 
-    @cached_property
-    def _guard(self) -> Guard:
-        return self.guard_of(self.breaker)
+    async def call(
+        self, ask: Callable[..., Awaitable[T]], *arguments: Any, breaker: Breaker | None = None, node: Any = None
+    ) -> T:
+        """Return ``await ask(seconds, *arguments)``, which has so many seconds for connecting and for an answer.
 
-    def guard(self) -> Guard:
-        """Return the context of a call to the server: ``with self.guard() as seconds:``."""
-        if driven() and _get_running_loop() is not None:  # async_unsafe's own look takes longer
+        Raises StoreUnavailable where the breaker refuses, the request has no time left, or the server did not answer;
+        StoreRefused for an answer that refuses this call; ImproperlyConfigured for one that shows a wrong setting.
+        Whatever failure() does not know is raised as it is. ``breaker`` and ``node`` are for stores of several servers;
+        the node is what probe() is asked with.
+        """
+        if blocks_a_loop():
             _synchronous_io()
-        return self._guard
+        breaker = breaker or self.breaker
+        seconds, whole = self.options.read_timeout, True
+        operation = current_operation()
+        if operation is not None:
+            left = operation.left(self.options.timeout)
+            if left <= 0:
+                raise BudgetSpent(breaker.location, f"the request has waited for {self.options.timeout} s (TIMEOUT)")
+            if left < seconds:
+                seconds, whole = left, False
+        if breaker.is_open and not await breaker.admits(lambda: self._probe(node)):
+            raise BreakerOpen(breaker.location, "it did not answer a moment ago")
+        answers = breaker.answers
+        try:
+            answer = await ask(seconds, *arguments)
+        except Exception as error:
+            failure = self.failure(error)
+            if failure is None:
+                raise
+            kind, reason = failure
+            if kind in (Failure.REFUSAL, Failure.MISTAKE):
+                breaker.answers += 1
+                if kind is Failure.MISTAKE:
+                    raise ImproperlyConfigured(f"MULTISESSION: {breaker.location}: {reason}") from error
+                raise StoreRefused(breaker.location, reason) from error
+            retryable = kind is Failure.LOSS and operation is not None and not operation.has_lost
+            if retryable and operation is not None:
+                operation.has_lost = True
+            elif whole or kind is Failure.LOSS:
+                # A limit that was cut short by the request's own budget says nothing of the server.
+                await breaker.suspect(answers, lambda: self._probe(node), reason)
+            raise StoreUnavailable(breaker.location, reason, retryable=retryable) from error
+        breaker.answers += 1
+        return answer
 
-    def guard_of(self, breaker: Breaker) -> Guard:
-        """Return a new guard of calls behind this breaker, within this store's limits."""
-        return Guard(breaker, self.options.timeout, self.call_timeout, self.outages, self.timeouts)
+    def failure(self, error: Exception) -> tuple[Failure, str] | None:
+        """Return what an exception of the client says, in a few words that hold no key and no data; None if nothing.
+
+        Subclasses know their client's exceptions and leave the others to this one.
+        """
+        if isinstance(error, TimeoutError):
+            return Failure.SILENCE, "no answer in time"
+        if isinstance(error, socket.gaierror) and not self.breaker.answers and error.errno == socket.EAI_NONAME:
+            # A name that has never been found is misspelt, one that is not found any more is an outage.
+            return Failure.MISTAKE, "there is no host of this name. Correct LOCATION."
+        if isinstance(error, OSError):
+            return Failure.LOSS, f"{type(error).__name__}: {error.strerror or 'connection lost'}"
+        return None
+
+    async def _probe(self, node: Any) -> str | None:
+        try:
+            await self.probe(node)
+        except Exception as error:
+            failure = self.failure(error)
+            if failure is None:
+                raise
+            kind, reason = failure
+            return reason if kind in (Failure.SILENCE, Failure.LOSS) else None
+        return None
+
+    async def probe(self, node: Any) -> None:
+        """Read ABSENT_KEY on a new connection, within PROBE_TIMEOUT; raise the client's exception if that fails."""
+        raise NotImplementedError
+
+    # The operations.
 
     async def read(self, key: str) -> Record | None:
         """Return the live record under key; None if there is none or it has expired.
@@ -120,21 +196,29 @@ class Store:
         raise NotImplementedError
 
     async def insert(self, key: str, payload: bytes, ttl: int, version: bytes) -> bytes | None:
-        """Create the record, for ttl whole seconds (1 or more); return its version, None if key is taken.
+        """Create the record, for ttl whole seconds (1 or more); return its token, None if key is taken.
 
         Atomic. An expired record does not take a key. ``version`` stands in payload already.
         """
         raise NotImplementedError
 
     async def replace(self, key: str, payload: bytes, ttl: int, expected: bytes, version: bytes) -> bytes | None:
-        """Replace the live record that is still at version expected; return the new version.
+        """Replace the live record that is still at the token expected; return the new token.
 
-        Atomic, and never creates: None if the record is gone, expired or at another version.
+        Atomic, and never creates: None if the record is gone, expired or at another token.
         """
         raise NotImplementedError
 
     async def delete(self, key: str, expected: bytes | None = None) -> bool:
-        """Delete the record, with expected only at that version; return whether there was one to delete."""
+        """Delete whatever is live under key, with expected only at that token; return whether there was something."""
+        raise NotImplementedError
+
+    async def end(self, key: str, payload: bytes, ttl: int) -> None:
+        """Put a payload that is no session where a record was or could be, whatever is there, for ttl whole seconds.
+
+        The only unconditional write, safe because a session key is never used twice. It takes the key for insert(), and
+        read() returns it; exists() and scan() leave it out.
+        """
         raise NotImplementedError
 
     async def delete_many(self, keys: Iterable[str]) -> int:
@@ -142,7 +226,10 @@ class Store:
         raise NotImplementedError
 
     async def exists(self, keys: Iterable[str]) -> set[str]:
-        """Return those of keys that have a live record, in one round trip where the server can."""
+        """Return those of keys that have a live record, in one round trip where the server can.
+
+        A payload that is no session (a tombstone, a pointer) does not count.
+        """
         raise NotImplementedError
 
     def purge(self, batch_size: int = 1000) -> AsyncIterator[int]:

@@ -1,189 +1,136 @@
-"""Who may use which client, and when it ends: free lists for threads, one client a loop for asyncio.
+"""Who may use which client, and when it ends: a pool for all threads, one for each event loop.
 
-Both are empty until first use, and empty again in a forked child.
+Pools are empty until first use, and empty again in a forked child.
 """
 
 import asyncio
-import os
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
-from types import TracebackType
-from typing import Any, Generic, TypeVar
+from contextlib import asynccontextmanager
+from typing import Any, Final, Generic, TypeVar
 
-from ..bridge import maybe_await, run_sync
+from ..bridge import maybe_await, native_loop, run_sync
 from ..exceptions import StoreUnavailable
+from ..runtime import Event, Kept, on
 
 C = TypeVar("C")
 T = TypeVar("T")
 
+MAX_IDLE: Final = 240.0
+"""Seconds after which an idle connection is not used again: firewalls and load balancers forget one after five minutes
+or more, in silence."""
+
 # Clients of the parent process. A forked child keeps them, unused: closing one could end the parent's connection.
 _inherited: list[Any] = []
-_instances: "weakref.WeakSet[FreeList[Any] | PerProcess[Any] | LoopLocal[Any]]" = weakref.WeakSet()
+_instances: Kept["weakref.WeakSet[Pool[Any] | PerProcess[Any] | LoopLocal[Any]]"] = Kept(weakref.WeakSet, Event(0))
 
 
-def _forget_after_fork() -> None:
-    for instance in _instances:
+@on(Event.FORK)
+def _leave_to_the_parent() -> None:
+    for instance in list(_instances.value):
         instance.forget()
-
-
-os.register_at_fork(after_in_child=_forget_after_fork)
-
-
-class FreeList(Generic[C]):
-    """Synchronous clients that no thread is using just now; the one used last is lent first.
-
-    Against one client a thread: no more connections than calls at the same time, and threads that live for one
-    request (runserver, async_to_sync) find a client that is connected already.
-    """
-
-    def __init__(self, connect: Callable[[], C], close: Callable[[C], object]) -> None:
-        self._connect = connect
-        self._close = close
-        self._free: list[C] = []
-        _instances.add(self)
-
-    def call(self, command: Callable[..., T], *arguments: Any) -> T:
-        """Return command(client, *arguments); after an exception that client and all idle ones are closed.
-
-        All, because what broke one connection (a server that restarted) has mostly broken the others as well.
-        """
-        client = self.take()
-        try:
-            result = command(client, *arguments)
-        except BaseException:
-            self.discard(client)
-            raise
-        self._free.append(client)
-        return result
-
-    def take(self) -> C:
-        """Lend a client, to be given back or discarded; see call()."""
-        try:
-            return self._free.pop()
-        except IndexError:
-            return self._connect()
-
-    def give_back(self, client: C) -> None:
-        self._free.append(client)
-
-    def discard(self, client: C) -> None:
-        """Close a client that may have half an answer in its socket, and all idle ones."""
-        self._close(client)
-        self.close()
-
-    def close(self) -> None:
-        """Close the idle clients."""
-        while self._free:
-            try:
-                client = self._free.pop()
-            except IndexError:  # another thread was faster
-                return
-            self._close(client)
-
-    def forget(self) -> None:
-        _inherited.extend(self._free)
-        self._free = []
 
 
 class ConcurrencyLimit:
     """At most ``limit`` tasks of an event loop at a time; ``name`` is the store's.
 
-    Outside of a guard: waiting for one another is no matter of the server.
+    Waited for outside of Store.call(): a crowd is no matter of the server.
     """
 
     def __init__(self, limit: int, name: str) -> None:
         self._name = name
         self._slots = asyncio.Semaphore(limit)
 
-    async def take(self, seconds: float) -> None:
-        """Wait for a slot, so many seconds at most; StoreUnavailable after that."""
+    @asynccontextmanager
+    async def slot(self, seconds: float) -> AsyncIterator[None]:
+        """Take a slot for the block, waiting for it so many seconds at most; StoreUnavailable after that."""
         if not self._slots.locked():
             await self._slots.acquire()
-            return
+        else:
+            try:
+                await maybe_await(self._slots.acquire(), seconds)
+            except TimeoutError as error:
+                raise StoreUnavailable(self._name, "all of the event loop's connections are in use") from error
         try:
-            async with asyncio.timeout(seconds):
-                await self._slots.acquire()
-        except TimeoutError as error:
-            raise StoreUnavailable(self._name, "all of the event loop's connections are in use") from error
-
-    def give_back(self) -> None:
-        self._slots.release()
+            yield
+        finally:
+            self._slots.release()
 
 
-class AsyncFreeList(Generic[C]):
-    """Asynchronous clients of one event loop that no task is using; at most ``limit`` in all."""
+class Pool(Generic[C]):
+    """Clients that nobody is using just now; the one used last is lent first.
+
+    For one thread at a time each, or for the tasks of one event loop: ``connect`` and ``close`` may return awaitables
+    then. ``unharmed`` tells of an exception that the client can be used on: the server has answered.
+
+    Against one client a thread: no more connections than calls at the same time, and threads that live for one request
+    (runserver, async_to_sync) find a client that is connected already.
+    """
 
     def __init__(
         self,
         connect: Callable[[], C | Awaitable[C]],
-        close: Callable[[C], Awaitable[object]],
-        limit: int,
-        name: str,
+        close: Callable[[C], object],
+        unharmed: Callable[[Exception], bool] = lambda error: False,
+        max_idle: float = MAX_IDLE,
     ) -> None:
         self._connect = connect
         self._close = close
-        self._slots = ConcurrencyLimit(limit, name)
-        self._free: list[C] = []
+        self._unharmed = unharmed
+        self._max_idle = max_idle
+        self._free: list[tuple[C, float]] = []
+        _instances.value.add(self)
 
-    def lease(self, seconds: float) -> "AsyncLease[C]":
-        """``async with free_list.lease(seconds) as client:``; waits while all are in use, see ConcurrencyLimit.take().
+    async def use(self, command: Callable[..., Any], *arguments: Any) -> Any:
+        """Return ``command(client, *arguments)``, awaited if it can be.
 
-        After an exception the client is closed, and all idle ones, as in FreeList.call(). A task
-        that was cancelled closes its own alone: nothing is known to be wrong with the others.
+        After an exception that has harmed it, the client is closed, and so are all idle ones: what broke one connection
+        (a server that restarted) has mostly broken the others as well. A task that was cancelled closes its own alone.
         """
-        return AsyncLease(self, seconds)
-
-    async def take(self, seconds: float) -> C:
-        await self._slots.take(seconds)
+        client = await self._take()
         try:
-            return self._free.pop() if self._free else await maybe_await(self._connect())
-        except BaseException:
-            self._slots.give_back()
-            raise
-
-    def give_back(self, client: C) -> None:
-        self._free.append(client)
-        self._slots.give_back()
-
-    async def discard(self, client: C, error: BaseException) -> None:
-        """Close a client that may have half an answer in its socket, and all idle ones."""
-        try:
-            await self._close(client)
+            result = await maybe_await(command(client, *arguments))
+        except BaseException as error:
+            if isinstance(error, Exception) and self._unharmed(error):
+                self._free.append((client, time.monotonic()))
+                raise
+            await maybe_await(self._close(client))
             if isinstance(error, Exception):
-                await self.close()
-        finally:
-            self._slots.give_back()
+                await self.aclose()
+            raise
+        self._free.append((client, time.monotonic()))
+        return result
 
-    async def close(self) -> None:
+    async def _take(self) -> C:
+        try:
+            client, since = self._free.pop()
+        except IndexError:
+            return await maybe_await(self._connect())
+        if time.monotonic() - since <= self._max_idle:
+            return client
+        # The others have been idle for longer.
+        await maybe_await(self._close(client))
+        await self.aclose()
+        return await maybe_await(self._connect())
+
+    async def aclose(self) -> None:
         """Close the idle clients."""
         while self._free:
-            await self._close(self._free.pop())
+            try:
+                client, _ = self._free.pop()
+            except IndexError:  # another thread was faster
+                return
+            await maybe_await(self._close(client))
 
+    def close(self) -> None:
+        """Close the idle clients of threads."""
+        run_sync(self.aclose())
 
-class AsyncLease(Generic[C]):
-    """A client of an asynchronous free list, for the length of an async with block."""
-
-    __slots__ = ("_client", "_free_list", "_seconds")
-
-    def __init__(self, free_list: AsyncFreeList[C], seconds: float) -> None:
-        self._free_list = free_list
-        self._seconds = seconds
-
-    async def __aenter__(self) -> C:
-        self._client = await self._free_list.take(self._seconds)
-        return self._client
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is None or (isinstance(error, StoreUnavailable) and error.__cause__ is None):
-            self._free_list.give_back(self._client)  # unharmed: the call was made, or refused before it was
-        else:
-            await self._free_list.discard(self._client, error)
+    def forget(self) -> None:
+        _inherited.extend(self._free)
+        self._free = []
 
 
 class PerProcess(Generic[C]):
@@ -199,7 +146,7 @@ class PerProcess(Generic[C]):
         self._lock = threading.Lock()
         self._clients: list[C] = []  # one at most
         weakref.finalize(self, _close_all, self._clients, close)
-        _instances.add(self)
+        _instances.value.add(self)
 
     def get(self) -> C:
         """Return the client, making it (without I/O) the first time."""
@@ -231,7 +178,7 @@ def _close_all(clients: list[C], close: Callable[[C], object]) -> None:
 
 
 class LoopLocal(Generic[C]):
-    """One asynchronous client for each event loop, closed when its loop shuts its generators down.
+    """One asynchronous client, or pool of them, for each event loop, closed when its loop shuts its generators down.
 
     asyncio.run() and asgiref do that before they close a loop. A dictionary with weak keys would leak every client:
     each holds its loop, and nothing would await its closing.
@@ -242,7 +189,7 @@ class LoopLocal(Generic[C]):
         self._close = close
         self._clients: dict[asyncio.AbstractEventLoop, C] = {}
         self._closers: dict[asyncio.AbstractEventLoop, AsyncIterator[None]] = {}
-        _instances.add(self)
+        _instances.value.add(self)
 
     def get(self, loop: asyncio.AbstractEventLoop) -> C:
         """Return the client of the running loop, making it (without I/O) the first time."""
@@ -274,3 +221,20 @@ class LoopLocal(Generic[C]):
         _inherited.extend(self._closers.values())
         self._clients = {}
         self._closers = {}
+
+
+class Pools(Generic[C]):
+    """A pool for all threads, and one for each event loop; see Pool for the arguments."""
+
+    def __init__(self, threads: Pool[C], loop: Callable[[], Pool[C]]) -> None:
+        self._threads = threads
+        self._loops: LoopLocal[Pool[C]] = LoopLocal(loop, Pool.aclose)
+
+    def here(self) -> Pool[C]:
+        """Return the pool that serves the caller."""
+        loop = native_loop()
+        return self._threads if loop is None else self._loops.get(loop)
+
+    def close(self) -> None:
+        """Close the idle clients of threads; those of a loop end with it."""
+        self._threads.close()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ..bridge import run_sync
-from ..envelope import LATEST, VERSION, Header
+from ..envelope import ENDED, LATEST, MOVED, Header
 from ..exceptions import SessionTooLarge
 from ..stores.base import Record, Store
 from .drive import Drive, driving
@@ -29,11 +29,11 @@ def make_key() -> str:
     return secrets.token_hex(20)
 
 
-def make_payload(body: bytes = b"", version: bytes | None = None) -> tuple[bytes, bytes]:
+def make_payload(body: bytes = b"", version: bytes | None = None, flags: int = 0) -> tuple[bytes, bytes]:
     """Return a payload around body, and the version that it carries (random unless given)."""
     version = secrets.token_bytes(8) if version is None else version
     header = Header.new(version=version, created_at=0, authenticated_at=0, expires_at=LATEST, issued_at=0)
-    return header.pack(b"kid!") + body, version
+    return header.pack(b"kid!", flags) + body, version
 
 
 def make_body(size: int) -> bytes:
@@ -99,12 +99,6 @@ class StoreContract:
         key, record = put(make_body(size))
         assert _payload(store, drive, key) == record.payload
 
-    def test_read_version_begins_with_the_payloads(self, store: Store, drive: Drive, put: Any) -> None:
-        key, record = put()
-        found = drive(store.read(key))
-        assert found is not None
-        assert found.version[:8] == record.payload[VERSION]
-
     def test_read_expired_is_none(self, store: Store, drive: Drive, put: Any) -> None:
         key, _ = put(ttl=1)
         self.expire(store, key)
@@ -117,11 +111,10 @@ class StoreContract:
 
     # insert
 
-    def test_insert_returns_a_version_that_begins_with_ours(self, store: Store, drive: Drive) -> None:
-        payload, version = make_payload()
-        inserted = drive(store.insert(make_key(), payload, HOUR, version))
-        assert inserted is not None
-        assert inserted[:8] == version
+    def test_insert_returns_a_token_to_go_on_from(self, store: Store, drive: Drive, put: Any) -> None:
+        key, record = put()
+        payload, version = make_payload(b"new")
+        assert drive(store.replace(key, payload, HOUR, record.token, version)) is not None
 
     def test_insert_taken_key_is_none_and_changes_nothing(self, store: Store, drive: Drive, put: Any) -> None:
         key, record = put(b"first")
@@ -156,38 +149,37 @@ class StoreContract:
     # replace
 
     @pytest.mark.parametrize("size", SIZES)
-    def test_replace_at_the_expected_version_stores_the_bytes(
+    def test_replace_at_the_expected_token_stores_the_bytes(
         self, store: Store, drive: Drive, put: Any, size: int
     ) -> None:
         key, record = put(b"old")
         payload, version = make_payload(make_body(size))
-        replaced = drive(store.replace(key, payload, HOUR, record.version, version))
+        replaced = drive(store.replace(key, payload, HOUR, record.token, version))
         assert replaced is not None
-        assert replaced[:8] == version
         assert _payload(store, drive, key) == payload
 
-    def test_replace_goes_on_from_the_version_that_it_returned(self, store: Store, drive: Drive, put: Any) -> None:
+    def test_replace_goes_on_from_the_token_that_it_returned(self, store: Store, drive: Drive, put: Any) -> None:
         key, record = put()
-        current: bytes | None = record.version
+        current: bytes | None = record.token
         for number in range(3):
             assert current is not None
             payload, version = make_payload(b"body %d" % number)
             current = drive(store.replace(key, payload, HOUR, current, version))
         assert current is not None
 
-    def test_replace_goes_on_from_the_version_that_was_read(self, store: Store, drive: Drive, put: Any) -> None:
+    def test_replace_goes_on_from_the_token_that_was_read(self, store: Store, drive: Drive, put: Any) -> None:
         key, _ = put()
         found = drive(store.read(key))
         assert found is not None
         payload, version = make_payload(b"new")
-        assert drive(store.replace(key, payload, HOUR, found.version, version)) is not None
+        assert drive(store.replace(key, payload, HOUR, found.token, version)) is not None
 
-    def test_replace_stale_version_is_none_and_changes_nothing(self, store: Store, drive: Drive, put: Any) -> None:
+    def test_replace_stale_token_is_none_and_changes_nothing(self, store: Store, drive: Drive, put: Any) -> None:
         key, first = put(b"first")
         payload, version = make_payload(b"second")
-        assert drive(store.replace(key, payload, HOUR, first.version, version)) is not None
+        assert drive(store.replace(key, payload, HOUR, first.token, version)) is not None
         late, late_version = make_payload(b"late")
-        assert drive(store.replace(key, late, HOUR, first.version, late_version)) is None
+        assert drive(store.replace(key, late, HOUR, first.token, late_version)) is None
         assert _payload(store, drive, key) == payload
 
     def test_replace_absent_never_creates(self, store: Store, drive: Drive) -> None:
@@ -201,20 +193,20 @@ class StoreContract:
         key, record = put()
         drive(store.delete(key))
         payload, version = make_payload()
-        assert drive(store.replace(key, payload, HOUR, record.version, version)) is None
+        assert drive(store.replace(key, payload, HOUR, record.token, version)) is None
         assert drive(store.read(key)) is None
 
     def test_replace_expired_never_brings_it_back(self, store: Store, drive: Drive, put: Any) -> None:
         key, record = put(ttl=1)
         self.expire(store, key)
         payload, version = make_payload()
-        assert drive(store.replace(key, payload, HOUR, record.version, version)) is None
+        assert drive(store.replace(key, payload, HOUR, record.token, version)) is None
         assert drive(store.read(key)) is None
 
-    def test_replace_race_has_one_winner_a_version(self, store: Store, drive: Drive, put: Any) -> None:
+    def test_replace_race_has_one_winner_a_token(self, store: Store, drive: Drive, put: Any) -> None:
         key, record = put()
         for _ in range(ROUNDS):
-            rivals = _replaces(store, key, record.version)
+            rivals = _replaces(store, key, record.token)
             record = _only_winner_is_stored(store, drive, key, rivals)
 
     def test_replace_race_against_delete_never_brings_it_back(self, store: Store, drive: Drive, put: Any) -> None:
@@ -224,7 +216,7 @@ class StoreContract:
             async def delete(key: str = key) -> bytes | None:
                 return b"deleted" if await store.delete(key) else None
 
-            results = drive.together([*_replaces(store, key, record.version), delete])
+            results = drive.together([*_replaces(store, key, record.token), delete])
             assert results[-1] == b"deleted"
             assert drive(store.read(key)) is None
 
@@ -236,9 +228,9 @@ class StoreContract:
         shortened, long_record = put(ttl=HOUR)
         lengthened, short_record = put(ttl=2)
         payload, version = make_payload()
-        swap = store.replace(shortened, payload, 1, long_record.version, version)
+        swap = store.replace(shortened, payload, 1, long_record.token, version)
         assert drive(swap) is not None
-        swap = store.replace(lengthened, payload, HOUR, short_record.version, version)
+        swap = store.replace(lengthened, payload, HOUR, short_record.token, version)
         assert drive(swap) is not None
         for key in (short, shortened):
             self.wait_for_expiry(store, key)
@@ -260,7 +252,7 @@ class StoreContract:
         key, record = put(ttl=seconds)
         assert _payload(store, drive, key) == record.payload
         payload, version = make_payload(b"new")
-        replaced = drive(store.replace(key, payload, seconds, record.version, version))
+        replaced = drive(store.replace(key, payload, seconds, record.token, version))
         assert replaced is not None
         assert _payload(store, drive, key) == payload
         assert drive(store.exists([key])) == {key}
@@ -279,20 +271,20 @@ class StoreContract:
     def test_delete_expired_finds_none(self, store: Store, drive: Drive, put: Any) -> None:
         key, record = put(ttl=1)
         self.expire(store, key)
-        assert drive(store.delete(key, record.version)) is False
+        assert drive(store.delete(key, record.token)) is False
         assert drive(store.delete(key)) is False
 
-    def test_delete_at_the_expected_version_deletes(self, store: Store, drive: Drive, put: Any) -> None:
+    def test_delete_at_the_expected_token_deletes(self, store: Store, drive: Drive, put: Any) -> None:
         key, record = put()
-        assert drive(store.delete(key, record.version)) is True
+        assert drive(store.delete(key, record.token)) is True
         assert drive(store.read(key)) is None
-        assert drive(store.delete(key, record.version)) is False
+        assert drive(store.delete(key, record.token)) is False
 
-    def test_delete_at_a_stale_version_changes_nothing(self, store: Store, drive: Drive, put: Any) -> None:
+    def test_delete_at_a_stale_token_changes_nothing(self, store: Store, drive: Drive, put: Any) -> None:
         key, record = put()
         payload, version = make_payload(b"new")
-        replaced = drive(store.replace(key, payload, HOUR, record.version, version))
-        assert drive(store.delete(key, record.version)) is False
+        replaced = drive(store.replace(key, payload, HOUR, record.token, version))
+        assert drive(store.delete(key, record.token)) is False
         assert _payload(store, drive, key) == payload
         assert drive(store.delete(key, replaced)) is True
 
@@ -319,6 +311,52 @@ class StoreContract:
     def test_delete_many_and_exists_of_no_keys_are_empty(self, store: Store, drive: Drive) -> None:
         assert drive(store.exists([])) == set()
         assert drive(store.delete_many([])) == 0
+
+    # end: what is no session, but takes its key
+
+    @pytest.mark.parametrize("size", [20, 64 * 1024])
+    def test_end_takes_the_place_of_whatever_is_there(self, store: Store, drive: Drive, put: Any, size: int) -> None:
+        key, record = put(make_body(size))
+        expired, _ = put(ttl=1)
+        self.expire(store, expired)
+        tombstone, _ = make_payload(b"over", flags=ENDED)
+        for ended in (key, expired, make_key()):
+            drive(store.end(ended, tombstone, HOUR))
+            drive(store.end(ended, tombstone, HOUR))
+            assert _payload(store, drive, ended) == tombstone
+            payload, version = make_payload(b"late")
+            assert drive(store.insert(ended, payload, HOUR, version)) is None
+            assert _payload(store, drive, ended) == tombstone
+        assert drive(store.replace(key, payload, HOUR, record.token, version)) is None
+        assert drive(store.delete(key, record.token)) is False
+        assert _payload(store, drive, key) == tombstone
+
+    def test_end_expires(self, store: Store, drive: Drive, put: Any) -> None:
+        key, _ = put()
+        tombstone, _ = make_payload(flags=ENDED)
+        drive(store.end(key, tombstone, 1))
+        self.expire(store, key)
+        deadline = time.monotonic() + 5
+        while drive(store.read(key)) is not None:
+            assert time.monotonic() < deadline, "A ttl of 1 s has not ended the tombstone after 5 s."
+            time.sleep(0.05)
+
+    @pytest.mark.parametrize("size", [0, 64 * 1024])
+    def test_what_is_no_session_is_absent_to_exists_and_scan(
+        self, store: Store, drive: Drive, put: Any, size: int
+    ) -> None:
+        live, _ = put(make_body(size))
+        ended, _ = put()
+        moved, record = put(make_body(size))
+        drive(store.end(ended, make_payload(flags=ENDED)[0], HOUR))
+        pointer, version = make_payload(b"there", flags=MOVED)
+        assert drive(store.replace(moved, pointer, HOUR, record.token, version)) is not None
+        assert _payload(store, drive, moved) == pointer
+        assert drive(store.exists([live, ended, moved])) == {live}
+        if store.scannable:
+            found = set(drive.all(store.scan()))
+            assert live in found
+            assert found.isdisjoint({ended, moved})
 
     # purge, scan
 
@@ -366,7 +404,7 @@ class StoreContract:
         payload, version = make_payload(make_body(_bound(store) + 1 - len(make_payload()[0])))
         key, record = put()
         with pytest.raises(SessionTooLarge):
-            drive(store.replace(key, payload, HOUR, record.version, version))
+            drive(store.replace(key, payload, HOUR, record.token, version))
         assert _payload(store, drive, key) == record.payload
         with pytest.raises(SessionTooLarge):
             drive(store.insert(make_key(), payload, HOUR, version))
@@ -385,6 +423,9 @@ class StoreContract:
         drive(store.prepare())
         assert _payload(store, drive, key) == record.payload
 
+    def test_probe_is_answered(self, store: Store, drive: Drive) -> None:
+        assert drive(store._probe(None)) is None
+
     def test_close_lets_later_calls_connect_again(self, store: Store, drive: Drive, put: Any) -> None:
         key, record = put()
         store.close()
@@ -393,13 +434,9 @@ class StoreContract:
 
 
 def _payload(store: Store, drive: Drive, key: str) -> bytes | None:
-    """Return what is stored; the version beside it must begin with the payload's own."""
+    """Return what is stored."""
     found = drive(store.read(key))
-    if found is None:
-        return None
-    # The rest of a version is the store's: memcached learns its token by reading, not by writing.
-    assert found.version[:8] == found.payload[VERSION]
-    return found.payload
+    return None if found is None else found.payload
 
 
 def _inserts(store: Store, key: str) -> list[Callable[[], Coroutine[Any, Any, Any]]]:
@@ -425,7 +462,7 @@ def _only_winner_is_stored(
     rivals: Sequence[Callable[[], Coroutine[Any, Any, tuple[bytes, bytes | None]]]],
 ) -> Record:
     results = drive.together(rivals)
-    winners = [Record(payload, version) for payload, version in results if version is not None]
+    winners = [Record(payload, token) for payload, token in results if token is not None]
     assert len(winners) == 1
     assert _payload(store, drive, key) == winners[0].payload
     return winners[0]

@@ -158,5 +158,5 @@ class Visits:
         if found is None:
             assert await store.insert(self.storage_key(key), payload, HOUR, version)
         else:
-            assert await store.replace(self.storage_key(key), payload, HOUR, found.version, version)
+            assert await store.replace(self.storage_key(key), payload, HOUR, found.token, version)
         assert await self.payload(key) == payload

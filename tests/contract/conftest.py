@@ -122,9 +122,9 @@ def _backend(name: str, server: Any, directory: Path, stack: ExitStack, proxy: P
 
 
 def _dump_memory() -> bytes:
-    from django_multisession.stores.memory import MemoryStore
+    from django_multisession.stores import memory
 
-    return repr(MemoryStore._rows).encode()
+    return repr(memory._rows.value).encode()
 
 
 def _dump_redis(location: str) -> bytes:

@@ -1,0 +1,121 @@
+"""Stop asking a server that does not answer: without it every worker waits out its limit.
+
+A call that ends unanswered proves nothing: one large record, a slow connect or a crowd may be to blame. So the
+location becomes suspect only if nobody else has been answered since the call began, and one probe decides then: a
+read of a key that no record has, on a connection of its own, for PROBE_TIMEOUT seconds. Only its silence or refusal
+opens the breaker. While the breaker is open, calls fail at once, but for the one that finds it time for another
+probe.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from .exceptions import StoreUnavailable
+from .runtime import ALWAYS, Kept
+
+logger = logging.getLogger("django_multisession")
+
+PROBE_TIMEOUT: Final = 0.1
+"""Seconds in which a probe must be answered."""
+FIRST_PAUSE: Final = 0.1
+LONGEST_PAUSE: Final = 1.0
+"""Seconds between two probes: the first after FIRST_PAUSE, then twice as many each time."""
+
+REPORT_INTERVAL: Final = 1.0
+"""Seconds between two lines in the log about the same kind of failure at one location."""
+
+Probe = Callable[[], Awaitable[str | None]]
+"""Asks the server; returns None if it has answered, or else, in a few words, why not."""
+
+
+class Breaker:
+    """What a process knows of one location, be it a server or a node of several."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self.is_open = False
+        self.answers = 0
+        """How many calls were answered; only that it differs has a meaning."""
+        self._lock = threading.Lock()
+        self._probing = False
+        self._pause = FIRST_PAUSE
+        self._next_probe = 0.0
+        self._opened_at = 0.0
+
+    async def admits(self, probe: Probe) -> bool:
+        """Tell whether a call may be made; while open, probe first if that is due."""
+        if not self.is_open:
+            return True
+        if time.monotonic() < self._next_probe or not self._begin():
+            return False
+        return await self._decide(probe, "")
+
+    async def suspect(self, answers: int, probe: Probe, reason: str) -> None:
+        """Have one probe decide after a call that ended unanswered; ``answers`` were as many when it began."""
+        if not self.is_open and answers == self.answers and self._begin():
+            await self._decide(probe, reason)
+
+    def _begin(self) -> bool:
+        """Tell whether the caller is the one to probe: somebody else may be doing so."""
+        with self._lock:
+            mine, self._probing = not self._probing, True
+        return mine
+
+    async def _decide(self, probe: Probe, reason: str) -> bool:
+        try:
+            failure = await probe()
+            if failure is None:
+                self._close()
+            else:
+                self._open(failure if not reason else f"{reason}; then {failure}" if failure != reason else reason)
+            return failure is None
+        finally:
+            self._probing = False
+
+    def _close(self) -> None:
+        self.answers += 1
+        if self.is_open:
+            self.is_open, self._pause = False, FIRST_PAUSE
+            seconds = time.monotonic() - self._opened_at
+            logger.info("The session store at %s is available again after %.1f s.", self.location, seconds)
+
+    def _open(self, reason: str) -> None:
+        now = time.monotonic()
+        if not self.is_open:
+            self.is_open, self._opened_at, self._pause = True, now, FIRST_PAUSE
+            logger.error("The session store at %s is unavailable: %s", self.location, reason)
+        else:
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self._next_probe = now + self._pause
+
+
+_breakers: Kept[dict[str, Breaker]] = Kept(dict, ALWAYS)
+
+
+def breaker_for(location: str) -> Breaker:
+    """Return the process' breaker of a location (a URL without its password)."""
+    found = _breakers.value.get(location)
+    return found if found is not None else _breakers.value.setdefault(location, Breaker(location))
+
+
+class BreakerOpen(StoreUnavailable):
+    """The server did not answer a moment ago, and was not asked again."""
+
+
+_reported: Kept[dict[tuple[str, type[StoreUnavailable]], float]] = Kept(dict, ALWAYS)
+
+
+def report(error: StoreUnavailable) -> None:
+    """Log what kept somebody from a session: at most once a second for each kind and location.
+
+    An open breaker is logged when it opens and when it closes, and not in between.
+    """
+    if isinstance(error, BreakerOpen):
+        return
+    now, kind = time.monotonic(), (error.location, type(error))
+    if now - _reported.value.get(kind, -REPORT_INTERVAL) >= REPORT_INTERVAL:
+        _reported.value[kind] = now
+        logger.error("%s", error)
