@@ -64,11 +64,13 @@ class StoreOptions:
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """What a server says of itself: ``time`` in seconds since 1970 by its own clock, None where it tells none;
-    ``problems`` in sentences that say what is wrong and how to mend it."""
+    ``problems`` in sentences that say what is wrong and how to mend it; ``notes`` on what is there and what that means,
+    such as the nodes of a ring or cluster."""
 
     version: str
     time: float | None = None
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Failure(enum.Enum):
@@ -142,10 +144,11 @@ class Store:
             if failure is None:
                 raise
             kind, reason = failure
-            if kind in (Failure.REFUSAL, Failure.MISTAKE):
+            if kind is Failure.MISTAKE:
+                # It may have come without any answer, from a name that is not there.
+                raise ImproperlyConfigured(f"MULTISESSION: {breaker.location}: {reason}") from error
+            if kind is Failure.REFUSAL:
                 breaker.answers += 1
-                if kind is Failure.MISTAKE:
-                    raise ImproperlyConfigured(f"MULTISESSION: {breaker.location}: {reason}") from error
                 raise StoreRefused(breaker.location, reason) from error
             retryable = kind is Failure.LOSS and operation is not None and not operation.has_lost
             if retryable and operation is not None:
