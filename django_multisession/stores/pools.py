@@ -43,20 +43,28 @@ class ConcurrencyLimit:
         self._name = name
         self._slots = asyncio.Semaphore(limit)
 
-    @asynccontextmanager
-    async def slot(self, seconds: float) -> AsyncIterator[None]:
-        """Take a slot for the block, waiting for it so many seconds at most; StoreUnavailable after that."""
+    async def acquire(self, seconds: float) -> None:
+        """Take a slot, waiting for it so many seconds at most; StoreUnavailable after that."""
         if not self._slots.locked():
             await self._slots.acquire()
-        else:
-            try:
-                await maybe_await(self._slots.acquire(), seconds)
-            except TimeoutError as error:
-                raise StoreUnavailable(self._name, "all of the event loop's connections are in use") from error
+            return
+        try:
+            _: bool = await maybe_await(self._slots.acquire(), seconds)
+        except TimeoutError as error:
+            raise StoreUnavailable(self._name, "all of the event loop's connections are in use") from error
+
+    def release(self) -> None:
+        """Give back what acquire() has taken."""
+        self._slots.release()
+
+    @asynccontextmanager
+    async def slot(self, seconds: float) -> AsyncIterator[None]:
+        """Take a slot for the block; see acquire()."""
+        await self.acquire(seconds)
         try:
             yield
         finally:
-            self._slots.release()
+            self.release()
 
 
 class Pool(Generic[C]):
@@ -128,9 +136,16 @@ class Pool(Generic[C]):
         """Close the idle clients of threads."""
         run_sync(self.aclose())
 
+    def close_at_exit(self) -> None:
+        """Close the idle clients of threads with the last reference to this, at the latest when the interpreter ends.
+
+        ``close`` must hold no reference to this.
+        """
+        weakref.finalize(self, _close_idle, self._free, self._close)
+
     def forget(self) -> None:
         _inherited.extend(self._free)
-        self._free = []
+        self._free.clear()
 
 
 class PerProcess(Generic[C]):
@@ -166,6 +181,11 @@ class PerProcess(Generic[C]):
         _inherited.extend(self._clients)
         self._clients.clear()
         self._lock = threading.Lock()  # another thread of the parent may have held it
+
+
+def _close_idle(free: list[tuple[C, float]], close: Callable[[C], object]) -> None:
+    _close_all([client for client, _ in free], close)
+    free.clear()
 
 
 def _close_all(clients: list[C], close: Callable[[C], object]) -> None:
