@@ -1,12 +1,23 @@
-"""A socket whose answers are bounded as a whole, for client libraries that bound each recv() alone."""
+"""Sockets that are bounded as a whole, for client libraries that bound each recv() alone, and connecting not at all."""
 
+import errno
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any, Final, TypeVar
+
+from ..runtime import ALWAYS, Kept
 
 T = TypeVar("T")
+AddressInfo = tuple[int, int, int, str, Any]
+
+KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+"""Options of TCP, where the system has them: after a minute of silence a probe every 10 s, three in all."""
+_SHORTEST: Final = 0.001
+"""Seconds for a wait when no time is left: 0 would mean not to wait at all, and takes other errors."""
 
 _NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -67,3 +78,90 @@ class BoundedSocket:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)
+
+
+def connect(
+    address: str | tuple[str, int],
+    seconds: float,
+    tls: ssl.SSLContext | None = None,
+    options: Iterable[tuple[Any, ...]] = (),
+) -> BoundedSocket:
+    """Return a socket that is connected to a host and port, or to the path of a Unix socket.
+
+    The name, the first address that takes the connection, and TLS share the seconds (TimeoutError after that).
+    ``options`` are arguments of setsockopt(). Unlike socket.create_connection(), whose limit is for each address.
+    """
+    ends_at = time.monotonic() + seconds
+    if isinstance(address, str):
+        return BoundedSocket(_connected((socket.AF_UNIX, socket.SOCK_STREAM, 0, "", address), seconds, options))
+    host, port = address
+    found = resolve(host, port, seconds)
+    for waiting in range(len(found), 0, -1):
+        try:
+            connected = _connected(found[-waiting], (ends_at - time.monotonic()) / waiting, options)
+        except OSError:
+            if waiting == 1:
+                raise
+        else:
+            break
+    if tls is not None:
+        connected.settimeout(max(ends_at - time.monotonic(), _SHORTEST))  # the handshake's, as a whole
+        connected = tls.wrap_socket(connected, server_hostname=host)
+    return BoundedSocket(connected)
+
+
+def _connected(info: AddressInfo, seconds: float, options: Iterable[tuple[Any, ...]]) -> socket.socket:
+    family, kind, protocol, _, address = info
+    made = socket.socket(family, kind, protocol)
+    try:
+        if family != socket.AF_UNIX:
+            # One packet an exchange: nothing to gather, so Nagle's algorithm could only delay it.
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in KEEPALIVE.items():
+                if hasattr(socket, name):
+                    made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        for option in options:
+            made.setsockopt(*option)
+        made.settimeout(max(seconds, _SHORTEST))
+        try:
+            made.connect(address)
+        except TimeoutError:
+            # This thread, or its hub, may have been late: once more, without waiting.
+            made.settimeout(0.0)
+            if made.connect_ex(address) not in (0, errno.EISCONN):
+                raise
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+_lookups: Kept[dict[tuple[str, int], "Future[Sequence[AddressInfo]]"]] = Kept(dict, ALWAYS)
+
+
+def resolve(host: str, port: int, seconds: float) -> Sequence[AddressInfo]:
+    """Return the addresses of a host, as socket.getaddrinfo() does, within so many seconds (TimeoutError).
+
+    The system's resolver knows no limit of ours: it is asked on a thread, one for a name at a time.
+    """
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        pass  # a name
+    lookup: Future[Sequence[AddressInfo]] = Future()
+    pending = _lookups.value.setdefault((host, port), lookup)
+    if pending is lookup:
+        threading.Thread(target=_look_up, args=(host, port, lookup), daemon=True).start()
+    return pending.result(seconds)
+
+
+def _look_up(host: str, port: int, lookup: "Future[Sequence[AddressInfo]]") -> None:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except Exception as error:  # noqa: BLE001 - raised where the name was asked for
+        lookup.set_exception(error)
+    else:
+        lookup.set_result(found)
+    finally:
+        _lookups.value.pop((host, port), None)
