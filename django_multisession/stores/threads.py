@@ -1,0 +1,137 @@
+"""Threads of an event loop's own, for a client library that has no asynchronous side.
+
+The loop's default threads are the application's too: its asyncio.to_thread() calls would hold up those of sessions,
+and a wait for a thread would look like a server's silence.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, TypeVar, cast
+
+from .pools import ConcurrencyLimit
+
+T = TypeVar("T")
+
+
+class _Job:
+    """A function to call on a thread; its future is the loop's."""
+
+    __slots__ = ("arguments", "function", "future", "is_running", "release")
+
+    def __init__(self, future: asyncio.Future[Any], function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        self.future = future
+        self.function = function
+        self.arguments = arguments
+        self.is_running = True
+        self.release: Callable[[], object] | None = None
+        """Called when the thread is free again."""
+
+
+class Threads:
+    """At most ``limit`` threads, and one more for a probe: made when needed, ended by aclose(). Used in one loop alone.
+
+    ``name`` is the location that waits are counted against.
+    """
+
+    def __init__(self, limit: int, name: str) -> None:
+        self.limit = ConcurrencyLimit(limit, name)
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+
+    def slot(self, seconds: float) -> "Slot":
+        """Return a slot that is waited for so many seconds at most; StoreUnavailable after that."""
+        return Slot(self, seconds)
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return ``function(*arguments)``, called on a thread, which goes on if the task is cancelled."""
+        return cast(T, await self.start(function, *arguments).future)
+
+    def start(self, function: Callable[..., Any], *arguments: Any) -> _Job:
+        """Begin to call a function on a thread."""
+        loop = asyncio.get_running_loop()
+        job = _Job(loop.create_future(), function, arguments)
+        if self._idle:
+            self._idle -= 1
+        else:
+            thread = threading.Thread(target=self._work, args=(loop,), name="multisession", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        self._jobs.put(job)
+        return job
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        while (job := self._jobs.get()) is not None:
+            result, error = None, None
+            try:
+                result = job.function(*job.arguments)
+            except BaseException as raised:  # noqa: BLE001 - it is raised where the function was asked for
+                error = raised
+            try:
+                loop.call_soon_threadsafe(self._finish, job, result, error)
+            except RuntimeError:  # the loop was closed, and did not wait
+                return
+            del job, result, error  # while the thread waits it holds nothing
+
+    def _finish(self, job: _Job, result: Any, error: BaseException | None) -> None:
+        self._idle += 1
+        job.is_running = False
+        if job.release is not None:
+            job.release()
+        if job.future.done():  # cancelled
+            return
+        if error is not None:
+            job.future.set_exception(error)
+        else:
+            job.future.set_result(result)
+
+    async def aclose(self) -> None:
+        """End the threads, and wait for those that are busy; nothing may be run after that."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        if self._idle < len(self._threads):
+            await asyncio.to_thread(_join, self._threads)
+        else:
+            _join(self._threads)
+
+
+class Slot:
+    """The right to have one function called at a time, as an asynchronous context manager.
+
+    It is free again once its thread is: a task that was cancelled may have left an answer to be read.
+    """
+
+    __slots__ = ("_job", "_seconds", "_threads")
+
+    def __init__(self, threads: Threads, seconds: float) -> None:
+        self._threads = threads
+        self._seconds = seconds
+        self._job: _Job | None = None
+
+    async def __aenter__(self) -> "Slot":
+        await self._threads.limit.acquire(self._seconds)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._job is not None and self._job.is_running:
+            self._job.release = self._threads.limit.release
+        else:
+            self._threads.limit.release()
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """See Threads.run()."""
+        self._job = self._threads.start(function, *arguments)
+        return cast(T, await self._job.future)
+
+
+def _join(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join()
