@@ -41,6 +41,7 @@ class _Connection:
     writers: list[asyncio.StreamWriter]
     tail: bytes = b""  # the end of the last request, for a pattern cut in two
     cut: _Cut | None = None  # waits for the server's next reply
+    forgotten: bool = False
 
     def abort(self) -> None:
         for writer in self.writers:
@@ -64,6 +65,7 @@ class Proxy(Generic[LocationT]):
         self.bytes_received = 0  # by clients
         self._mode = _Mode.FORWARD
         self._delay = 0.0
+        self._pause: float | None = None
         self._cut: _Cut | None = None
         self._open: set[_Connection] = set()
         self._loop: asyncio.AbstractEventLoop
@@ -103,6 +105,19 @@ class Proxy(Generic[LocationT]):
     def delay(self, seconds: float) -> None:
         """Hold back every part of a reply for this long."""
         self._call(lambda: setattr(self, "_delay", seconds))
+
+    def trickle(self, seconds: float) -> None:
+        """Send replies a byte at a time, with so many seconds between two."""
+        self._call(lambda: setattr(self, "_pause", seconds))
+
+    def forget(self) -> None:
+        """Lose in silence whatever comes over the connections that are open, as a firewall does; new ones work."""
+
+        def forget() -> None:
+            for connection in self._open:
+                connection.forgotten = True
+
+        self._call(forget)
 
     def blackhole(self) -> None:
         """Accept connections and bytes and never answer, also on connections already open."""
@@ -179,7 +194,7 @@ class Proxy(Generic[LocationT]):
         await asyncio.sleep(0)
 
     async def _restore(self) -> None:
-        was, self._mode, self._delay, self._cut = self._mode, _Mode.FORWARD, 0.0, None
+        was, self._mode, self._delay, self._pause, self._cut = self._mode, _Mode.FORWARD, 0.0, None, None
         if was is _Mode.BLACKHOLE:
             self._abort_all()
         if self._listener is None:
@@ -234,7 +249,13 @@ class Proxy(Generic[LocationT]):
             if not await passes(data, connection):
                 connection.abort()
                 return
-            if self._mode is _Mode.FORWARD and target is not None:
+            if self._mode is not _Mode.FORWARD or target is None or connection.forgotten:
+                continue
+            if self._pause is not None and target is connection.writers[0]:
+                for byte in data:
+                    target.write(bytes([byte]))
+                    await asyncio.sleep(self._pause)
+            else:
                 target.write(data)
                 await target.drain()
 
