@@ -55,19 +55,23 @@ class Limit:
         self._timer.cancel()
 
 
-async def maybe_await(value: T | Awaitable[T], seconds: float | None = None) -> T:
-    """Return value, awaiting it if it is awaitable, for at most so many seconds (TimeoutError, see Limit)."""
-    if not hasattr(value, "__await__"):
-        return value
-    if seconds is None:
-        return await cast(Awaitable[T], value)
+async def within(awaitable: Awaitable[T], seconds: float) -> T:
+    """Return what awaitable returns, for at most so many seconds (TimeoutError, see Limit)."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as timeout:
         limit = Limit(loop, loop.time() + seconds, lambda: timeout.reschedule(0))
         try:
-            return await cast(Awaitable[T], value)
+            return await awaitable
         finally:
             limit.cancel()
+
+
+async def maybe_await(value: T | Awaitable[T], seconds: float | None = None) -> T:
+    """Return value, awaiting it if it is awaitable, for at most so many seconds (see within())."""
+    if not hasattr(value, "__await__"):
+        return value
+    waiting = cast(Awaitable[T], value)
+    return await waiting if seconds is None else await within(waiting, seconds)
 
 
 def run_sync(body: Coroutine[Any, Any, T]) -> T:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, Generic, TypeVar
 
-from ..bridge import maybe_await, native_loop, run_sync
+from ..bridge import maybe_await, native_loop, run_sync, within
 from ..exceptions import StoreUnavailable
 from ..runtime import Event, Kept, on
 
@@ -24,7 +24,9 @@ or more, in silence."""
 
 # Clients of the parent process. A forked child keeps them, unused: closing one could end the parent's connection.
 _inherited: list[Any] = []
-_instances: Kept["weakref.WeakSet[Pool[Any] | PerProcess[Any] | LoopLocal[Any]]"] = Kept(weakref.WeakSet, Event(0))
+_instances: Kept["weakref.WeakSet[Pool[Any] | PerProcess[Any] | LoopLocal[Any] | ThreadLimit]"] = Kept(
+    weakref.WeakSet, Event(0)
+)
 
 
 @on(Event.FORK)
@@ -49,7 +51,7 @@ class ConcurrencyLimit:
             await self._slots.acquire()
             return
         try:
-            _: bool = await maybe_await(self._slots.acquire(), seconds)
+            await within(self._slots.acquire(), seconds)
         except TimeoutError as error:
             raise StoreUnavailable(self._name, "all of the event loop's connections are in use") from error
 
@@ -67,11 +69,36 @@ class ConcurrencyLimit:
             self.release()
 
 
+class ThreadLimit:
+    """At most ``limit`` threads of the process at a time; see ConcurrencyLimit."""
+
+    def __init__(self, limit: int, name: str) -> None:
+        self._limit = limit
+        self._name = name
+        self._slots = threading.Semaphore(limit)
+        _instances.value.add(self)
+
+    @asynccontextmanager
+    async def slot(self, seconds: float) -> AsyncIterator[None]:
+        """Take a slot for the block, waiting for it so many seconds at most; StoreUnavailable after that."""
+        slots = self._slots
+        if not slots.acquire(timeout=max(seconds, 0.0)):
+            raise StoreUnavailable(self._name, "all of the process' connections are in use")
+        try:
+            yield
+        finally:
+            slots.release()
+
+    def forget(self) -> None:
+        self._slots = threading.Semaphore(self._limit)  # threads of the parent may have held some
+
+
 class Pool(Generic[C]):
     """Clients that nobody is using just now; the one used last is lent first.
 
     For one thread at a time each, or for the tasks of one event loop: ``connect`` and ``close`` may return awaitables
-    then. ``unharmed`` tells of an exception that the client can be used on: the server has answered.
+    then. ``unharmed`` tells of an exception that the client can be used on: the server has answered. If it says so of
+    asyncio.CancelledError, ``is_usable`` tells later whether a client has got over it.
 
     Against one client a thread: no more connections than calls at the same time, and threads that live for one request
     (runserver, async_to_sync) find a client that is connected already.
@@ -81,12 +108,14 @@ class Pool(Generic[C]):
         self,
         connect: Callable[[], C | Awaitable[C]],
         close: Callable[[C], object],
-        unharmed: Callable[[Exception], bool] = lambda error: False,
+        unharmed: Callable[[BaseException], bool] = lambda error: False,
         max_idle: float = MAX_IDLE,
+        is_usable: Callable[[C], bool] = lambda client: True,
     ) -> None:
         self._connect = connect
         self._close = close
         self._unharmed = unharmed
+        self._is_usable = is_usable
         self._max_idle = max_idle
         self._free: list[tuple[C, float]] = []
         _instances.value.add(self)
@@ -101,8 +130,10 @@ class Pool(Generic[C]):
         try:
             result = await maybe_await(command(client, *arguments))
         except BaseException as error:
-            if isinstance(error, Exception) and self._unharmed(error):
-                self._free.append((client, time.monotonic()))
+            if self._unharmed(error):
+                # Lent last, so that what a cancelled task has left under way can come to its end.
+                place = len(self._free) if isinstance(error, Exception) else 0
+                self._free.insert(place, (client, time.monotonic()))
                 raise
             await maybe_await(self._close(client))
             if isinstance(error, Exception):
@@ -112,16 +143,17 @@ class Pool(Generic[C]):
         return result
 
     async def _take(self) -> C:
-        try:
-            client, since = self._free.pop()
-        except IndexError:
-            return await maybe_await(self._connect())
-        if time.monotonic() - since <= self._max_idle:
-            return client
-        # The others have been idle for longer.
-        await maybe_await(self._close(client))
-        await self.aclose()
-        return await maybe_await(self._connect())
+        while True:
+            try:
+                client, since = self._free.pop()
+            except IndexError:
+                return await maybe_await(self._connect())
+            is_fresh = time.monotonic() - since <= self._max_idle
+            if is_fresh and self._is_usable(client):
+                return client
+            await maybe_await(self._close(client))
+            if not is_fresh:
+                await self.aclose()  # the others have been idle for longer
 
     async def aclose(self) -> None:
         """Close the idle clients."""

@@ -141,19 +141,24 @@ _lookups: Kept[dict[tuple[str, int], "Future[Sequence[AddressInfo]]"]] = Kept(di
 
 
 def resolve(host: str, port: int, seconds: float) -> Sequence[AddressInfo]:
-    """Return the addresses of a host, as socket.getaddrinfo() does, within so many seconds (TimeoutError).
+    """Return the addresses of a host, as socket.getaddrinfo() does, within so many seconds (TimeoutError)."""
+    return look_up(host, port).result(seconds)
+
+
+def look_up(host: str, port: int) -> "Future[Sequence[AddressInfo]]":
+    """Begin to look up the addresses of a host; whoever waits for them must not cancel the future.
 
     The system's resolver knows no limit of ours: it is asked on a thread, one for a name at a time.
     """
-    try:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        pass  # a name
     lookup: Future[Sequence[AddressInfo]] = Future()
-    pending = _lookups.value.setdefault((host, port), lookup)
-    if pending is lookup:
-        threading.Thread(target=_look_up, args=(host, port, lookup), daemon=True).start()
-    return pending.result(seconds)
+    try:
+        lookup.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+    except socket.gaierror:  # a name
+        pending = _lookups.value.setdefault((host, port), lookup)
+        if pending is lookup:
+            threading.Thread(target=_look_up, args=(host, port, lookup), daemon=True).start()
+        return pending
+    return lookup
 
 
 def _look_up(host: str, port: int, lookup: "Future[Sequence[AddressInfo]]") -> None:
