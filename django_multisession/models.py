@@ -33,6 +33,7 @@ class SessionRecord(models.Model):
     key = StorageKeyField(_("storage key"), primary_key=True)
     version = models.BinaryField(_("version"), max_length=8)
     payload = models.BinaryField(_("payload"))
+    is_session = models.BooleanField(_("is a session"), default=True)  # and not the mark of one that ended
     expires_at = models.DateTimeField(_("expires at"))
 
     class Meta:

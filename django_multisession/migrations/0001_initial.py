@@ -62,6 +62,7 @@ class Migration(migrations.Migration):
                 ),
                 ("version", models.BinaryField(max_length=8, verbose_name="version")),
                 ("payload", models.BinaryField(verbose_name="payload")),
+                ("is_session", models.BooleanField(default=True, verbose_name="is a session")),
                 ("expires_at", models.DateTimeField(verbose_name="expires at")),
             ],
             options={

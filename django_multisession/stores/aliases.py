@@ -17,6 +17,9 @@ TABLE = "multisession_record"
 LONGEST_TTL = 10**10
 """Seconds, about 317 years: far beyond, a record would end after the year 9999."""
 
+UNDEFINED_TABLE = "42P01"
+"""PostgreSQL's code."""
+
 T = TypeVar("T")
 
 
@@ -32,7 +35,7 @@ def alias_of(options: StoreOptions) -> str:
 
 
 async def on_connection(query: Callable[[], T]) -> T:
-    """Call query where Django's connections may be used: here under run(), else on their thread.
+    """Call query where Django's connections may be used: here under run_sync(), else on their thread.
 
     A loop that async_to_sync made is no exception: Django refuses its connections inside any loop,
     and the ones that hold the caller's transaction belong to the thread that the loop serves.
@@ -46,20 +49,17 @@ def table_is_missing(error: BaseException) -> bool:
     """Tell whether a database's error, wrapped by Django or not, says that there is no table."""
     cause = error.__cause__ or error
     return (
-        "42P01" in (getattr(cause, "sqlstate", None), getattr(cause, "pgcode", None))
+        UNDEFINED_TABLE in (getattr(cause, "sqlstate", None), getattr(cause, "pgcode", None))
         or cause.args[:1] == (1146,)  # MySQL
         or "no such table" in str(cause)  # SQLite, where this is an OperationalError
         or "ORA-00942" in str(cause)
     )
 
 
-def missing_table(alias: str) -> ImproperlyConfigured:
-    """Return the error that says how to make the table on alias."""
+def missing_table(alias: str) -> str:
+    """Say how to make the table on alias."""
     install = "" if apps.is_installed(APP) else f"Add {APP!r} to INSTALLED_APPS. "
-    return ImproperlyConfigured(
-        f"The table {TABLE} is missing on the database {alias!r}. {install}"
-        f"Run: python manage.py migrate {APP} --database {alias}"
-    )
+    return f"The table {TABLE} is missing. {install}Run: python manage.py migrate {APP} --database {alias}."
 
 
 def table_exists(alias: str) -> bool:
@@ -99,5 +99,5 @@ def postgresql_problems(alias: str, row: Sequence[str]) -> tuple[str, ...]:
     elif read_only == "on":
         problems.append("Transactions are read-only. Set default_transaction_read_only = off.")
     if missing == "true":
-        problems.append(str(missing_table(alias)))
+        problems.append(missing_table(alias))
     return tuple(problems)

@@ -1,18 +1,20 @@
 """Sessions in any database of the project: Django's ORM, connections and transactions."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import Future
 from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import (
     DatabaseError,
     IntegrityError,
-    InterfaceError,
-    OperationalError,
     connections,
     transaction,
 )
@@ -21,6 +23,10 @@ from django.db.models.constants import OnConflict
 from django.db.models.functions import Now
 from django.db.models.sql import InsertQuery
 
+from ..breaker import PROBE_TIMEOUT
+from ..bridge import native_loop, within
+from ..envelope import VERSION, is_session
+from ..exceptions import SessionTooLarge
 from .aliases import (
     APP,
     INSPECT_POSTGRESQL,
@@ -31,9 +37,10 @@ from .aliases import (
     on_connection,
     postgresql_problems,
     table_exists,
-    table_is_missing,
 )
-from .base import Inspection, Record, Store, StoreOptions
+from .base import ABSENT_KEY, Failure, Inspection, Record, Store, StoreOptions
+from .shared import SharedConnection
+from .sql_errors import is_too_large
 
 if TYPE_CHECKING:
     from ..models import SessionRecord
@@ -77,7 +84,6 @@ class DatabaseStore(Store):
 
     scannable = True
     expires = False
-    outages = (OSError, OperationalError, InterfaceError)
 
     def __init__(self, options: StoreOptions) -> None:
         if not apps.is_installed(APP):
@@ -89,28 +95,29 @@ class DatabaseStore(Store):
                 f"into DATABASES[{self.alias!r}]."
             )
         super().__init__(options)
+        self._shared = SharedConnection(self.alias)
+        # By connection, which each thread has its own of: the key of the last write that was refused.
+        self._refused: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
     @property
     def name(self) -> str:
         return f"DATABASES[{self.alias!r}]"
 
+    def failure(self, error: Exception) -> tuple[Failure, str] | None:
+        """See Store.failure()."""
+        return self._shared.verdict(error) or super().failure(error)
+
+    async def probe(self, node: Any) -> None:
+        """See Store.probe(). The driver's own limits are too long for it, so a thread of its own waits for it."""
+        answer: Future[None] = Future()
+        threading.Thread(target=_probe, args=(self.alias, answer), daemon=True).start()
+        if native_loop() is None:
+            answer.result(PROBE_TIMEOUT)
+        else:
+            await within(asyncio.wrap_future(answer), PROBE_TIMEOUT)
+
     async def _run(self, query: Callable[[], T]) -> T:
-        return await on_connection(partial(self._attempt, query))
-
-    def _attempt(self, query: Callable[[], T]) -> T:
-        # Here, and not around the change of thread: waiting for one another is no matter of the database.
-        with self.guard():
-            return self._asked(query)
-
-    def _asked(self, query: Callable[[], T]) -> T:
-        try:
-            return query()
-        except (DatabaseError, InterfaceError) as error:
-            if table_is_missing(error):
-                raise missing_table(self.alias) from error
-            # Django would do so at the end of the request; a second attempt needs it now.
-            connections[self.alias].close_if_unusable_or_obsolete()
-            raise
+        return await self._shared.run(self, query)
 
     @property
     def _model(self) -> "type[SessionRecord]":
@@ -131,21 +138,29 @@ class DatabaseStore(Store):
         return count
 
     async def read(self, key: str) -> Record | None:
-        rows = self._live(key=key).values_list("payload", "version")
-        for payload, version in await self._run(lambda: list(rows)):
+        return await self._run(partial(self._read, key))
+
+    def _read(self, key: str) -> Record | None:
+        rows = self._live(key=key)
+        connection = connections[self.alias]
+        if self._refused.pop(connection, None) == key and connection.in_atomic_block:
+            # Under REPEATABLE READ, the default of MySQL, a transaction sees what was there when it began, and every
+            # attempt to replace that would be refused. A locking read sees what is there now.
+            rows = rows.select_for_update() if connection.features.has_select_for_update else rows
+        for payload, version in rows.values_list("payload", "version"):
             return Record(bytes(payload), bytes(version))
         return None
 
     async def insert(self, key: str, payload: bytes, ttl: int, version: bytes) -> bytes | None:
-        return version if await self._run(lambda: self._insert(key, payload, ttl, version)) else None
+        values = _values(payload, ttl, version)
+        return version if await self._run(partial(self._write, self._insert, key, values)) else None
 
-    def _insert(self, key: str, payload: bytes, ttl: int, version: bytes) -> bool:
+    def _insert(self, key: str, values: dict[str, Any]) -> bool:
+        # Taken perhaps, but by an expired record.
+        return self._insert_absent(key, values) or bool(self._rows(key=key, expires_at__lte=Clock()).update(**values))
+
+    def _insert_absent(self, key: str, values: dict[str, Any]) -> bool:
         connection = connections[self.alias]
-        values: dict[str, Any] = {
-            "payload": payload,
-            "version": version,
-            "expires_at": _end(ttl),
-        }
         record = self._model(key=key, **values)
         if connection.features.supports_ignore_conflicts:
             # As bulk_create(), which opens a transaction and does not tell whether it inserted.
@@ -154,26 +169,50 @@ class DatabaseStore(Store):
             with connection.cursor() as cursor:
                 for sql, parameters in query.get_compiler(self.alias).as_sql():
                     cursor.execute(sql, parameters)
-                if cursor.rowcount:
-                    return True
-        else:
-            try:
-                with transaction.atomic(self.alias):
-                    record.save(force_insert=True, using=self.alias)
-                return True
-            except IntegrityError:
-                pass
-        # Taken, but perhaps by an expired record.
-        return bool(self._rows(key=key, expires_at__lte=Clock()).update(**values))
+                return bool(cursor.rowcount)
+        try:
+            with transaction.atomic(self.alias):
+                record.save(force_insert=True, using=self.alias)
+        except IntegrityError:
+            return False
+        return True
 
     async def replace(self, key: str, payload: bytes, ttl: int, expected: bytes, version: bytes) -> bytes | None:
-        row = self._live(key=key, version=expected)
-        values = {"payload": payload, "version": version, "expires_at": _end(ttl)}
-        return version if await self._run(lambda: row.update(**values)) else None
+        values = _values(payload, ttl, version)
+        replaced = await self._run(partial(self._write, partial(self._replace, expected), key, values))
+        return version if replaced else None
+
+    def _replace(self, expected: bytes, key: str, values: dict[str, Any]) -> bool:
+        return self._is_done(key, self._live(key=key, version=expected).update(**values))
+
+    async def end(self, key: str, payload: bytes, ttl: int) -> None:
+        await self._run(partial(self._write, self._put, key, _values(payload, ttl, payload[VERSION])))
+
+    def _put(self, key: str, values: dict[str, Any]) -> bool:
+        rows = self._rows(key=key)
+        # The third only if another one has inserted meanwhile.
+        return bool(rows.update(**values)) or self._insert_absent(key, values) or bool(rows.update(**values))
+
+    def _write(self, write: Callable[[str, dict[str, Any]], bool], key: str, values: dict[str, Any]) -> bool:
+        try:
+            return write(key, values)
+        except DatabaseError as error:
+            if is_too_large(error):
+                raise SessionTooLarge(
+                    f"A session of {len(values['payload'])} bytes is larger than max_allowed_packet of "
+                    f"{self.name} allows."
+                ) from error
+            raise
 
     async def delete(self, key: str, expected: bytes | None = None) -> bool:
         row = self._live(key=key) if expected is None else self._live(key=key, version=expected)
-        return bool(await self._run(lambda: self._delete(row)))
+        return await self._run(lambda: self._is_done(key, self._delete(row)))
+
+    def _is_done(self, key: str, count: int) -> bool:
+        """Tell whether a write at a version found its row; if not, let the next read see what is there now."""
+        if not count:
+            self._refused[connections[self.alias]] = key
+        return bool(count)
 
     async def delete_many(self, keys: Iterable[str]) -> int:
         return await self._run(lambda: sum(self._delete(self._live(key__in=some)) for some in self._batches(keys)))
@@ -181,7 +220,9 @@ class DatabaseStore(Store):
     async def exists(self, keys: Iterable[str]) -> set[str]:
         return await self._run(
             lambda: {
-                key for some in self._batches(keys) for key in self._live(key__in=some).values_list("key", flat=True)
+                key
+                for some in self._batches(keys)
+                for key in self._live(key__in=some, is_session=True).values_list("key", flat=True)
             }
         )
 
@@ -211,7 +252,7 @@ class DatabaseStore(Store):
     async def scan(self) -> AsyncIterator[str]:
         last = ""
         while True:
-            rows = self._live(key__gt=last).order_by("key").values_list("key", flat=True)[:1000]
+            rows = self._live(key__gt=last, is_session=True).order_by("key").values_list("key", flat=True)[:1000]
             keys: list[str] = await self._run(partial(list, rows))
             if not keys:
                 return
@@ -235,7 +276,7 @@ class DatabaseStore(Store):
                 time = float(cursor.fetchone()[0])
             problems = self._sqlite_problems(cursor) if vendor == "sqlite" else []
         if not table_exists(self.alias):
-            problems.append(str(missing_table(self.alias)))
+            problems.append(missing_table(self.alias))
         version = ".".join(map(str, connection.get_database_version()))
         return Inspection(version, time, tuple(problems))
 
@@ -261,5 +302,28 @@ class DatabaseStore(Store):
         await on_connection(partial(create_table, self.alias))
 
 
-def _end(ttl: int) -> Any:
-    return Clock() + timedelta(seconds=min(ttl, LONGEST_TTL))
+def _values(payload: bytes, ttl: int, version: bytes) -> dict[str, Any]:
+    return {
+        "payload": payload,
+        "version": version,
+        "is_session": is_session(payload),
+        "expires_at": Clock() + timedelta(seconds=min(ttl, LONGEST_TTL)),
+    }
+
+
+def _probe(alias: str, answer: "Future[None]") -> None:
+    connection: Any = connections[alias].copy()
+    # A connection of its own, not one of a pool; it gives up at some time, too.
+    options = {key: value for key, value in connection.settings_dict["OPTIONS"].items() if key != "pool"}
+    if connection.vendor in ("postgresql", "mysql"):
+        options["connect_timeout"] = 2
+    connection.settings_dict = {**connection.settings_dict, "OPTIONS": options}
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM multisession_record WHERE key = %s", [ABSENT_KEY])
+    except Exception as error:  # noqa: BLE001 - for whoever waits
+        answer.set_exception(error)
+    else:
+        answer.set_result(None)
+    finally:
+        connection.close()
