@@ -1,7 +1,6 @@
-"""One tree of exceptions; those that are Django's UpdateError are in sessions/exceptions.py.
+"""One tree of exceptions. None of them holds a session key, a payload or a password."""
 
-None of them holds a session key, a payload or a password.
-"""
+from django.contrib.sessions.backends.base import UpdateError
 
 
 class MultisessionError(Exception):
@@ -41,6 +40,10 @@ class BudgetSpent(StoreUnavailable):
 
     def __str__(self) -> str:
         return f"No time is left to ask the session store at {self.location}: {self.reason}"
+
+
+class SessionConflict(MultisessionError, UpdateError):
+    """Another request changed the session in a way that must not be merged with this one's changes."""
 
 
 class SessionTooLarge(MultisessionError, ValueError):

@@ -1,45 +1,62 @@
-"""Statements over psycopg's libpq connection: one body for both colours, within a time limit.
+"""Statements over libpq, as psycopg.pq wraps it: one body for both colours.
 
-psycopg's Connection and AsyncConnection would serve, but for three things. A cancelled task makes
-the latter ask the server to cancel, for up to 5 seconds, and wait 5 more: a hung server would hold
-a request ten times as long as it may take. Connecting takes 2 seconds at least before it fails. And
-their prepared statements are numbered: behind a pooler that lends server connections by transaction
-the number may be another client's, and a read run its DELETE. Ours are named after their own text.
+psycopg's Connection and AsyncConnection would serve, but for three things. A cancelled task makes the latter ask the
+server to cancel and wait for that: a hung server would hold a request ten times as long as it may take. Connecting
+takes 2 seconds at least before it fails. And their prepared statements are numbered: behind a pooler that lends server
+connections by transaction the number may be another client's, and a read run its DELETE. Ours are named after their
+own text.
 """
 
 import hashlib
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from time import monotonic
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from psycopg import OperationalError, errors, generators, waiting
-from psycopg.conninfo import conninfo_attempts, conninfo_attempts_async, make_conninfo
-from psycopg.pq import DiagnosticField, ExecStatus, Format
-from psycopg.pq.abc import PGconn, PGresult
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
 
-from ...bridge import maybe_await
+from ... import deadline
+from ...bridge import within
+from .names import resolved
+from .waits import READ, WRITE, Steps, in_loop, on_thread
 
-Value = str | bytes | int | float | Sequence[str]
-WaitedT = TypeVar("WaitedT")
-ReadyT = TypeVar("ReadyT")
-ResultT = TypeVar("ResultT")
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGcancelConn, PGconn, PGresult
 
-# psycopg's wait functions look up this often, in seconds, whether to go on waiting.
-INTERVAL = 0.1
-_ALREADY_PREPARED = b"42P05"
-_NOT_PREPARED = (
-    b"26000",  # no such statement: a pooler gave us another server connection
-    b"0A000",  # the table was altered: "cached plan must not change result type"
+Value = str | bytes | int | float | bool | Sequence[str]
+
+CANCEL_TIMEOUT: Final = 1.0
+"""Seconds that a thread of its own spends on asking a server to give up a statement."""
+
+_FATAL: Final = ("FATAL", "PANIC")
+_NOT_PREPARED: Final = (
+    "26000",  # no such statement: a pooler gave us another server connection
+    "42P05",  # or one on which another client of ours has prepared it
+    "0A000",  # the table was altered: "cached plan must not change result type"
 )
 
 
-class AnswerTimeout(OperationalError):
-    """The server did not answer in time.
+class ConnectFailed(Exception):
+    """No connection could be made. The message is libpq's, without the password."""
 
-    Not a TimeoutError, which is an OSError: psycopg's wait takes that for a lost socket.
+
+class ServerError(Exception):
+    """The server's answer to a statement that failed; the message is its code.
+
+    ``sqlstate`` is empty where the connection was lost, and ``is_fatal`` tells that it is over.
     """
+
+    def __init__(self, sqlstate: str, is_fatal: bool) -> None:
+        super().__init__(sqlstate, is_fatal)
+        self.sqlstate = sqlstate
+        self.is_fatal = is_fatal
+
+    def __str__(self) -> str:
+        return f"SQLSTATE {self.sqlstate}" if self.sqlstate else "connection lost"
 
 
 class Statement:
@@ -65,118 +82,180 @@ class Result(NamedTuple):
     affected: int
 
 
-def within(steps: Generator[WaitedT, ReadyT, ResultT], deadline: float) -> Generator[WaitedT, ReadyT, ResultT]:
-    """Take psycopg's steps to their end, or to the deadline, a monotonic time (AnswerTimeout).
+class Settings(NamedTuple):
+    """How to connect, and what else each statement needs.
 
-    A socket that is ready past the deadline belongs to a server that has answered, and to an event loop that was busy.
-    It gets as much time again.
+    ``parameters`` returns libpq's, and is asked at each connect. ``connect_timeout`` bounds connecting, ``timeout`` is
+    the whole of a request's budget, in seconds. ``local`` is a statement with its values that sets what the transaction
+    needs: behind a pooler, nothing may be set for longer.
     """
-    last = 2 * deadline - monotonic()
-    try:
-        wanted = next(steps)
-        while True:
-            socket_is_ready = yield wanted
-            wanted = steps.send(socket_is_ready)
-            if monotonic() >= (last if socket_is_ready else deadline):
-                raise AnswerTimeout("no answer in time")
-    except StopIteration as finished:
-        result: ResultT = finished.value
-        return result
+
+    parameters: Callable[[], Mapping[str, Any]]
+    connect_timeout: float
+    timeout: float
+    prepare: bool
+    local: tuple[Statement, Sequence[Value]] | None = None
 
 
 class Client:
     """One connection, made by its first statement; for one thread at a time, or for one event loop.
 
-    ``parameters`` returns libpq's, and is asked at each connect. After any exception: close it.
+    A statement, and what it needs to have set, goes out as one pipeline, which is one transaction. A task that is
+    cancelled leaves its exchange half-way: is_usable() takes up the answer when it has come.
     """
 
-    def __init__(
-        self,
-        parameters: Callable[[], Mapping[str, Any]],
-        connect_timeout: float,
-        *,
-        prepare: bool,
-        asynchronous: bool,
-    ) -> None:
-        self._parameters = parameters
-        self._connect_timeout = connect_timeout
-        self._prepare = prepare
+    def __init__(self, settings: Settings, *, asynchronous: bool) -> None:
+        self._settings = settings
+        self._asynchronous = asynchronous
+        self._prepare = settings.prepare
         self._seen: set[bytes] = set()
         self._prepared: set[bytes] = set()
         self._connection: PGconn | None = None
-        self._attempts: Any = conninfo_attempts_async if asynchronous else conninfo_attempts
-        self._wait_connected: Any = waiting.wait_conn_async if asynchronous else waiting.wait_conn
-        self._wait: Any = waiting.wait_async if asynchronous else waiting.wait
+        self._connecting: Steps[PGconn] | None = None
+        self._exchange: Steps[PGresult] | None = None
 
-    async def execute(self, statement: Statement, values: Sequence[Value], seconds: float) -> Result:
-        """Run a statement as a transaction, for at most so many seconds (AnswerTimeout)."""
-        deadline = monotonic() + seconds
+    async def execute(self, seconds: float, statement: Statement, values: Sequence[Value]) -> Result:
+        """Run a statement as a transaction: connecting may take so many seconds, and so may the answer (TimeoutError).
+
+        Raises ConnectFailed, ServerError, and psycopg.OperationalError for a connection that is lost.
+        """
         connection = self._connection
-        if connection is None:
-            connection = await self._connect(deadline)
-        exchange = within(self._exchange(connection, statement, values), deadline)
-        interval = min(seconds, INTERVAL)
-        result: Result = await maybe_await(self._wait(exchange, connection.socket, interval=interval))
-        return result
-
-    def close(self) -> None:
-        """End the connection, without I/O that could wait."""
-        if self._connection is not None:
-            self._connection.finish()
-
-    async def aclose(self) -> None:
-        """See close()."""
-        self.close()
-
-    async def _connect(self, deadline: float) -> PGconn:
-        seconds = min(self._connect_timeout, deadline - monotonic())
-        deadline = monotonic() + seconds
-        parameters = dict(self._parameters())
-        role = parameters.pop("assume_role", None)
-        # Hosts and addresses are tried in turn. A synchronous look-up of a name cannot be bounded.
-        for attempt in (attempts := await maybe_await(self._attempts(parameters), seconds)):
-            steps = within(generators.connect(make_conninfo("", **attempt)), deadline)
-            try:
-                connecting = self._wait_connected(steps, interval=min(seconds, INTERVAL))
-                connection: PGconn = await maybe_await(connecting)
-                break
-            except OperationalError as error:
-                if isinstance(error, AnswerTimeout) or attempt is attempts[-1]:
-                    raise
-        self._connection = connection
-        if role:
-            await self.execute(SET_ROLE, (role,), deadline - monotonic())
-        return connection
-
-    def _exchange(
-        self, connection: PGconn, statement: Statement, values: Sequence[Value]
-    ) -> Generator[Any, Any, Result]:
-        parameters = [_encode(value) for value in values]
-        formats = [Format.BINARY if isinstance(value, bytes) else Format.TEXT for value in values]
-        name = statement.name
-        if self._prepare and name not in self._prepared:
-            if name in self._seen:
-                connection.send_prepare(name, statement.numbered)
-                (result,) = yield from generators.execute(connection)
-                # A pooler's other client may have done it: the same name is the same text.
-                if _state(result) != _ALREADY_PREPARED:
-                    _check(result)
-                self._prepared.add(name)
-            # Not the first time: a connection that serves one request would only lose by it.
-            self._seen.add(name)
-        if name in self._prepared:
-            connection.send_query_prepared(name, parameters, formats, Format.BINARY)
-            (result,) = yield from generators.execute(connection)
-            if _state(result) not in _NOT_PREPARED:
-                return _result(result)
-            self._prepare = False
-            self._prepared.clear()
-        connection.send_query_params(statement.numbered, parameters, None, formats, Format.BINARY)
-        (result,) = yield from generators.execute(connection)
+        if connection is None or self._connecting is not None:
+            connection = await self._connect(min(seconds, self._settings.connect_timeout))
+            seconds = min(seconds, deadline.left(self._settings.timeout))
+        self._exchange = exchange = self._run(connection, statement, values)
+        if self._asynchronous:
+            result = await within(in_loop(exchange), seconds)
+        else:
+            result = on_thread(exchange, seconds)
+        self._exchange = None
         return _result(result)
 
+    def is_usable(self) -> bool:
+        """Tell whether a statement can be run now: not while the answer to a task that was cancelled is under way."""
+        if self._exchange is not None:
+            try:
+                next(self._exchange)
+            except StopIteration:
+                self._exchange = None
+            except psycopg.Error:
+                pass
+        return self._exchange is None
 
-SET_ROLE = Statement("SELECT set_config('role', %s, false)")
+    def close(self) -> None:
+        """End the connection without waiting; the server is asked to give up what it is doing for it."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._exchange is None or pq.version() < 170000:
+            connection.finish()
+        else:
+            threading.Thread(target=_cancel, args=(connection,), daemon=True).start()
+
+    async def _connect(self, seconds: float) -> "PGconn":
+        if self._asynchronous:
+            connection = await within(self._connect_in_loop(seconds), seconds)
+        else:
+            started = monotonic()
+            connecting = await self._start(seconds)
+            connection = on_thread(connecting, seconds - (monotonic() - started))
+        self._connecting = None
+        return connection
+
+    async def _connect_in_loop(self, seconds: float) -> "PGconn":
+        connecting = self._connecting  # by a task that was cancelled
+        return await in_loop(await self._start(seconds) if connecting is None else connecting)
+
+    async def _start(self, seconds: float) -> "Steps[PGconn]":
+        parameters = await resolved(self._settings.parameters(), seconds)
+        self._connection = pq.PGconn.connect_start(make_conninfo("", **parameters).encode())
+        self._connecting = _connecting(self._connection)
+        return self._connecting
+
+    def _run(self, connection: "PGconn", statement: Statement, values: Sequence[Value]) -> "Steps[PGresult]":
+        # Not the first time: a connection that serves one request would only lose by preparing.
+        is_prepared = self._prepare and statement.name in self._seen
+        self._seen.add(statement.name)
+        result = yield from self._pipeline(connection, statement, values, is_prepared)
+        if is_prepared and _sqlstate(result) in _NOT_PREPARED:
+            self._prepare = False
+            result = yield from self._pipeline(connection, statement, values, False)
+        return result
+
+    def _pipeline(
+        self, connection: "PGconn", statement: Statement, values: Sequence[Value], is_prepared: bool
+    ) -> "Steps[PGresult]":
+        if self._settings.local is not None:
+            _send(connection, *self._settings.local)
+        is_new = is_prepared and statement.name not in self._prepared
+        if is_new:
+            connection.send_prepare(statement.name, statement.numbered)
+        _send(connection, statement, values, is_prepared)
+        connection.pipeline_sync()
+        while connection.flush():
+            yield connection.socket, READ | WRITE
+            connection.consume_input()
+        results = yield from _results(connection)
+        if is_new and results[-1].status != pq.ExecStatus.PIPELINE_ABORTED:
+            self._prepared.add(statement.name)
+        return next((result for result in results if result.status == pq.ExecStatus.FATAL_ERROR), results[-1])
+
+
+def _connecting(connection: "PGconn") -> "Steps[PGconn]":
+    # libpq tries hosts and addresses in turn.
+    while (status := connection.connect_poll()) != pq.PollingStatus.OK:
+        if status == pq.PollingStatus.FAILED:
+            raise ConnectFailed(connection.get_error_message())
+        yield connection.socket, READ if status == pq.PollingStatus.READING else WRITE
+    connection.nonblocking = 1
+    connection.enter_pipeline_mode()
+    return connection
+
+
+def _send(connection: "PGconn", statement: Statement, values: Sequence[Value], is_prepared: bool = False) -> None:
+    parameters = [_encode(value) for value in values]
+    formats = [pq.Format.BINARY if isinstance(value, bytes) else pq.Format.TEXT for value in values]
+    if is_prepared:
+        connection.send_query_prepared(statement.name, parameters, formats, pq.Format.BINARY)
+    else:
+        connection.send_query_params(statement.numbered, parameters, None, formats, pq.Format.BINARY)
+
+
+def _results(connection: "PGconn") -> "Steps[list[PGresult]]":
+    """Take what the pipeline returned: a statement's results end with None, all of them with a mark of their own."""
+    results = []
+    while True:
+        while connection.is_busy():
+            yield connection.socket, READ
+            connection.consume_input()
+        result = connection.get_result()
+        if result is None:
+            if connection.status == pq.ConnStatus.BAD:
+                break
+        elif result.status == pq.ExecStatus.PIPELINE_SYNC:
+            break
+        else:
+            results.append(result)
+    if not results:
+        raise psycopg.OperationalError("the connection is closed")
+    return results
+
+
+def _cancel(connection: "PGconn") -> None:
+    # Before the connection ends: a pooler forgets whose statement it was.
+    try:
+        cancelling = connection.cancel_conn()
+        cancelling.start()
+        on_thread(_cancelling(cancelling), CANCEL_TIMEOUT)
+    except (psycopg.Error, TimeoutError):
+        pass  # its statement_timeout ends it
+    finally:
+        connection.finish()
+
+
+def _cancelling(cancelling: "PGcancelConn") -> Steps[None]:
+    while (status := cancelling.poll()) not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
+        yield cancelling.socket, READ if status == pq.PollingStatus.READING else WRITE
 
 
 def _encode(value: Value) -> bytes:
@@ -187,19 +266,14 @@ def _encode(value: Value) -> bytes:
     return f"{{{','.join(value)}}}".encode()  # storage keys, which need no quotes
 
 
-def _state(result: PGresult) -> bytes | None:
-    if result.status != ExecStatus.FATAL_ERROR:
-        return None
-    return result.error_field(DiagnosticField.SQLSTATE)
+def _sqlstate(result: "PGresult") -> str:
+    return (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
 
 
-def _check(result: PGresult) -> None:
-    if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
-        raise errors.error_from_result(result)
-
-
-def _result(result: PGresult) -> Result:
-    _check(result)
+def _result(result: "PGresult") -> Result:
+    if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
+        severity = (result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) or b"FATAL").decode()
+        raise ServerError(_sqlstate(result), severity in _FATAL)
     columns = range(result.nfields)
     rows = [tuple(result.get_value(row, column) or b"" for column in columns) for row in range(result.ntuples)]
     return Result(rows, result.command_tuples or 0)

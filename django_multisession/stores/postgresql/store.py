@@ -1,80 +1,48 @@
 """Sessions in PostgreSQL, over connections of their own: one round trip an operation."""
 
+import socket
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import InterfaceError, OperationalError, connections
+from django.db import connections
 
+from ... import deadline
+from ...breaker import PROBE_TIMEOUT
 from ...bridge import native_loop
-from ..aliases import (
-    INSPECT_POSTGRESQL,
-    LONGEST_TTL,
-    alias_of,
-    create_table,
-    missing_table,
-    on_connection,
-    postgresql_problems,
-    table_is_missing,
-)
-from ..base import Inspection, Record, Store, StoreOptions
-from ..pools import AsyncFreeList, FreeList, LoopLocal
+from ...envelope import VERSION, is_session
+from ..aliases import LONGEST_TTL, alias_of, create_table, on_connection, postgresql_problems
+from ..base import ABSENT_KEY, Failure, Inspection, Record, Store, StoreOptions
+from ..pools import MAX_IDLE, ConcurrencyLimit, LoopLocal, Pool, ThreadLimit
+from ..shared import SharedConnection
 
 try:
-    import psycopg
-
-    from .connection import AnswerTimeout, Client, Result, Statement, Value
+    from . import statements as sql
+    from .connection import Client, Result, Settings, Statement, Value
+    from .diagnosis import is_unharmed, verdict_on
+    from .parameters import connection_parameters, local_settings
 except ImportError as error:
     raise ImproperlyConfigured(
         'The postgresql engine needs psycopg 3. Run: python -m pip install "django_multisession[postgresql]"'
     ) from error
 
-# statement_timestamp(), not now(): in a long transaction, such as a TestCase, now() stands still.
-READ = Statement(
-    "SELECT payload, version FROM multisession_record WHERE key = %s AND expires_at > statement_timestamp()"
-)
-INSERT = Statement(
-    "INSERT INTO multisession_record AS taken (key, version, payload, expires_at)"
-    " VALUES (%s, %s, %s, statement_timestamp() + make_interval(secs => %s))"
-    " ON CONFLICT (key) DO UPDATE"
-    " SET version = excluded.version, payload = excluded.payload, expires_at = excluded.expires_at"
-    " WHERE taken.expires_at <= statement_timestamp()"
-)
-REPLACE = Statement(
-    "UPDATE multisession_record SET version = %s, payload = %s,"
-    " expires_at = statement_timestamp() + make_interval(secs => %s)"
-    " WHERE key = %s AND version = %s AND expires_at > statement_timestamp()"
-)
-DELETE = Statement("DELETE FROM multisession_record WHERE key = %s AND expires_at > statement_timestamp()")
-DELETE_VERSION = Statement(
-    "DELETE FROM multisession_record WHERE key = %s AND version = %s AND expires_at > statement_timestamp()"
-)
-DELETE_MANY = Statement("DELETE FROM multisession_record WHERE key = ANY(%s) AND expires_at > statement_timestamp()")
-EXISTS = Statement("SELECT key FROM multisession_record WHERE key = ANY(%s) AND expires_at > statement_timestamp()")
-SCAN = Statement(
-    "SELECT key FROM multisession_record WHERE key > %s AND expires_at > statement_timestamp() ORDER BY key LIMIT 1000"
-)
-PAGES = Statement("SELECT (pg_relation_size('multisession_record') / current_setting('block_size')::int)::text")
-# The condition stands twice: a row may be taken anew while the statement waits for its lock.
-PURGE = Statement(
-    "DELETE FROM multisession_record WHERE expires_at <= statement_timestamp()"
-    " AND ctid = ANY(ARRAY(SELECT ctid FROM multisession_record"
-    " WHERE ctid >= %s::tid AND ctid < %s::tid AND expires_at <= statement_timestamp() LIMIT %s))"
-)
-EXPIRED = Statement(
-    "SELECT count(*)::text FROM multisession_record"
-    " WHERE ctid >= %s::tid AND ctid < %s::tid AND expires_at <= statement_timestamp()"
-)
-INSPECT = Statement(INSPECT_POSTGRESQL)
-
-# How much of the table a statement of the purge reads: 2 MB at the usual 8 kB a page.
-PAGES_A_STEP = 256
 MAX_CONNECTIONS = 10
+PAGES_A_STEP = 256
+"""How much of the table a statement of the purge reads: 2 MB at the usual 8 kB a page."""
 
-# What Django and psycopg take beside libpq's own parameters.
-_NOT_LIBPQ = ("context", "cursor_factory", "prepare_threshold", "row_factory", "autocommit")
+OPTIONS = ("connection", "max_connections", "max_idle", "pooler", "prepare")
+
+
+class Lane(NamedTuple):
+    """The connections of all threads, or of an event loop."""
+
+    pool: Pool[Client]
+    slots: ThreadLimit | ConcurrencyLimit
+
+    async def aclose(self) -> None:
+        await self.pool.aclose()
 
 
 def in_test_environment() -> bool:
@@ -87,29 +55,20 @@ def in_test_environment() -> bool:
 class PostgreSQLStore(Store):
     """A table of a PostgreSQL database that DATABASES names, over psycopg 3.
 
-    LOCATION is a key of DATABASES. The connections are the store's own, in autocommit: what a view
-    rolls back leaves the session alone, and a hung server holds it no longer than TIMEOUT. OPTIONS:
+    LOCATION is a key of DATABASES. The connections are the store's own, in autocommit: what a view rolls back leaves
+    the session alone, and a hung server holds it no longer than TIMEOUT. OPTIONS:
 
-    - ``"prepare"``: use prepared statements (default True). They are safe behind a pooler, but
-      behind one that lends connections by transaction and knows no prepared statements they only
-      cost round trips: False.
-    - ``"max_connections"``: at most so many an event loop (default 10). Threads have no more than
-      calls at the same time.
-    - ``"connection"``: ``"own"``, or ``"shared"`` for Django's connection and its transactions. The
-      default is own, but shared in Django's test environment: there TestCase rolls sessions back.
+    - ``"max_connections"``: at most so many for all threads of a process, and for each event loop (default 10).
+    - ``"max_idle"``: seconds after which an idle connection is not used again (default 240).
+    - ``"pooler"``: ``"transaction"`` behind a pooler that lends server connections by transaction, such as PgBouncer.
+      Nothing is set on a connection then, but for each transaction anew, in the same round trip.
+    - ``"prepare"``: use prepared statements (default True, behind a pooler False).
+    - ``"connection"``: ``"own"``, or ``"shared"`` for Django's connection and its transactions. The default is own, but
+      shared in Django's test environment: there TestCase rolls sessions back.
     """
 
     scannable = True
     expires = False
-    outages = (
-        OSError,
-        psycopg.OperationalError,
-        psycopg.InterfaceError,
-        psycopg.errors.ReadOnlySqlTransaction,  # the primary became a replica
-        OperationalError,
-        InterfaceError,
-    )
-    timeouts = (TimeoutError, AnswerTimeout)
 
     def __init__(self, options: StoreOptions) -> None:
         self.alias = alias_of(options)
@@ -119,130 +78,137 @@ class PostgreSQLStore(Store):
                 f"MULTISESSION: LOCATION of the postgresql engine must be a key of DATABASES whose "
                 f"ENGINE is PostgreSQL; {self.alias!r} is {vendor}. The db engine takes any."
             )
-        prepare = _option(options, "prepare", True, (True, False))
+        unknown = options.options.keys() - set(OPTIONS)
+        if unknown:
+            raise ImproperlyConfigured(
+                f"MULTISESSION: OPTIONS of the postgresql engine may hold {', '.join(map(repr, OPTIONS))}, "
+                f"not {', '.join(map(repr, sorted(unknown)))}. "
+                f"What libpq takes belongs into OPTIONS of DATABASES[{self.alias!r}]."
+            )
+        pooler = _option(options, "pooler", None, ("transaction",))
         self._connection = _option(options, "connection", None, ("own", "shared"))
         size = options.options.get("max_connections", MAX_CONNECTIONS)
         if type(size) is not int or size < 1:
             raise ImproperlyConfigured(
                 f"MULTISESSION: OPTIONS['max_connections'] must be a whole number, 1 or more; it is {size!r}."
             )
-        unknown = options.options.keys() - {"prepare", "connection", "max_connections"}
-        if unknown:
+        max_idle = options.options.get("max_idle", MAX_IDLE)
+        if type(max_idle) not in (int, float) or max_idle <= 0:
             raise ImproperlyConfigured(
-                "MULTISESSION: OPTIONS of the postgresql engine may hold 'connection', "
-                f"'max_connections' and 'prepare', not {', '.join(map(repr, sorted(unknown)))}. "
-                f"What libpq takes belongs into OPTIONS of DATABASES[{self.alias!r}]."
+                f"MULTISESSION: OPTIONS['max_idle'] must be a number of seconds above 0; it is {max_idle!r}."
             )
         super().__init__(options)
-        client = partial(Client, self._parameters, options.connect_timeout, prepare=prepare)
-        self._clients = FreeList(partial(client, asynchronous=False), Client.close)
-        self._loops: LoopLocal[AsyncFreeList[Client]] = LoopLocal(
-            lambda: AsyncFreeList(partial(client, asynchronous=True), Client.aclose, size, self.name),
-            AsyncFreeList.close,
+        self._shared = SharedConnection(self.alias)
+        self._settings = Settings(
+            parameters=partial(connection_parameters, self.alias, options, startup=pooler is None),
+            connect_timeout=options.connect_timeout,
+            timeout=options.timeout,
+            prepare=_option(options, "prepare", pooler is None, (True, False)),
+            local=None if pooler is None else local_settings(self.alias, options),
+        )
+        self._threads = Lane(self._pool(False, max_idle), ThreadLimit(size, self.name))
+        self._loops: LoopLocal[Lane] = LoopLocal(
+            lambda: Lane(self._pool(True, max_idle), ConcurrencyLimit(size, self.name)), Lane.aclose
         )
 
     @property
     def name(self) -> str:
         return f"DATABASES[{self.alias!r}]"
 
-    def _parameters(self) -> dict[str, Any]:
-        # Asked at each connect: a test runner changes the database's name, a secret may rotate.
-        connection = connections[self.alias]
-        parameters = connection.get_connection_params()
-        role = connection.settings_dict["OPTIONS"].get("assume_role")
-        known = {key: value for key, value in parameters.items() if key not in _NOT_LIBPQ}
-        return {**known, "assume_role": role} if role else known
+    def failure(self, error: Exception) -> tuple[Failure, str] | None:
+        """See Store.failure()."""
+        verdict = verdict_on(self.alias, error) or self._shared.verdict(error) or super().failure(error)
+        if isinstance(error, socket.gaierror) and verdict is not None and verdict[0] is Failure.MISTAKE:
+            return Failure.MISTAKE, f"there is no host of this name. Correct HOST of DATABASES[{self.alias!r}]."
+        return verdict
+
+    async def probe(self, node: Any) -> None:
+        """See Store.probe()."""
+        settings = self._settings._replace(connect_timeout=PROBE_TIMEOUT, timeout=PROBE_TIMEOUT)
+        client = Client(settings, asynchronous=native_loop() is not None)
+        try:
+            await client.execute(PROBE_TIMEOUT, sql.READ, (ABSENT_KEY,))
+        finally:
+            client.close()
+
+    def _pool(self, asynchronous: bool, max_idle: float) -> Pool[Client]:
+        connect = partial(Client, self._settings, asynchronous=asynchronous)
+        return Pool(connect, Client.close, is_unharmed, max_idle, Client.is_usable)
 
     async def _run(self, statement: Statement, *values: Value) -> Result:
-        try:
-            if self._connection == "shared" or (self._connection is None and in_test_environment()):
-                return await on_connection(partial(self._share, statement, values))
-            loop = native_loop()
-            if loop is None:
-                return await self._run_here(statement, values)
-            async with self._loops.get(loop).lease(self.options.timeout) as client:
-                with self.guard() as seconds:
-                    return await client.execute(statement, values, seconds)
-        except Exception as error:
-            if table_is_missing(error):
-                raise missing_table(self.alias) from error
-            raise
+        if self._connection == "shared" or (self._connection is None and in_test_environment()):
+            return await self._shared.run(self, partial(self._on_djangos, statement, values))
+        loop = native_loop()
+        lane = self._threads if loop is None else self._loops.get(loop)
+        async with lane.slots.slot(deadline.left(self.options.timeout)):
+            return await self.call(_ask, lane.pool, statement, values)
 
-    async def _run_here(self, statement: Statement, values: Sequence[Value]) -> Result:
-        with self.guard() as seconds:
-            client = self._clients.take()
-            try:
-                result = await client.execute(statement, values, seconds)
-            except BaseException:
-                self._clients.discard(client)
-                raise
-            self._clients.give_back(client)
-            return result
-
-    def _share(self, statement: Statement, values: Sequence[Any]) -> Result:
-        with self.guard(), connections[self.alias].cursor() as cursor:
+    def _on_djangos(self, statement: Statement, values: Sequence[Any]) -> Result:
+        with connections[self.alias].cursor() as cursor:
             cursor.execute(statement.sql, values)
             rows = cursor.fetchall() if cursor.description else []
             return Result(
-                [tuple(v.encode() if isinstance(v, str) else bytes(v) for v in row) for row in rows],
-                cursor.rowcount,
+                [tuple(v.encode() if isinstance(v, str) else bytes(v) for v in row) for row in rows], cursor.rowcount
             )
 
     async def read(self, key: str) -> Record | None:
-        rows = (await self._run(READ, key)).rows
+        rows = (await self._run(sql.READ, key)).rows
         return Record(*rows[0]) if rows else None
 
     async def insert(self, key: str, payload: bytes, ttl: int, version: bytes) -> bytes | None:
-        result = await self._run(INSERT, key, version, payload, min(ttl, LONGEST_TTL))
-        return version if result.affected else None
+        values = key, version, payload, is_session(payload), min(ttl, LONGEST_TTL)
+        return version if (await self._run(sql.INSERT, *values)).affected else None
 
     async def replace(self, key: str, payload: bytes, ttl: int, expected: bytes, version: bytes) -> bytes | None:
-        result = await self._run(REPLACE, version, payload, min(ttl, LONGEST_TTL), key, expected)
-        return version if result.affected else None
+        values = version, payload, is_session(payload), min(ttl, LONGEST_TTL), key, expected
+        return version if (await self._run(sql.REPLACE, *values)).affected else None
+
+    async def end(self, key: str, payload: bytes, ttl: int) -> None:
+        await self._run(sql.END, key, payload[VERSION], payload, is_session(payload), min(ttl, LONGEST_TTL))
 
     async def delete(self, key: str, expected: bytes | None = None) -> bool:
         if expected is None:
-            return bool((await self._run(DELETE, key)).affected)
-        return bool((await self._run(DELETE_VERSION, key, expected)).affected)
+            return bool((await self._run(sql.DELETE, key)).affected)
+        return bool((await self._run(sql.DELETE_VERSION, key, expected)).affected)
 
     async def delete_many(self, keys: Iterable[str]) -> int:
-        return (await self._run(DELETE_MANY, list(keys))).affected
+        return (await self._run(sql.DELETE_MANY, list(keys))).affected
 
     async def exists(self, keys: Iterable[str]) -> set[str]:
-        return {row[0].decode() for row in (await self._run(EXISTS, list(keys))).rows}
+        return {row[0].decode() for row in (await self._run(sql.EXISTS, list(keys))).rows}
 
     async def _ranges(self) -> AsyncIterator[tuple[str, str]]:
-        pages = int((await self._run(PAGES)).rows[0][0])
+        pages = int((await self._run(sql.PAGES)).rows[0][0])
         for first in range(0, pages, PAGES_A_STEP):
             yield f"({first},0)", f"({first + PAGES_A_STEP},0)"
 
     async def purge(self, batch_size: int = 1000) -> AsyncIterator[int]:
         """Remove expired records in batches; see Store.purge().
 
-        The table is read in its order on disk, a few pages a statement. Each is a transaction of
-        its own and locks only what it removes: no index is needed, and no lock is held for long.
+        The table is read in its order on disk, a few pages a statement. Each is a transaction of its own and locks only
+        what it removes: no index is needed, and no lock is held for long.
         """
         async for first, last in self._ranges():
             removed = batch_size
             while removed == batch_size:
-                removed = (await self._run(PURGE, first, last, batch_size)).affected
+                removed = (await self._run(sql.PURGE, first, last, batch_size)).affected
                 if removed:
                     yield removed
 
     async def expired(self) -> int:
-        counts = [(await self._run(EXPIRED, *pages)).rows async for pages in self._ranges()]
+        counts = [(await self._run(sql.EXPIRED, *pages)).rows async for pages in self._ranges()]
         return sum(int(rows[0][0]) for rows in counts)
 
     async def scan(self) -> AsyncIterator[str]:
         # By key, not by place: an update moves a row.
         last = ""
-        while rows := (await self._run(SCAN, last)).rows:
+        while rows := (await self._run(sql.SCAN, last)).rows:
             for row in rows:
                 last = row[0].decode()
                 yield last
 
     async def inspect(self) -> Inspection:
-        row = [value.decode() for value in (await self._run(INSPECT)).rows[0]]
+        row = [value.decode() for value in (await self._run(sql.INSPECT)).rows[0]]
         return Inspection(row[0], float(row[1]), postgresql_problems(self.alias, row))
 
     async def prepare(self) -> None:
@@ -250,7 +216,11 @@ class PostgreSQLStore(Store):
         await on_connection(partial(create_table, self.alias))
 
     def close(self) -> None:
-        self._clients.close()
+        self._threads.pool.close()
+
+
+def _ask(seconds: float, pool: Pool[Client], statement: Statement, values: Sequence[Value]) -> Awaitable[Result]:
+    return pool.use(Client.execute, seconds, statement, values)
 
 
 def _option(options: StoreOptions, name: str, default: Any, allowed: tuple[Any, ...]) -> Any:

@@ -1,0 +1,30 @@
+"""What psycopg's exceptions say of the server, and what is wrong with a server's settings."""
+
+import asyncio
+
+import psycopg
+
+from ..base import Failure
+from ..sql_errors import Verdict, by_connect_message, by_sqlstate
+from .connection import ConnectFailed, ServerError
+
+
+def verdict_on(alias: str, error: Exception) -> Verdict | None:
+    """Return what an exception of a connection of ours says; None if nothing."""
+    if isinstance(error, ServerError):
+        return by_sqlstate(alias, error.sqlstate, error.is_fatal)
+    if isinstance(error, ConnectFailed):
+        return by_connect_message(alias, str(error))
+    if isinstance(error, psycopg.ProgrammingError):
+        return Failure.MISTAKE, f"DATABASES[{alias!r}] has parameters that libpq does not know: {error}"
+    if isinstance(error, psycopg.Error):
+        return Failure.LOSS, "connection lost"
+    return None
+
+
+def is_unharmed(error: BaseException) -> bool:
+    """Tell whether a connection can be used on after an exception of its own."""
+    if isinstance(error, ServerError):
+        # A server that became a replica stays up; the next connection may find the primary.
+        return not error.is_fatal and bool(error.sqlstate) and error.sqlstate != "25006"
+    return isinstance(error, asyncio.CancelledError)
