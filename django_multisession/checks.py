@@ -89,7 +89,7 @@ def _check_session(name: str) -> Iterator[checks.CheckMessage]:
         yield _error(
             "E004", f"MULTISESSION[{name!r}]['CHUNKS'] is for cookie engines; this session is on a server. Remove it."
         )
-    yield from _attempt("E005", session.merge_rules)
+    yield from _attempt("E005", lambda: session.config().merge_rules)
     yield from _attempt("E006", lambda: session().serializer)
     alias = _alias(session)
     if alias is not None and not apps.is_installed(APP):

@@ -1,7 +1,8 @@
 """Session ⇄ payload: compress, then authenticate or seal, under the header of envelope.py. See docs/format.md.
 
 Whether a payload is sealed comes from the settings, never from the payload: a writer to the store could claim
-anything. Reading authenticates first, then inflates with a cap; parsing is the caller's.
+anything. A record of the other form, written before ENCRYPT was changed, is authenticated by that form's own key.
+Reading authenticates first, then inflates with a cap; parsing is the caller's.
 """
 
 import hashlib
@@ -9,17 +10,15 @@ import hmac
 import os
 import zlib
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from django.core.exceptions import ImproperlyConfigured
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from . import base64url
-from .envelope import COMPRESSED, LENGTH, Header
+from .envelope import COMPRESSED, LENGTH, MOVED, Header
 from .exceptions import InvalidRecord
-from .keys import Keyring, Secret
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from .keys import Keyring, Secret, SessionKey
 
 MAX_INFLATED = 4 * 1024 * 1024
 """Bytes to which a body may inflate; what is larger is stored as it is."""
@@ -34,19 +33,7 @@ _COUNT_END = 44
 _NO_KEY = "its key is not configured any more"
 
 
-def _cryptography() -> "tuple[type[AESGCM], type[Exception]]":
-    # Importing it takes tens of milliseconds: only who encrypts pays for it.
-    try:
-        from cryptography.exceptions import InvalidTag
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-    except ImportError as missing:
-        raise ImproperlyConfigured(
-            'Encrypted sessions need cryptography: pip install "django_multisession[encryption]"'
-        ) from missing
-    return AESGCM, InvalidTag
-
-
-def _seal(cipher: "AESGCM", body: bytes, associated: bytes) -> bytes:
+def _seal(cipher: AESGCM, body: bytes, associated: bytes) -> bytes:
     nonce = os.urandom(_NONCE)
     return nonce + cipher.encrypt(nonce, body, associated)
 
@@ -69,15 +56,14 @@ class _Codec:
         self._keyring = keyring
         self._compress = compress
         self._encrypt = encrypt
-        if encrypt:
-            self._cipher, self._invalid = _cryptography()
 
-    def _unseal(self, cipher: "AESGCM", sealed: bytes, associated: bytes) -> bytes:
+    @staticmethod
+    def _unseal(cipher: AESGCM, sealed: bytes, associated: bytes) -> bytes:
         if len(sealed) < _NONCE + _SEAL_TAG:
             raise InvalidRecord("truncated")
         try:
             return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], associated)
-        except self._invalid as error:
+        except InvalidTag as error:
             raise InvalidRecord("forged, damaged or moved") from error
 
     @staticmethod
@@ -97,7 +83,11 @@ class _Codec:
 
 
 class RecordCodec(_Codec):
-    """Payloads of the stores, bound to their storage key."""
+    """Payloads of the stores, bound to their storage key.
+
+    ``encrypt`` says what is written. Both forms are read, so that switching it logs nobody out; each authenticates by a
+    key of its own, so that neither can be made of the other.
+    """
 
     def __init__(self, keyring: Keyring, *, encrypt: bool, compress: int | None) -> None:
         super().__init__(keyring, encrypt=encrypt, compress=compress)
@@ -106,36 +96,51 @@ class RecordCodec(_Codec):
             secret.kid: hashlib.blake2b(digest_size=_RECORD_TAG, key=secret.key("record-mac")) for secret in keyring
         }
 
-    def encode(self, header: Header, plaintext: bytes, storage_key: str, session_key: str) -> bytes:
-        """Return the payload."""
-        body, flags = (plaintext, 0) if self._compress is None else self._compressed(plaintext, self._compress)
+    def encode(self, header: Header, plaintext: bytes, key: SessionKey, flags: int = 0) -> bytes:
+        """Return the payload of a session, or with ENDED or MOVED in flags of what takes its place.
+
+        A pointer holds a session key, and is sealed whatever the settings say.
+        """
+        body, compressed = (plaintext, 0) if self._compress is None else self._compressed(plaintext, self._compress)
         secret = self._keyring.current
-        packed = header.pack(secret.kid, flags)
-        bound_to = storage_key.encode()
-        if self._encrypt:
-            return packed + _seal(self._seal_key(secret, session_key), body, packed + bound_to)
+        packed = header.pack(secret.kid, flags | compressed)
+        bound_to = key.storage_key.encode()
+        if self._encrypt or flags & MOVED:
+            return packed + _seal(self._cipher_of(secret, key), body, packed + bound_to)
         return packed + body + self._tag(secret.kid, packed, bound_to, body)
 
-    def decode(self, payload: bytes, storage_key: str, session_key: str) -> tuple[Header, bytes]:
+    def decode(self, payload: bytes, key: SessionKey) -> tuple[Header, bytes]:
         """Return header and plaintext; InvalidRecord unless we wrote exactly this, under this key."""
         header = Header.unpack(payload)
-        packed, bound_to = payload[:LENGTH], storage_key.encode()
-        if self._encrypt:
-            body = self._unseal(self._seal_key(self._find(header), session_key), payload[LENGTH:], packed + bound_to)
-        else:
-            body, tag = payload[LENGTH:-_RECORD_TAG], payload[-_RECORD_TAG:]
-            if not hmac.compare_digest(tag, self._tag(header.kid, packed, bound_to, body)):
-                raise InvalidRecord("forged, damaged or moved")
+        secret = self._find(header)
+        sealed = self._encrypt or bool(header.flags & MOVED)
+        first, other = (self._opened, self._verified) if sealed else (self._verified, self._opened)
+        try:
+            body = first(payload, secret, key)
+        except InvalidRecord:
+            if header.flags & MOVED:
+                raise
+            body = other(payload, secret, key)
         return header, _inflate(body) if header.flags & COMPRESSED else body
 
-    def _seal_key(self, secret: Secret, session_key: str) -> "AESGCM":
-        return self._cipher(secret.sealing_key("record-seal", session_key.encode()))
+    def _opened(self, payload: bytes, secret: Secret, key: SessionKey) -> bytes:
+        associated = payload[:LENGTH] + key.storage_key.encode()
+        return self._unseal(self._cipher_of(secret, key), payload[LENGTH:], associated)
+
+    def _verified(self, payload: bytes, secret: Secret, key: SessionKey) -> bytes:
+        body, tag = payload[LENGTH:-_RECORD_TAG], payload[-_RECORD_TAG:]
+        if not hmac.compare_digest(tag, self._tag(secret.kid, payload[:LENGTH], key.storage_key.encode(), body)):
+            raise InvalidRecord("forged, damaged or moved")
+        return body
+
+    def _cipher_of(self, secret: Secret, key: SessionKey) -> AESGCM:
+        cipher = key.ciphers.get(secret.kid)
+        if cipher is None:
+            cipher = key.ciphers[secret.kid] = AESGCM(secret.sealing_key("record-seal", key.secret.encode()))
+        return cipher
 
     def _tag(self, kid: bytes, packed: bytes, bound_to: bytes, body: bytes) -> bytes:
-        try:
-            mac = self._macs[kid].copy()
-        except KeyError:
-            raise InvalidRecord(_NO_KEY) from None
+        mac = self._macs[kid].copy()
         mac.update(packed + bound_to)
         mac.update(body)
         return mac.digest()
@@ -203,13 +208,12 @@ class CookieCodec(_Codec):
         plaintext = _inflate(body) if header.flags & COMPRESSED else body
         return CookieContent(header, sid, int.from_bytes(epoch, "big"), plaintext)
 
-    def _hourly(self, secret: Secret, issued_at: int) -> "AESGCM":
+    def _hourly(self, secret: Secret, issued_at: int) -> AESGCM:
         """Return the cipher of the hour: with random nonces, one key must not seal 2**32 messages
         (NIST SP 800-38D, section 8.3)."""
         return _hourly_cipher(secret, issued_at // 3600)
 
 
 @lru_cache(maxsize=64)
-def _hourly_cipher(secret: Secret, hour: int) -> "AESGCM":
-    cipher, _ = _cryptography()
-    return cipher(secret.sealing_key("cookie-seal", hour.to_bytes(4, "big")))
+def _hourly_cipher(secret: Secret, hour: int) -> AESGCM:
+    return AESGCM(secret.sealing_key("cookie-seal", hour.to_bytes(4, "big")))

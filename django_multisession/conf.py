@@ -18,6 +18,8 @@ IDENTITY: Final = frozenset({"_auth_user_id", "_auth_user_backend"})
 """The keys that say whose session it is (django.contrib.auth)."""
 GUARDED: Final = IDENTITY | {"_auth_user_hash"}
 """Keys that are merged as one unit or not at all; GUARD adds to them."""
+LARGEST: Final = 4 * 1024 * 1024
+"""The highest that MAX_SIZE can be, in bytes: reading more takes longer than an answer may take."""
 MOST_CHUNKS: Final = 20
 """The highest that CHUNKS can be: more cookies than that, browsers drop."""
 
@@ -38,12 +40,19 @@ class Entry:
     Off unless asked for, above all where data is encrypted: the length of what was compressed tells an observer
     how much a secret resembles a text that he chose (as CRIME and BREACH did with TLS).
     """
-    encrypt: bool = False
+    encrypt: bool | None = None
+    """Whether sessions on a server are sealed; None does so. Cookie engines say themselves what they do."""
     keys: tuple[str, ...] | None = field(default=None, repr=False)
     on_conflict: str = "merge"
     merge: Mapping[str, Any] = field(default_factory=dict)
     guard: frozenset[str] = GUARDED
     timeout: float = 1.0
+    connect_timeout: float | None = None
+    """Seconds that connecting may take; None is half of the timeout."""
+    max_size: int = 256 * 1024
+    """Bytes of a session on a server, as stored. One that is larger already stays readable; changes are refused."""
+    max_keys: int = 1000
+    """Top-level keys of a session on a server, likewise."""
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     chunks: int = 1
     """How many cookies a cookie engine may spread one session over."""
@@ -102,7 +111,7 @@ _ALLOWED: Mapping[str, tuple[Callable[[Any], object], str]] = MappingProxyType(
             lambda v: v is None or _is_int(v),
             "None, or the size in bytes from which on to compress",
         ),
-        "ENCRYPT": (lambda v: isinstance(v, bool), "True or False"),
+        "ENCRYPT": (lambda v: v is None or isinstance(v, bool), "True or False, or None for True on a server"),
         "KEYS": (lambda v: _is_strings(v) and isinstance(v, list | tuple) and v, "a list of secrets, the newest first"),
         "ON_CONFLICT": (lambda v: v in ("merge", "strict", "overwrite"), '"merge", "strict" or "overwrite"'),
         "MERGE": (
@@ -111,6 +120,12 @@ _ALLOWED: Mapping[str, tuple[Callable[[Any], object], str]] = MappingProxyType(
         ),
         "GUARD": (_is_strings, "a list of session keys"),
         "TIMEOUT": (_is_seconds, "seconds above 0"),
+        "CONNECT_TIMEOUT": (lambda v: v is None or _is_seconds(v), "seconds above 0, or None for half of TIMEOUT"),
+        "MAX_SIZE": (
+            lambda v: _is_int(v) and 0 < v <= LARGEST,
+            f"bytes that a session may take on its server, up to {LARGEST}",
+        ),
+        "MAX_KEYS": (lambda v: _is_int(v) and v > 0, "the most top-level keys of a session"),
         "OPTIONS": (_is_mapping, "a dictionary for the client library"),
         "CHUNKS": (
             lambda v: _is_int(v) and 1 <= v <= MOST_CHUNKS,

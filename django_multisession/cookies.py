@@ -13,7 +13,6 @@ from django.http.response import HttpResponseBase
 from django.utils.http import http_date
 
 from .conf import DEFAULT, MOST_CHUNKS, Entry, entry
-from .runtime import cached
 
 MAX_SIZE = 4096
 """Bytes that browsers keep for name, value and attributes together (RFC 6265, section 6.1)."""
@@ -208,7 +207,6 @@ def chunk_names(name: str) -> tuple[str, ...]:
     return tuple(chunk_name(name, index) for index in range(MOST_CHUNKS))
 
 
-@cached
 def cookie_options(name: str) -> CookieOptions:
-    """Return the options of a session name's cookie; those of "default" whatever its engine is."""
+    """Return the options of a session name's cookie as the settings have them now; of "default" whatever its engine."""
     return CookieOptions.of(Entry(name) if name == DEFAULT else entry(name))

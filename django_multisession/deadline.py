@@ -1,6 +1,6 @@
 """How long a request may wait for its stores: one budget for all that it asks, counted in waiting alone.
 
-A request opens a budget (request_budget()), and each operation of a session counts what it waits against it
+A request opens a budget (RequestBudget), and each operation of a session counts what it waits against it
 (operation()): for servers, for connections, for the turn of a save, for pauses. Where there is no budget, an
 operation has one of its own; so has what a view starts in a task of its own, and what outlives its request, or it
 would fail for good once the time was used up.
@@ -11,8 +11,6 @@ silent: the clocks here stand still then.
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Final
@@ -170,21 +168,31 @@ def left(total: float) -> float:
     return total if operation is None else operation.left(total)
 
 
-@contextmanager
-def request_budget() -> Iterator[Budget]:
-    """Let all operations inside share one budget, which ends with the block; inside another one it changes nothing.
+class RequestBudget:
+    """Lets all operations inside share one budget, which ends with the block; inside another one it changes nothing.
 
     The middleware opens one a request. A WebSocket that lives for hours opens none of its own, so that its operations
     do not add up.
     """
-    outer = _request.get()
-    if outer is not None and outer.is_mine():
-        yield outer
-        return
-    budget = Budget()
-    token = _request.set(budget)
-    try:
-        yield budget
-    finally:
-        budget.is_closed = True
-        _request.reset(token)
+
+    __slots__ = ("_budget", "_token")
+
+    _budget: Budget | None
+
+    def __enter__(self) -> None:
+        outer = _request.get()
+        if outer is not None and outer.is_mine():
+            self._budget = None
+            return
+        self._budget = Budget()
+        self._token = _request.set(self._budget)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._budget is not None:
+            self._budget.is_closed = True
+            _request.reset(self._token)

@@ -1,6 +1,7 @@
-"""One tree of exceptions. None of them holds a session key, a payload or a password."""
+"""One tree of exceptions; those that are Django's UpdateError are in sessions/exceptions.py.
 
-from django.contrib.sessions.backends.base import UpdateError
+None of them holds a session key, a payload or a password.
+"""
 
 
 class MultisessionError(Exception):
@@ -40,10 +41,6 @@ class BudgetSpent(StoreUnavailable):
 
     def __str__(self) -> str:
         return f"No time is left to ask the session store at {self.location}: {self.reason}"
-
-
-class SessionConflict(MultisessionError, UpdateError):
-    """Another request changed the session in a way that must not be merged with this one's changes."""
 
 
 class SessionTooLarge(MultisessionError, ValueError):

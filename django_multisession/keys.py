@@ -8,6 +8,7 @@ import hmac
 import os
 import string
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -37,6 +38,24 @@ def new_session_key() -> str:
     return key[:_KEY_LENGTH].decode()
 
 
+class SessionKey:
+    """What the browser holds, and the storage key that it leads to; a repr that shows neither.
+
+    ``secret`` is the session key itself. ``ciphers`` keeps what the codec has derived from it, by kid: making a cipher
+    takes as long as using it.
+    """
+
+    __slots__ = ("ciphers", "secret", "storage_key")
+
+    def __init__(self, secret: str, storage_key: str) -> None:
+        self.secret = secret
+        self.storage_key = storage_key
+        self.ciphers: dict[bytes, Any] = {}
+
+    def __repr__(self) -> str:
+        return "<SessionKey>"
+
+
 class StorageKeys:
     """The storage keys of one session name."""
 
@@ -51,6 +70,10 @@ class StorageKeys:
         digest = self._scope.copy()
         digest.update(len(key).to_bytes(2, "big") + key)  # length_prefixed(), for each request
         return digest.hexdigest()
+
+    def key(self, session_key: str) -> SessionKey:
+        """Return a session key together with its storage key."""
+        return SessionKey(session_key, self.of(session_key))
 
 
 class Secret:

@@ -32,7 +32,7 @@ def grow(session: Any, fields: Mapping[str, Any]) -> None:
     """Make the session larger: a cookie may need another chunk, or be too large."""
     session["ballast"] = session.get("ballast", "") + "x" * WEIGHT
     try:
-        session.prepare()
+        session.validate()
     except SessionTooLarge:
         shrink(session, fields)
         raise

@@ -54,7 +54,7 @@ def describe(request: HttpRequest, name: str) -> dict[str, Any]:
         "engine": _engine(request, name),
         "place": session.records().store.name if on_server else "the cookie",
         "database": _database(session) if on_server else None,
-        "storage_key": session.records().storage_key(key) if on_server and key else None,
+        "storage_key": session.records().key(key).storage_key if on_server and key else None,
         "size": size,
         "cookies": cookies,
         "cookie": {
@@ -126,11 +126,11 @@ def _kept(session: Any) -> tuple[int | None, int | None]:
         return None, None
     if isinstance(session, CookieSession):
         try:
-            return None, session.codec().decode(key, limit=MAX_SIZE * session.entry().chunks).header.expires_at
+            return None, session.codec().decode(key, limit=MAX_SIZE * session.config().entry.chunks).header.expires_at
         except InvalidRecord:
             return None, None
     records = session.records()
-    record = run_sync(records.store.read(records.storage_key(key)))
+    record = run_sync(records.store.read(records.key(key).storage_key))
     return (None, None) if record is None else (len(record.payload), Header.unpack(record.payload).expires_at)
 
 

@@ -30,6 +30,17 @@ def unavailable(request: HttpRequest, error: StoreUnavailable) -> HttpResponse:
     return response
 
 
+class Outage(HttpResponse):
+    """Stands in for the response to a view that has met an outage, until the request ends and the page is made."""
+
+    status_code = 503
+
+    def __init__(self, error: StoreUnavailable) -> None:
+        super().__init__()
+        self.error = error
+        self._has_been_logged = True  # Django's log_response() looks for it
+
+
 class _Once(logging.Filter):
     """Where another middleware meets the outage first, Django logs a traceback a request, and mails it."""
 

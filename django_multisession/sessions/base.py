@@ -1,95 +1,117 @@
-"""What every session shares, wherever it is kept: its name and settings, expiry, and encoding of its data."""
+"""What every session shares, wherever it is kept: its name and settings, its lifetime, and what its cookie is to be."""
 
+import asyncio
 import logging
-import os
+import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string
+from django.contrib.sessions.backends.base import SessionBase
 
-from ..conf import Entry, entry
-from ..cookies import CookieOptions, cookie_options
-from ..envelope import Header, clamp
+from ..conf import DEFAULT
+from ..cookies import CookieOptions
 from ..exceptions import InvalidRecord, StoreUnavailable
-from ..fast_json import fastest
-from ..keys import Keyring, new_session_key
-from ..merge import RULES, Rule, append, append_messages
-from ..runtime import cached
-from . import body
-from .cookie_control import CookieControl
-from .flashes import FLASH_KEY, Flashes
+from ..keys import new_session_key
+from ..runtime import Event, Kept
+from .config import SessionConfig, session_config
+from .cookie_changes import CookieAttributes, CookieChanges, checked
+from .flashes import FLASH_KEY, FlashBag
 
-logger = logging.getLogger("django_multisession")
 security_logger = logging.getLogger("django.security.SuspiciousSession")
 
+_classes: Kept[dict[tuple[type[Any], str], type[Any]]] = Kept(dict, Event(0))
 
-class MultisessionBase(Flashes, CookieControl):
-    """SessionBase with one session name of the MULTISESSION setting behind it."""
 
-    outage: StoreUnavailable | None = None
-    """What kept the store from answering this request."""
-    may_be_anonymous = False
-    """Whether an outage makes this an empty session that is never saved; the middleware decides."""
-    anonymous = False
-    """Whether one has."""
+class MultisessionBase(SessionBase):
+    """SessionBase with one session name of the MULTISESSION setting behind it.
+
+    Attributes are the class' until they are set: a session is made for every request, and most are never used.
+    """
+
+    session_name: ClassVar[str] = DEFAULT
     accessed = False
     modified = False
-    _unreadable = False
-    _loaded_user: Any = None
+    brought_key: str | None
+    """The session key that the session was opened with, as it came with the request."""
+    outage: StoreUnavailable | None = None
+    """What kept the store from answering this request."""
+    ends = False
+    """Whether set_cookie_options(max_age=-1) asked for the end of this session."""
+    _changes: CookieChanges | None = None
+    _flashes: FlashBag | None = None
 
     def __init__(self, session_key: str | None = None) -> None:
         # Not super().__init__(): it imports the serializer by its dotted path for every request.
         self._session_key = session_key
+        self.brought_key = session_key
 
     if TYPE_CHECKING:  # django-stubs leaves it out
         _session_key: str | None
 
-    def _get_session(self, no_load: bool = False) -> dict[str, Any]:
-        # As Django's, but for the exception that every request's first look would cost there.
-        self.accessed = True
-        if not hasattr(self, "_session_cache"):
-            self._session_cache: dict[str, Any] = {} if no_load or self.session_key is None else self.load()
-        return self._session_cache
-
-    _session = property(_get_session)
-
     @classmethod
     def named(cls, name: str) -> type[Self]:
         """Return the subclass for another session name; the same one each time."""
-        return _named(cls, name) if name != cls.session_name else cls
+        if name == cls.session_name:
+            return cls
+        found = _classes.value.get((cls, name))
+        if found is None:
+            attributes = {"session_name": name, "__module__": cls.__module__, "__doc__": cls.__doc__}
+            found = _classes.value.setdefault((cls, name), type(cls.__name__, (cls,), attributes))
+        return found
 
     @classmethod
-    def entry(cls) -> Entry:
-        """Return this session's entry of the MULTISESSION setting."""
-        return entry(cls.session_name)
+    def config(cls) -> SessionConfig:
+        """Return what the settings say of this session; ImproperlyConfigured if that is wrong."""
+        return session_config(cls.session_name)
 
-    @classmethod
-    def keyring(cls) -> Keyring:
-        return _keyring(cls.session_name)
+    @property
+    def serializer(self) -> Any:
+        """The class of the serializer: SERIALIZER of the entry, else SESSION_SERIALIZER."""
+        return self.config().serializer
 
-    @classmethod
-    def cookie_options(cls) -> CookieOptions:
-        """Return the attributes of this session's cookie."""
-        return cookie_options(cls.session_name)
+    def clock(self) -> float:
+        """Return this host's time in seconds since 1970; its siblings' may differ by envelope.SKEW."""
+        return time.time()
 
-    @classmethod
-    def joined(cls, cookies: Mapping[str, str]) -> str | None:
-        """Return what a request's cookies hold for this session, None if nothing."""
-        return cookies.get(cls.cookie_options().name)
+    def is_to_be_sent(self) -> bool:
+        """Tell whether the browser is to have the cookie once the session is saved: see ServerSession."""
+        return True
 
-    def prepare(self) -> None:
+    def validate(self) -> None:
         """Raise now what save() would raise of data that cannot be kept."""
         raise NotImplementedError
 
-    async def apreload(self) -> None:
-        """See preload()."""
-        accessed = self.accessed
+    # The data.
+
+    # As Django's, but for the exception that every request's first look would cost there, and for threads and tasks
+    # that look at once: one of them loads, and the others wait for it. Each would have a dictionary of its own
+    # otherwise, and all changes but one's would be lost.
+
+    def _get_session(self, no_load: bool = False) -> dict[str, Any]:
+        self.accessed = True
         if not hasattr(self, "_session_cache"):
-            self._session_cache = {} if self.session_key is None else await self.aload()
-        self.accessed = accessed
+            if no_load or self.session_key is None:
+                self._session_cache: dict[str, Any] = {}
+            else:
+                with self.__dict__.setdefault("_loading", threading.RLock()):
+                    if not hasattr(self, "_session_cache"):
+                        self._session_cache = self.load()
+        return self._session_cache
+
+    async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
+        self.accessed = True
+        if not hasattr(self, "_session_cache"):
+            if no_load or self.session_key is None:
+                self._session_cache = {}
+            else:
+                async with self.__dict__.setdefault("_aloading", asyncio.Lock()):
+                    if not hasattr(self, "_session_cache"):
+                        self._session_cache = await self.aload()
+        return self._session_cache
+
+    _session = property(_get_session)
 
     def preload(self) -> None:
         """Load the session without that counting as access: reading it later does no I/O."""
@@ -97,19 +119,30 @@ class MultisessionBase(Flashes, CookieControl):
         self._get_session()
         self.accessed = accessed
 
-    def cookie_parts(self) -> list[str]:
-        """Return the values of the cookie and of its chunks, if the session needs more than one."""
-        return [self.session_key or ""]
-
-    @classmethod
-    def merge_rules(cls) -> Mapping[str, Rule]:
-        """Return the functions that MERGE names, by session key."""
-        return _merge_rules(cls.session_name)
+    async def apreload(self) -> None:
+        """See preload()."""
+        accessed = self.accessed
+        await self._aget_session()
+        self.accessed = accessed
 
     @property
-    def serializer(self) -> Any:
-        """The class of the serializer: SERIALIZER of the entry, else SESSION_SERIALIZER."""
-        return _serializer(self.session_name)
+    def unreadable(self) -> bool:
+        """Whether what the request's cookie leads to cannot be read; it is left alone then."""
+        raise NotImplementedError
+
+    def __bool__(self) -> bool:
+        self.accessed = True
+        return not self.is_empty()
+
+    def is_empty(self) -> bool:
+        """Return True when there is no key and no data; the middleware deletes the cookie then.
+
+        False for a session that could not be read: its cookie must survive a rolling deploy.
+        """
+        return not self.unreadable and super().is_empty()
+
+    def _reject(self, reason: InvalidRecord) -> None:
+        security_logger.warning("Session %r unreadable: %s", self.session_name, reason)
 
     def _get_new_session_key(self) -> str:
         # No look-up whether it is taken: insert() finds out in the same round trip.
@@ -123,9 +156,11 @@ class MultisessionBase(Flashes, CookieControl):
         await self._aget_session()
         self.delete_test_cookie()
 
+    # Its lifetime.
+
     def get_session_cookie_age(self) -> int:
         """Return the seconds that a session lives: MAX_AGE of its COOKIE, else SESSION_COOKIE_AGE."""
-        return _cookie_age(self.session_name)
+        return self.config().cookie_age()
 
     def get_expiry_age(self, **kwargs: Any) -> int:
         # Django's asks for the time also where no expiry was set.
@@ -134,9 +169,8 @@ class MultisessionBase(Flashes, CookieControl):
         return self.get_session_cookie_age()
 
     async def aget_expiry_age(self, **kwargs: Any) -> int:
-        if kwargs or await self.aget("_session_expiry"):
-            return await super().aget_expiry_age(**kwargs)
-        return self.get_session_cookie_age()
+        await self._aget_session()
+        return self.get_expiry_age(**kwargs)
 
     def get_expire_at_browser_close(self) -> bool:
         return self._expires_at_browser_close(self.get("_session_expiry"))
@@ -147,105 +181,87 @@ class MultisessionBase(Flashes, CookieControl):
     def _expires_at_browser_close(self, expiry: Any) -> bool:
         if expiry is not None:
             return bool(expiry == 0)
-        max_age = self.cookie_options().max_age
+        max_age = self.config().entry.cookie.get("MAX_AGE")
         return settings.SESSION_EXPIRE_AT_BROWSER_CLOSE if max_age is None else max_age == 0
 
-    @property
-    def unreadable(self) -> bool:
-        """Whether what the request's cookie leads to cannot be read; it is left alone then."""
-        return self._unreadable
+    def _age_of(self, data: Mapping[str, Any]) -> int:
+        """Return the seconds that the session lives with this data."""
+        return int(self.get_expiry_age(expiry=data.get("_session_expiry")))
 
-    def __bool__(self) -> bool:
-        self.accessed = True
-        return not self.is_empty()
+    # Flashes.
 
-    def is_empty(self) -> bool:
-        """Return True when there is no key and no data; the middleware deletes the cookie then.
+    def add_flash(self, value: Any, key: str = FLASH_KEY) -> None:
+        """Append a value, which the serializer must know, to the flashes under key."""
+        self[key] = self._flash_bag().added(key, self.get(key, ()), value)
 
-        False for a session that could not be read: its cookie must survive a rolling deploy.
+    async def aadd_flash(self, value: Any, key: str = FLASH_KEY) -> None:
+        """See add_flash()."""
+        await self.aset(key, self._flash_bag().added(key, await self.aget(key, ()), value))
+
+    def flashes(self, key: str = FLASH_KEY) -> list[Any]:
+        """Return the flashes under key, the oldest first, and forget them; an empty list if there are none."""
+        return self._flash_bag().taken(key, self.pop(key, ()))
+
+    async def aflashes(self, key: str = FLASH_KEY) -> list[Any]:
+        """See flashes()."""
+        return self._flash_bag().taken(key, await self.apop(key, ()))
+
+    def _flash_bag(self) -> FlashBag:
+        if self._flashes is None:
+            self._flashes = FlashBag()
+        return self._flashes
+
+    # Its cookie.
+
+    def set_cookie_options(self, **options: Unpack[CookieAttributes]) -> None:
+        """Change attributes of this session's cookie, from this response on until they are changed again.
+
+        ``max_age`` is in seconds: above 0 it is set_expiry(), 0 ends the session with the browser, and -1 deletes
+        record and cookie. Raises ValueError, naming the rule and its source, for what browsers would refuse, and
+        ImproperlyConfigured where our middleware does not serve requests: Django's would ignore the options.
         """
-        return not self._unreadable and super().is_empty()
+        changes, max_age = checked(options)
+        if changes:
+            self._get_session()  # what was set by an earlier request goes together with it, or does not
+        self._change_cookie(changes, max_age)
+        if max_age is not None and max_age >= 0:
+            self.set_expiry(max_age)
 
-    def _dump(self, data: Mapping[str, Any]) -> bytes:
-        return body.dump(self.session_name, self.serializer(), self.options(), data)
+    async def aset_cookie_options(self, **options: Unpack[CookieAttributes]) -> None:
+        """See set_cookie_options()."""
+        changes, max_age = checked(options)
+        if changes:
+            await self._aget_session()
+        self._change_cookie(changes, max_age)
+        if max_age is not None and max_age >= 0:
+            await self.aset_expiry(max_age)
 
-    def _parse(self, plaintext: bytes) -> dict[str, Any]:
-        return body.parse(self.serializer(), plaintext)[1]
+    def _change_cookie(self, changes: dict[str, Any], max_age: int | None) -> None:
+        if changes:
+            self.cookie_changes().change(changes)
+            self.modified = True
+        if max_age is not None:
+            self.ends = max_age == -1
 
-    def _take(self, plaintext: bytes) -> dict[str, Any]:
-        """Return the data of what was loaded, and remember its options."""
-        options, data = body.parse(self.serializer(), plaintext)
-        self._stored_options = self._options_at_load = options
-        self._loaded_user = data.get("_auth_user_id")
-        return data
+    def cookie_changes(self) -> CookieChanges:
+        """Return what this session's cookie has beside the settings."""
+        if self._changes is None:
+            self._changes = CookieChanges(self.config().cookie_options)
+        return self._changes
 
-    def _largest(self, data: Mapping[str, Any]) -> str:
-        return body.largest(self.serializer(), data)
+    def cookie(self) -> CookieOptions:
+        """Return the options that this session's cookie has, or will have with this response."""
+        return self.config().cookie_options() if self._changes is None else self._changes.cookie()
 
-    def clock(self) -> float:
-        """Return this host's time in seconds since 1970; its siblings' may differ by envelope.SKEW."""
-        return time.time()
+    def cookie_at_load(self) -> CookieOptions:
+        """Return the options under which the browser holds the cookie."""
+        return self.config().cookie_options() if self._changes is None else self._changes.cookie_at_load()
 
-    def _header(self, data: Mapping[str, Any], age: int, previous: Header | None) -> Header:
-        """Return the header of a payload that lives for age seconds and follows on previous."""
-        created_at = authenticated_at = now = clamp(self.clock())
-        user = data.get("_auth_user_id")
-        if user is None:
-            authenticated_at = 0
-        if previous is not None:
-            created_at = previous.created_at
-            if user is not None and user == self._loaded_user:
-                authenticated_at = previous.authenticated_at
-        return Header.new(os.urandom(8), created_at, authenticated_at, clamp(now + age), now)
+    def cookie_parts(self) -> list[str]:
+        """Return the values of the cookie and of its chunks, if the session needs more than one."""
+        return [self.session_key or ""]
 
-    def _reject(self, reason: InvalidRecord) -> dict[str, Any]:
-        """Note that the session cannot be read, and return the empty data that stands in for it."""
-        security_logger.warning("Session %r unreadable: %s", self.session_name, reason)
-        self._unreadable = True
-        return {}
-
-
-_classes: dict[tuple[type[MultisessionBase], str], type[Any]] = {}
-
-
-def _named(cls: type[MultisessionBase], name: str) -> type[Any]:
-    found = _classes.get((cls, name))
-    if found is None:
-        body = {"session_name": name, "__module__": cls.__module__, "__doc__": cls.__doc__}
-        found = _classes.setdefault((cls, name), type(cls.__name__, (cls,), body))
-    return found
-
-
-@cached
-def _keyring(name: str) -> Keyring:
-    options = entry(name)
-    return Keyring(options.secrets, options.key_prefix, name)
-
-
-@cached
-def _cookie_age(name: str) -> int:
-    return cookie_options(name).max_age or settings.SESSION_COOKIE_AGE
-
-
-@cached
-def _serializer(name: str) -> Any:
-    return fastest(import_string(entry(name).serializer or settings.SESSION_SERIALIZER))
-
-
-@cached
-def _merge_rules(name: str) -> Mapping[str, Rule]:
-    rules: dict[str, Rule] = {"_messages": append_messages, FLASH_KEY: append}
-    for key, rule in entry(name).merge.items():
-        if callable(rule):
-            rules[key] = rule
-        elif rule in RULES:
-            rules[key] = RULES[rule]
-        else:
-            try:
-                rules[key] = import_string(rule)
-            except ImportError as error:
-                raise ImproperlyConfigured(
-                    f"MULTISESSION[{name!r}]['MERGE'][{key!r}] is {rule!r}; it must be one of "
-                    f"{', '.join(map(repr, RULES))} or the dotted path of a function f(base, theirs, ours)."
-                ) from error
-    return rules
+    @classmethod
+    def joined(cls, cookies: Mapping[str, str]) -> str | None:
+        """Return what a request's cookies hold for this session, None if nothing."""
+        return cookies.get(cls.config().cookie_name())

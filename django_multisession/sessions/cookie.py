@@ -4,14 +4,14 @@ import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from django.core.exceptions import ImproperlyConfigured
-
 from ..codec import CookieCodec, CookieContent
-from ..cookies import MAX_SIZE, chunk_name, cookie_options
+from ..cookies import MAX_SIZE, chunk_name
 from ..envelope import SKEW, Header
 from ..exceptions import InvalidRecord, SessionTooLarge
 from ..runtime import cached
 from .base import MultisessionBase
+from .body import NONE
+from .draft import Draft
 
 _SID_BYTES = 20
 
@@ -26,6 +26,8 @@ class CookieSession(MultisessionBase):
 
     encrypt: ClassVar[bool]
     _content: CookieContent | None = None
+    _user_before: Any = None
+    _is_unreadable = False
 
     @classmethod
     def codec(cls) -> CookieCodec:
@@ -42,15 +44,20 @@ class CookieSession(MultisessionBase):
         if value is None:
             return {}
         try:
-            content = self.codec().decode(value, limit=MAX_SIZE * self.entry().chunks)
+            content = self.codec().decode(value, limit=MAX_SIZE * self.config().entry.chunks)
             if self._expired(content.header):
                 self._session_key = None
                 return {}
-            data = self._take(content.plaintext)
+            body = self.config().bodies.parse(content.plaintext)
         except InvalidRecord as reason:
-            return self._reject(reason)
+            self._reject(reason)
+            self._is_unreadable = True
+            return {}
         self._content = content
-        return data
+        self._user_before = body.data.get("_auth_user_id")
+        if body.options:
+            self.cookie_changes().loaded(body.options)
+        return body.data
 
     async def aload(self) -> dict[str, Any]:
         """See load()."""
@@ -63,7 +70,7 @@ class CookieSession(MultisessionBase):
         that cannot be kept; the session key is then as it was.
         """
         data = self._get_session(no_load=must_create)
-        if self._unreadable and not data:
+        if self._is_unreadable and not data:
             return  # the cookie stays for the process that can read it, as in a rolling deploy with a new secret
         previous = self._content
         self._issue(data, sid=None if must_create or previous is None else previous.sid)
@@ -94,24 +101,24 @@ class CookieSession(MultisessionBase):
             self._session_key = None
             self._session_cache: dict[str, Any] = {}
             self._content = None
-            self._unreadable = False
+            self._is_unreadable = False
             self.modified = True
 
     async def adelete(self, session_key: str | None = None) -> None:
         """See delete()."""
         self.delete(session_key)
 
-    def prepare(self) -> None:
+    def validate(self) -> None:
         data = self._get_session()
-        if data or not self._unreadable:
+        if data or not self._is_unreadable:
             self._seal(data, sid=None)
 
     @classmethod
     def joined(cls, cookies: Mapping[str, str]) -> str | None:
         """Return the value that a request's cookies hold for this session, its chunks put together."""
-        name = cls.cookie_options().name
+        name = cls.config().cookie_name()
         first = cookies.get(name)
-        chunks = cls.entry().chunks
+        chunks = cls.config().entry.chunks
         if first is None or chunks == 1 or len(name) + len(first) > MAX_SIZE:
             return first  # the last is what no browser keeps, but Django's test client
         rest = (cookies.get(chunk_name(name, index), "") for index in range(1, min(CookieCodec.chunks(first), chunks)))
@@ -121,7 +128,7 @@ class CookieSession(MultisessionBase):
         """Empty the session. It is read first, without I/O: its cookie must be replaced or deleted where it is."""
         self._get_session()
         super().clear()
-        self._unreadable = False
+        self._is_unreadable = False
 
     def exists(self, session_key: str) -> bool:
         """Return False: no key is taken, for it is the content."""
@@ -144,8 +151,6 @@ class CookieSession(MultisessionBase):
         return self._split(self.session_key or "")
 
     def _split(self, value: str) -> list[str]:
-        if not self.options() and len(value) <= _room(self.session_name):
-            return [value]
         cookie = self.cookie()
         parts: list[str] = []
         while value or not parts:
@@ -158,30 +163,37 @@ class CookieSession(MultisessionBase):
 
     def _issue(self, data: dict[str, Any], sid: bytes | None) -> None:
         self._session_key, self._content = self._seal(data, sid)
-        self._unreadable = False
-        self._loaded_user = data.get("_auth_user_id")
-        self._settle_options()
+        self._is_unreadable = False
+        self._user_before = data.get("_auth_user_id")
+        if self._changes is not None:
+            self._changes.saved(self._changes.all())
         self.modified = True
 
     def _seal(self, data: dict[str, Any], sid: bytes | None) -> tuple[str, CookieContent]:
         """Return the cookie's value and what is in it; SessionTooLarge if browsers would not keep it."""
-        previous = self._content
+        previous, config = self._content, self.config()
+        options = NONE if self._changes is None else self._changes.all()
+        draft = Draft(data, self._age_of, self.clock(), user_before=self._user_before)
         content = CookieContent(
-            header=self._header(data, int(self.get_expiry_age()), previous and previous.header),
+            header=draft.header(draft.age(), previous and previous.header),
             sid=sid or os.urandom(_SID_BYTES),
             epoch=0 if previous is None else previous.epoch,
-            plaintext=self._dump(data),
+            plaintext=config.bodies.dump(options, data),
         )
         value = self.codec().encode(content)
-        needed, allowed = len(self._split(value)), self.entry().chunks
+        needed, allowed = len(self._split(value)), config.entry.chunks
         if needed > allowed:
             size = len(value) + self.cookie().overhead()
             raise SessionTooLarge(
                 f"The cookie of session {self.session_name!r} takes {size} bytes; browsers keep at most {MAX_SIZE} "
-                f"for name, value and attributes, and CHUNKS allows {allowed} of them. {self._largest(data)}. "
+                f"for name, value and attributes, and CHUNKS allows {allowed} of them. {config.bodies.largest(data)}. "
                 "Store less, raise CHUNKS, or use a server's engine."
             )
         return (self.codec().encode(content, needed) if needed > 1 else value), content
+
+    @property
+    def unreadable(self) -> bool:
+        return self._is_unreadable
 
     def _expired(self, header: Header) -> bool:
         now = self.clock()
@@ -193,16 +205,5 @@ class CookieSession(MultisessionBase):
 
 
 @cached
-def _room(name: str) -> int:
-    return MAX_SIZE - cookie_options(name).overhead()
-
-
-@cached
 def _codec(cls: type[CookieSession]) -> CookieCodec:
-    entry = cls.entry()
-    if entry.encrypt and not cls.encrypt:
-        raise ImproperlyConfigured(
-            f"MULTISESSION[{entry.name!r}]['ENCRYPT'] is True, but its engine signs and does not encrypt. "
-            'Use "django_multisession.engines.encrypted_cookies".'
-        )
-    return CookieCodec(cls.keyring(), encrypt=cls.encrypt, compress=entry.compress)
+    return cls.config().cookie_codec(encrypt=cls.encrypt)

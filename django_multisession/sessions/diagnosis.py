@@ -12,8 +12,9 @@ from django.core.exceptions import ImproperlyConfigured
 from ..bridge import run_sync
 from ..envelope import SKEW, Header, clamp
 from ..exceptions import MultisessionError, StoreUnavailable
-from ..keys import new_session_key
-from .records import Records, Snapshot
+from ..keys import SessionKey, new_session_key
+from .loaded import Loaded, Moved
+from .records import Records
 from .server import ServerSession
 
 PROBE_TTL = 60
@@ -86,33 +87,34 @@ def _inspect(records: Records, report: Report) -> None:
 
 
 def _write(records: Records, report: Report) -> None:
-    key = new_session_key()
+    key = records.key(new_session_key())
     try:
         report.failures += _failures(records, key, report)
     finally:
         _remove(records, key)
 
 
-def _failures(records: Records, key: str, report: Report) -> Iterator[str]:
+def _failures(records: Records, key: SessionKey, report: Report) -> Iterator[str]:
     inserted = run_sync(records.insert(key, b"{}", _header(), PROBE_TTL))
     if inserted is None:
         yield "A new record was refused as if its random key were taken."
         return
     found, report.round_trip = _timed_reads(records, key)
-    if found is None or found.plaintext != b"{}":
+    if not isinstance(found, Loaded) or found.plaintext != b"{}":
         yield "A record that was just inserted is not there. Does LOCATION name a replica, or a full cache?"
         return
-    swapped = run_sync(records.replace(key, b'{"swapped": true}', _header(), PROBE_TTL, found))
+    swapped = run_sync(records.replace(found, b'{"swapped": true}', _header(), PROBE_TTL))
     if swapped is None:
         yield "A record that nobody else knows could not be swapped: the server does not compare versions."
-    elif run_sync(records.replace(key, b"{}", _header(), PROBE_TTL, found)) is not None:
+    elif run_sync(records.replace(found, b"{}", _header(), PROBE_TTL)) is not None:
         yield "A record was replaced at a version that it no longer had: changes would be lost."
     if not run_sync(records.delete(key)):
         yield "A record could not be deleted: a logout would not end its session."
 
 
-def _timed_reads(records: Records, key: str) -> tuple[Snapshot | None, float]:
-    found, seconds = None, []
+def _timed_reads(records: Records, key: SessionKey) -> tuple[Loaded | Moved | None, float]:
+    found: Loaded | Moved | None = None
+    seconds = []
     for _ in range(ROUND_TRIPS):
         started = time.perf_counter()
         found = run_sync(records.read(key))
@@ -120,10 +122,10 @@ def _timed_reads(records: Records, key: str) -> tuple[Snapshot | None, float]:
     return found, statistics.median(seconds)
 
 
-def _remove(records: Records, key: str) -> None:
+def _remove(records: Records, key: SessionKey) -> None:
     """Delete the probe record if a failure left it there; by PROBE_TTL it ends without us."""
     with suppress(Exception):  # what keeps it from being deleted has been reported already
-        run_sync(records.store.delete(records.storage_key(key)))
+        run_sync(records.store.delete(key.storage_key))
 
 
 def _header() -> Header:

@@ -1,146 +1,152 @@
-"""Sealed records by session key: a store with its codec, and the way out of a write whose reply was lost."""
+"""Sealed records by session key: a store with its codec, and the way out of a call whose reply was lost."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 from ..codec import RecordCodec
-from ..envelope import VERSION, Header
+from ..envelope import ENDED, MOVED, VERSION, Header
 from ..exceptions import SessionTooLarge, StoreUnavailable
-from ..keys import StorageKeys
+from ..keys import SessionKey, StorageKeys
 from ..stores.base import Record, Store
+from .loaded import Loaded, Moved
 
-MAX_PAYLOAD = 4 * 1024 * 1024
-"""Bytes of a record, whatever its store would take: one visitor's session that takes longer to read than an answer may
-take would open the circuit breaker for all."""
+T = TypeVar("T")
+
+POINTER_TTL: Final = 60
+"""Seconds that a pointer stands where a session was before its key changed: as long as a request may be under way."""
 
 
-class Snapshot(NamedTuple):
-    """A record as it was when read or written, under the storage key ``place``.
+async def _once_more(ask: Callable[[], Awaitable[T]], again: Callable[[], Awaitable[T]] | None = None) -> T:
+    """Return what ask() answers; if its connection was lost, what again() does: a look at what became of it.
 
-    ``token`` is the store's for replacing exactly that.
+    Without ``again``, asking twice does no harm.
     """
-
-    plaintext: bytes
-    header: Header
-    token: bytes
-    storage_key: str
-
-    def is_at(self, record: Record) -> bool:
-        """Tell whether a record is still this one."""
-        return _version(record) == self.header.version
+    try:
+        return await ask()
+    except StoreUnavailable as error:
+        if not error.retryable:
+            raise
+    return await (again or ask)()
 
 
-def _version(record: Record) -> bytes:
-    return record.payload[VERSION]
+def _is_at(record: Record | None, version: bytes) -> bool:
+    return record is not None and record.payload[VERSION] == version
 
 
 class Records:
     """The records of one session name in one store. Every method can raise StoreUnavailable.
 
-    Where a connection broke, as after a server's restart, every method asks once more.
+    Where a connection was lost, as after a server's restart, every method asks once more; a write looks first whether
+    it has happened. Our own write is known by the version in its header.
     """
 
-    def __init__(self, store: Store, codec: RecordCodec, prefix: str, session_name: str) -> None:
+    def __init__(self, store: Store, codec: RecordCodec, keys: StorageKeys, max_size: int) -> None:
         self.store = store
-        self.storage_key = StorageKeys(prefix, session_name).of
+        self.key = keys.key
         self._codec = codec
-        self._session_name = session_name
+        self._max_size = max_size
 
-    async def read(self, session_key: str) -> Snapshot | None:
-        """Return the live record, None if there is none; InvalidRecord if it is not as we wrote it."""
-        storage_key = self.storage_key(session_key)
-        try:
-            record = await self.store.read(storage_key)
-        except StoreUnavailable as error:
-            if not error.retryable:
-                raise
-            record = await self.store.read(storage_key)
+    async def read(self, key: SessionKey) -> Loaded | Moved | None:
+        """Return what is live under a key, None for nothing or a tombstone; InvalidRecord if we did not write it."""
+        record = await _once_more(lambda: self.store.read(key.storage_key))
         if record is None:
             return None
-        header, plaintext = self._codec.decode(record.payload, storage_key, session_key)
-        return Snapshot(plaintext, header, record.token, storage_key)
+        header, plaintext = self._codec.decode(record.payload, key)
+        if header.flags & ENDED:
+            return None
+        if header.flags & MOVED:
+            return Moved(self.key(plaintext.decode()))
+        return Loaded(key, plaintext, header, record.token)
 
-    async def insert(self, session_key: str, plaintext: bytes, header: Header, ttl: int) -> Snapshot | None:
+    async def insert(self, key: SessionKey, plaintext: bytes, header: Header, ttl: int) -> Loaded | None:
         """Create the record; None if the key is taken."""
-        storage_key = self.storage_key(session_key)
-        payload = self._encode(storage_key, session_key, plaintext, header)
-        try:
-            token = await self.store.insert(storage_key, payload, ttl, header.version)
-        except StoreUnavailable as error:
-            if not error.retryable:
-                raise
-            # Either the command or its reply was lost: the record tells which.
-            record = await self.store.read(storage_key)
+        payload = self._encode(key, plaintext, header)
+
+        async def insert() -> bytes | None:
+            return await self.store.insert(key.storage_key, payload, ttl, header.version)
+
+        async def look() -> bytes | None:
+            record = await self.store.read(key.storage_key)
             if record is None:
-                token = await self.store.insert(storage_key, payload, ttl, header.version)
-            else:
-                token = record.token if _version(record) == header.version else None
-        return None if token is None else Snapshot(plaintext, header, token, storage_key)
+                return await insert()
+            return record.token if _is_at(record, header.version) else None
+
+        token = await _once_more(insert, look)
+        return None if token is None else Loaded(key, plaintext, header, token)
 
     async def replace(
         self,
-        session_key: str,
+        expected: Loaded,
         plaintext: bytes,
         header: Header,
         ttl: int,
-        expected: Snapshot,
         *,
         repeatable: Callable[[], bool] = lambda: True,
-    ) -> Snapshot | None:
+    ) -> Loaded | None:
         """Replace the record that is still as expected; None if it is gone or has changed.
 
         If a reply was lost and somebody else has written since, our change may be in theirs already: the outage is
         raised then, unless making the change again is ``repeatable``.
         """
-        storage_key = expected.storage_key
-        payload = self._encode(storage_key, session_key, plaintext, header)
+        unchanged = plaintext == expected.plaintext  # what is stored already may be prolonged, however large it is
+        payload = self._encode(expected.key, plaintext, header, bounded=not unchanged)
+        token = await self._swap(expected, payload, ttl, header.version, repeatable)
+        return None if token is None else Loaded(expected.key, plaintext, header, token)
+
+    async def point(self, expected: Loaded, target: SessionKey, header: Header) -> bool:
+        """Put a pointer to another key where the record is still as expected; return whether it was."""
+        payload = self._codec.encode(header, target.secret.encode(), expected.key, MOVED)
+        return await self._swap(expected, payload, POINTER_TTL, header.version, lambda: True) is not None
+
+    async def _swap(
+        self, expected: Loaded, payload: bytes, ttl: int, version: bytes, repeatable: Callable[[], bool]
+    ) -> bytes | None:
+        storage_key = expected.key.storage_key
+        lost: StoreUnavailable | None = None
         try:
-            token = await self.store.replace(storage_key, payload, ttl, expected.token, header.version)
+            return await self.store.replace(storage_key, payload, ttl, expected.token, version)
         except StoreUnavailable as error:
             if not error.retryable:
                 raise
-            token = None
-            record = await self.store.read(storage_key)
-            if record is not None and _version(record) == header.version:
-                token = record.token
-            elif record is not None and expected.is_at(record):
-                token = await self.store.replace(storage_key, payload, ttl, record.token, header.version)
-            elif record is not None and not repeatable():
-                raise
-        return None if token is None else Snapshot(plaintext, header, token, storage_key)
+            lost = error
+        record = await self.store.read(storage_key)
+        if record is None:
+            return None
+        if _is_at(record, version):
+            return record.token
+        if _is_at(record, expected.header.version):
+            return await self.store.replace(storage_key, payload, ttl, record.token, version)
+        if not repeatable():
+            raise lost
+        return None
 
-    async def delete(self, session_key: str, expected: Snapshot | None = None) -> bool:
+    async def delete(self, key: SessionKey, expected: Loaded | None = None) -> bool:
         """Delete the record, with expected only as it was then; return whether it is gone by that.
 
         After a lost reply, a record that is gone counts as deleted by us.
         """
-        storage_key = self.storage_key(session_key)
         token = None if expected is None else expected.token
-        try:
-            return await self.store.delete(storage_key, token)
-        except StoreUnavailable as error:
-            if not error.retryable:
-                raise
-            return await self.store.delete(storage_key, token) or not await self.store.exists([storage_key])
 
-    async def exists(self, session_key: str) -> bool:
-        storage_key = self.storage_key(session_key)
-        try:
-            return bool(await self.store.exists([storage_key]))
-        except StoreUnavailable as error:
-            if not error.retryable:
-                raise
-            return bool(await self.store.exists([storage_key]))
+        async def delete() -> bool:
+            return await self.store.delete(key.storage_key, token)
+
+        async def look() -> bool:
+            return await delete() or await self.store.read(key.storage_key) is None
+
+        return await _once_more(delete, look)
+
+    async def exists(self, key: SessionKey) -> bool:
+        return bool(await _once_more(lambda: self.store.exists([key.storage_key])))
 
     def fits(self, plaintext: bytes, header: Header) -> None:
-        """Raise SessionTooLarge if the store cannot keep this content."""
-        self._encode("", "", plaintext, header)
+        """Raise SessionTooLarge if the store cannot keep this body."""
+        self._encode(SessionKey("", ""), plaintext, header)
 
-    def _encode(self, storage_key: str, session_key: str, plaintext: bytes, header: Header) -> bytes:
-        payload = self._codec.encode(header, plaintext, storage_key, session_key)
-        limit = min(self.store.max_payload or MAX_PAYLOAD, MAX_PAYLOAD)
+    def _encode(self, key: SessionKey, plaintext: bytes, header: Header, *, bounded: bool = True) -> bytes:
+        payload = self._codec.encode(header, plaintext, key)
+        if not bounded:
+            return payload
+        limit = min(self.store.max_payload or self._max_size, self._max_size)
         if len(payload) > limit:
-            raise SessionTooLarge(
-                f"Session {self._session_name!r} takes {len(payload)} bytes; {self.store.name} keeps at most {limit}"
-            )
+            raise SessionTooLarge(f"takes {len(payload)} bytes; {self.store.name} keeps at most {limit}")
         return payload

@@ -6,66 +6,89 @@ it, and who has waited long enough tries without it. What keeps changes from bei
 """
 
 import asyncio
-import os
 import threading
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
-from ..bridge import native_loop
+from ..bridge import maybe_await, native_loop
+from ..runtime import Event, Kept
 
-# A lock lives as long as somebody waits for it or has it.
-_threads: "WeakValueDictionary[Hashable, threading.Lock]" = WeakValueDictionary()
-_tasks: "WeakValueDictionary[Hashable, asyncio.Lock]" = WeakValueDictionary()
 
-# All who are in a turn, or wait for one: nobody mostly, and then every save is spared the look for its own place.
-_present: set[object] = set()
+class _Queues:
+    """A lock lives as long as somebody waits for it or has it."""
 
-# Whose turn it is: who saves the same record inside of a save would wait for himself.
-_ours: ContextVar[frozenset[str]] = ContextVar("multisession_turns", default=frozenset())
+    def __init__(self) -> None:
+        self.threads: WeakValueDictionary[Hashable, threading.Lock] = WeakValueDictionary()
+        self.tasks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+        self.present: set[object] = set()
+        """All who are in a queue: nobody mostly, and then every save is spared the look for its own record."""
 
-# A thread that the child does not have may hold one.
-os.register_at_fork(after_in_child=_threads.clear)
-os.register_at_fork(after_in_child=_present.clear)
+
+# A lock may be held by a thread that a forked child does not have.
+_queues: Kept[_Queues] = Kept(_Queues, Event.FORK | Event.TEST)
+
+
+class _Held(NamedTuple):
+    """What a save holds. A task that it starts inherits the context, and holds nothing."""
+
+    task: object
+    storage_keys: frozenset[str]
+
+
+_held: ContextVar[_Held | None] = ContextVar("multisession_held", default=None)
+
+
+def _ours() -> frozenset[str]:
+    held = _held.get()
+    return held.storage_keys if held is not None and held.task == _holder() else frozenset()
+
+
+def _holder() -> object:
+    return threading.get_ident() if native_loop() is None else asyncio.current_task()
 
 
 def contended(storage_key: str) -> bool:
-    """Tell whether somebody else in this event loop, or on these threads, is here for place."""
-    if not _present or storage_key in _ours.get():
+    """Tell whether somebody else in this event loop, or on these threads, is here for a record."""
+    queues = _queues.value
+    if not queues.present or storage_key in _ours():
         return False
     loop = native_loop()
-    return storage_key in _threads if loop is None else (loop, storage_key) in _tasks
+    return storage_key in queues.threads if loop is None else (loop, storage_key) in queues.tasks
 
 
 @asynccontextmanager
 async def exclusive(storage_key: str, seconds: float) -> AsyncIterator[None]:
-    """Wait until nobody else in this event loop, or on these threads, is here for place; so many seconds at most."""
-    ours = _ours.get()
+    """Wait until nobody else in this event loop, or on these threads, is here for a record; so many seconds at most.
+
+    Who saves a record inside of a save of the same record does not wait for himself.
+    """
+    ours = _ours()
     if storage_key in ours:
         yield
         return
-    visit = object()
-    _present.add(visit)
+    queues, visit = _queues.value, object()
+    queues.present.add(visit)
     try:
         loop = native_loop()
         lock: threading.Lock | asyncio.Lock
         if loop is None:
-            lock = _threads.setdefault(storage_key, threading.Lock())
-            taken = lock.acquire(timeout=seconds)
+            lock = queues.threads.setdefault(storage_key, threading.Lock())
+            taken = lock.acquire(timeout=max(seconds, 0))
         else:
-            lock = _tasks.setdefault((loop, storage_key), asyncio.Lock())
+            lock = queues.tasks.setdefault((loop, storage_key), asyncio.Lock())
             try:
-                async with asyncio.timeout(seconds):
-                    taken = await lock.acquire()
+                taken = await maybe_await(lock.acquire(), max(seconds, 0))
             except TimeoutError:
                 taken = False
-        token = _ours.set(ours | {storage_key})
+        token = _held.set(_Held(_holder(), ours | {storage_key}))
         try:
             yield
         finally:
-            _ours.reset(token)
+            _held.reset(token)
             if taken:
                 lock.release()
     finally:
-        _present.discard(visit)
+        queues.present.discard(visit)

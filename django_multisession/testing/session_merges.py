@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.contrib.sessions.backends.base import UpdateError
 
-from ..exceptions import SessionConflict
+from ..sessions.exceptions import SessionConflict
 from .visits import Visits, in_both_colours
 
 Configure = Callable[..., None]

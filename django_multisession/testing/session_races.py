@@ -3,8 +3,8 @@
 import pytest
 from django.contrib.sessions.backends.base import UpdateError
 
-from ..exceptions import SessionConflict
-from ..sessions import saving
+from ..sessions import repository
+from ..sessions.exceptions import SessionConflict
 from .visits import Visits, in_both_colours
 
 
@@ -68,7 +68,7 @@ class Races:
     async def test_save_that_is_always_overtaken_is_a_conflict(
         self, visits: Visits, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(saving, "SWAP_ATTEMPTS", 3)
+        monkeypatch.setattr(repository, "SWAP_ATTEMPTS", 3)
         key = await visits.store(count=0)
         ours = await visits.load(key)
         await ours.set("ours", True)

@@ -164,7 +164,7 @@ class ForeignRecords:
         key = await visits.store(a=PRIVATE)
         payload = await visits.payload(key)
         configure(KEYS=["fake secret 2"])
-        kid = visits.session_class.keyring().current.kid
+        kid = visits.session_class.config().keyring.current.kid
         await visits.overwrite(key, payload[:2] + kid + payload[6:])
         await assert_refused(visits, key, caplog)
 

@@ -135,7 +135,7 @@ class Visits:
 
     def storage_key(self, key: str) -> str:
         """Return the storage key."""
-        return self.session_class.records().storage_key(key)
+        return self.session_class.records().key(key).storage_key
 
     async def raw(self, key: str) -> Record | None:
         """Return what the store holds under a session key."""

@@ -1,0 +1,126 @@
+"""The end of a request: sessions are saved, outages answered, cookies set.
+
+Everything is serialised first; saves go to the stores next; cookies are set last, for every session that was saved,
+also when another one failed. A response of 500 or above saves nothing, and leaves each session as it was before the
+request.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, cast
+
+from django.contrib.sessions.backends.base import SessionBase, UpdateError
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.core.handlers.exception import convert_exception_to_response
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import patch_cache_control, patch_vary_headers
+
+from ..breaker import report
+from ..bridge import driven
+from ..exceptions import StoreUnavailable
+from . import response_cookies
+from .handle import Handle
+from .unavailable import Outage, unavailable
+
+
+async def finish(request: HttpRequest, response: HttpResponseBase, opened: list[SessionBase]) -> HttpResponseBase:
+    """Return the response to send: the given one, or another if an outage or a failed save has to be answered."""
+    handles = [Handle(session) for session in opened]
+    if response.status_code < 500:
+        errors = await _store(handles)
+        for error in errors:
+            response = await _failed(request, error, alone=len(handles) == 1)
+    else:
+        for handle in handles:
+            await handle.abandon()
+        outage = next(filter(None, (handle.outage for handle in handles)), None)
+        if isinstance(response, Outage):
+            response = unavailable(request, response.error)
+        elif outage is not None and response.status_code != 503:
+            # Where another middleware or a template met it first. A 503 is a page that the view has made of it.
+            response = unavailable(request, outage)
+    for handle in handles:
+        await _show(request, response, handle)
+    return response
+
+
+async def _show(request: HttpRequest, response: HttpResponseBase, handle: Handle) -> None:
+    """Let a response say what has become of a session."""
+    if handle.is_saved:
+        await response_cookies.send(request, response, handle)
+    elif handle.session.is_empty():
+        response_cookies.delete(request, response, handle)
+    if handle.session.accessed:
+        patch_vary_headers(response, ("Cookie",))
+    if handle.outage is not None:
+        report(handle.outage)
+        # A page that was made without the session, by ON_OUTAGE or by a view that expects outages.
+        patch_cache_control(response, private=True, no_store=True)
+
+
+async def _store(handles: list[Handle]) -> list[Exception]:
+    """End and save what is to be; return what went wrong: the other sessions' cookies must be sent all the same."""
+    errors: list[Exception] = []
+
+    async def succeeds(action: Callable[[], Awaitable[object]]) -> bool:
+        try:
+            return bool(await action())
+        except Exception as error:  # noqa: BLE001 - whatever it is, see above
+            errors.append(error)
+            return False
+
+    ended = [handle for handle in handles if handle.is_ended]
+    changed = [handle for handle in handles if await succeeds(handle.is_dirty)]
+    if len(changed) + len(ended) > 1:
+        try:
+            for handle in changed:
+                if handle.ours is not None:
+                    handle.ours.validate()
+        except BaseException:
+            for handle in handles:
+                await handle.abandon()
+            raise
+    for handle in ended:
+        await succeeds(handle.end)
+    for handle in changed:
+        await succeeds(handle.save)
+    for handle in handles:
+        if handle not in changed:
+            await handle.abandon()
+    return errors
+
+
+async def _failed(request: HttpRequest, error: Exception, alone: bool) -> HttpResponseBase:
+    """Return the answer to a request whose session cannot be saved; raise, as Django's does, if it is the only one."""
+    if isinstance(error, StoreUnavailable):
+        return unavailable(request, error)
+    fail = raising(error)
+    if alone:
+        fail(request)
+    if driven():
+        return cast(HttpResponseBase, convert_exception_to_response(fail)(request))
+
+    async def afail(request: HttpRequest) -> NoReturn:
+        fail(request)
+
+    # On a thread, for a project's error pages may do anything.
+    return await cast(Awaitable[HttpResponseBase], convert_exception_to_response(afail)(request))
+
+
+def interrupted(request: HttpRequest, error: UpdateError) -> HttpResponse:
+    """Return Django's answer, 400, to a request whose session was deleted before its end."""
+    return cast(HttpResponse, convert_exception_to_response(raising(error))(request))
+
+
+def raising(error: Exception) -> Callable[[HttpRequest], NoReturn]:
+    """Return a view that raises an error as Django's middleware would."""
+
+    def fail(request: HttpRequest) -> NoReturn:
+        if isinstance(error, UpdateError):
+            raise SessionInterrupted(
+                "The request's session was deleted before the request completed. The user may have logged out in a "
+                "concurrent request, for example."
+            ) from error
+        raise error
+
+    return fail

@@ -1,0 +1,118 @@
+"""One session of a request as the end of the request sees it: ours, or a foreign one that another engine made."""
+
+from typing import cast
+
+from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase
+
+from ..bridge import driven, maybe_await
+from ..conf import DEFAULT
+from ..cookies import CookieOptions, cookie_options
+from ..exceptions import StoreUnavailable
+from ..sessions.base import MultisessionBase
+from ..sessions.server import ServerSession
+
+
+class Handle:
+    """Asks a session in the colour of the caller, and knows what a foreign one lacks."""
+
+    __slots__ = ("is_saved", "ours", "server", "session")
+
+    def __init__(self, session: SessionBase) -> None:
+        self.session = session
+        self.ours = session if isinstance(session, MultisessionBase) else None
+        self.server = session if isinstance(session, ServerSession) else None
+        self.is_saved = False
+
+    @property
+    def outage(self) -> StoreUnavailable | None:
+        """What kept the store from answering this request."""
+        return None if self.ours is None else self.ours.outage
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the view asked for the end of the session and its cookie."""
+        return self.ours is not None and self.ours.ends
+
+    async def is_dirty(self) -> bool:
+        """Tell whether the session is to be saved. It is loaded for that: it may turn out to be gone."""
+        if self.is_ended or not (self.session.modified or settings.SESSION_SAVE_EVERY_REQUEST):
+            return False
+        await self.expires_with_browser()
+        if self.server is not None and self.server.anonymous and not self.session.modified:
+            return False
+        return not self.session.is_empty()
+
+    async def expires_with_browser(self) -> bool:
+        """Tell whether the cookie is to end with the browser."""
+        session = self.session
+        return await maybe_await(
+            session.get_expire_at_browser_close() if driven() else session.aget_expire_at_browser_close()
+        )
+
+    async def expiry_age(self) -> int:
+        """Return the seconds that the cookie is to live."""
+        session = self.session
+        return await maybe_await(session.get_expiry_age() if driven() else session.aget_expiry_age())
+
+    async def end(self) -> None:
+        """End the session."""
+        if driven():
+            self.session.flush()
+        else:
+            await self.session.aflush()
+
+    async def save(self) -> None:
+        """Save the session, and end the old key if it has a new one; if that fails, all is as it was before."""
+        session, server = self.session, self.server
+        try:
+            if driven():
+                session.save()
+            else:
+                await session.asave()
+            if server is not None and driven():
+                server.commit()
+            elif server is not None:
+                await server.acommit()
+        except BaseException:
+            await self.abandon()
+            raise
+        self.is_saved = await self._is_to_be_sent()
+
+    async def abandon(self) -> None:
+        """Leave the session under the key that it had before, for the response saves nothing."""
+        if self.server is not None and driven():
+            self.server.abandon()
+        elif self.server is not None:
+            await self.server.aabandon()
+
+    async def _is_to_be_sent(self) -> bool:
+        """Tell whether the browser is to have the cookie.
+
+        With the key that the request brought, only if the session is known to live: another response may have taken a
+        new key to the browser meanwhile.
+        """
+        if self.ours is None:
+            return True
+        key = self.session.session_key
+        if self.ours.unreadable or key is None:
+            return False
+        if self.server is None or self.server.written or key != self.server.brought_key:
+            return True
+        if not settings.SESSION_SAVE_EVERY_REQUEST:
+            return False
+        return await maybe_await(self.server.exists(key) if driven() else self.server.aexists(key))
+
+    # Its cookie.
+
+    def cookie(self) -> CookieOptions:
+        """Return the options that the cookie is to have."""
+        return cookie_options(DEFAULT) if self.ours is None else self.ours.cookie()
+
+    def cookie_at_load(self) -> CookieOptions:
+        """Return the options under which the browser holds the cookie."""
+        return cookie_options(DEFAULT) if self.ours is None else self.ours.cookie_at_load()
+
+    def cookie_parts(self) -> list[str]:
+        """Return the values of the cookie and of its chunks."""
+        return [cast(str, self.session.session_key)] if self.ours is None else self.ours.cookie_parts()

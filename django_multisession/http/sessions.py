@@ -1,0 +1,74 @@
+"""``request.sessions``: every configured session by name, made when it is asked for."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, cast
+
+from django.contrib.sessions.backends.base import SessionBase
+from django.http import HttpRequest
+
+from ..conf import DEFAULT, names
+from ..cookies import cookie_options
+from ..runtime import cached
+from ..sessions.base import MultisessionBase
+from ..sessions.config import session_config
+from ..sessions.loading import session_class
+from ..sessions.server import ServerSession
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, section 9.2.1
+
+
+class Sessions(Mapping[str, Any]):
+    """The sessions of one request. ``["default"]`` is request.session, also when that was assigned anew."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+        self._named: dict[str, SessionBase] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name == DEFAULT:
+            return self._request.session
+        try:
+            return self._named[name]
+        except KeyError:
+            return self._named.setdefault(name, self._open(name))
+
+    def _open(self, name: str) -> SessionBase:
+        if name not in names():
+            raise KeyError(f"MULTISESSION has no session {name!r}; configured are {', '.join(map(repr, names()))}")
+        return open_session(self._request, name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(names())
+
+    def __len__(self) -> int:
+        return len(names())
+
+    def opened(self) -> list[SessionBase]:
+        """Return the sessions that this request may have used."""
+        default = getattr(self._request, "session", None)
+        # A project may have put something else there, or have taken it away.
+        return [*([default] if isinstance(default, SessionBase) else []), *self._named.values()]
+
+
+def open_session(request: HttpRequest, name: str) -> SessionBase:
+    """Return the session of a request's cookies, unloaded."""
+    store = session_class(name)
+    if not issubclass(store, MultisessionBase):
+        return cast(SessionBase, store(request.COOKIES.get(cookie_options(name).name)))
+    session = store(store.joined(request.COOKIES))
+    if isinstance(session, ServerSession):
+        session.commits_with_response = True
+        if session.config().entry.on_outage == "anonymous" and request.method in SAFE_METHODS:
+            session.may_be_anonymous = True
+    return session
+
+
+@cached
+def preloaded() -> tuple[str, ...]:
+    """Return the session names that are loaded before the view."""
+    # The entry of "default" is for an engine of ours only.
+    ours = issubclass(session_class(DEFAULT), MultisessionBase)
+    return tuple(name for name in names() if (ours or name != DEFAULT) and session_config(name).entry.preload)

@@ -1,0 +1,114 @@
+"""What the settings say of one session name, resolved once until they change."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signing import JSONSerializer
+from django.utils.module_loading import import_string
+
+from ..codec import CookieCodec, RecordCodec
+from ..conf import DEFAULT, Entry, entry
+from ..cookies import CookieOptions
+from ..fast_json import FastJSONSerializer, fastest
+from ..keys import Keyring, StorageKeys
+from ..merge import RULES, Rule, append, append_messages
+from ..runtime import cached
+from .body import BodyCodec
+from .flashes import FLASH_KEY
+
+
+class SessionConfig:
+    """An entry of MULTISESSION and what is made of it. Attributes are made at first use, and raise what is wrong."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.entry: Entry = entry(name)
+        self.is_strict = self.entry.on_conflict == "strict"
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        return Keyring(self.entry.secrets, self.entry.key_prefix, self.name)
+
+    @cached_property
+    def storage_keys(self) -> StorageKeys:
+        return StorageKeys(self.entry.key_prefix, self.name)
+
+    @cached_property
+    def record_codec(self) -> RecordCodec:
+        return RecordCodec(self.keyring, encrypt=self.entry.encrypt is not False, compress=self.entry.compress)
+
+    def cookie_codec(self, *, encrypt: bool) -> CookieCodec:
+        """Return the codec of a cookie engine; ENCRYPT must not promise what its engine does not do."""
+        if self.entry.encrypt and not encrypt:
+            raise ImproperlyConfigured(
+                f"MULTISESSION[{self.name!r}]['ENCRYPT'] is True, but its engine signs and does not encrypt. "
+                'Use "django_multisession.engines.encrypted_cookies".'
+            )
+        return CookieCodec(self.keyring, encrypt=encrypt, compress=self.entry.compress)
+
+    @cached_property
+    def serializer(self) -> type[Any]:
+        """The class of the serializer: SERIALIZER of the entry, else SESSION_SERIALIZER."""
+        return fastest(import_string(self.entry.serializer or settings.SESSION_SERIALIZER))
+
+    @cached_property
+    def writes_alike(self) -> bool:
+        """Whether the serializer writes equal values as equal bytes, always; of others nobody knows."""
+        return self.serializer in (JSONSerializer, FastJSONSerializer) or getattr(
+            self.serializer, "writes_alike", False
+        )
+
+    @cached_property
+    def bodies(self) -> BodyCodec:
+        return BodyCodec(self.name, self.serializer)
+
+    @cached_property
+    def merge_rules(self) -> Mapping[str, Rule]:
+        """The functions that MERGE names, by session key."""
+        rules: dict[str, Rule] = {"_messages": append_messages, FLASH_KEY: append}
+        for key, rule in self.entry.merge.items():
+            rules[key] = self._rule(key, rule)
+        return rules
+
+    def _rule(self, key: str, rule: Any) -> Rule:
+        if callable(rule):
+            found: Rule = rule
+            return found
+        if rule in RULES:
+            return RULES[rule]
+        try:
+            found = import_string(rule)
+        except ImportError as error:
+            raise ImproperlyConfigured(
+                f"MULTISESSION[{self.name!r}]['MERGE'][{key!r}] is {rule!r}; it must be one of "
+                f"{', '.join(map(repr, RULES))} or the dotted path of a function f(base, theirs, ours)."
+            ) from error
+        return found
+
+    def cookie_name(self) -> str:
+        """Return the name of the session's cookie as the settings have it now."""
+        if self.name == DEFAULT:
+            return settings.SESSION_COOKIE_NAME
+        name: str = self.entry.cookie.get("NAME", f"sessionid_{self.name}")
+        return name
+
+    def cookie_options(self) -> CookieOptions:
+        """Return the attributes of the session's cookie as the settings have them now.
+
+        Not remembered: projects change SESSION_COOKIE_* at run time, and Django honours that.
+        """
+        return CookieOptions.of(self.entry)
+
+    def cookie_age(self) -> int:
+        """Return the seconds that a session lives: MAX_AGE of its COOKIE, else SESSION_COOKIE_AGE."""
+        age: int = self.entry.cookie.get("MAX_AGE") or settings.SESSION_COOKIE_AGE
+        return age
+
+
+@cached
+def session_config(name: str) -> SessionConfig:
+    """Return the config of a session name; ImproperlyConfigured if its entry is missing or wrong."""
+    return SessionConfig(name)

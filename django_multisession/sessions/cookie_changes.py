@@ -1,0 +1,119 @@
+"""Cookie options at request time: set on a session, kept in its envelope, applied by our middleware."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypedDict
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from ..cookies import LONGEST, CookieOptions
+from ..runtime import cached
+from .body import NONE
+
+
+class CookieAttributes(TypedDict, total=False):
+    """What can be set of a session's cookie. ``max_age`` is in seconds; None of a name or place leaves it out."""
+
+    path: str
+    domain: str | None
+    max_age: int
+    httponly: bool
+    secure: bool
+    samesite: str | None
+    partitioned: bool
+
+
+class CookieChanges:
+    """What a session's cookie has beside the settings: what is stored with it, and what this request has set.
+
+    Mappings are replaced, never changed in place. ``configured`` returns the options of the settings.
+    """
+
+    def __init__(self, configured: Callable[[], CookieOptions]) -> None:
+        self._configured = configured
+        self.stored: Mapping[str, Any] = NONE
+        self.new: Mapping[str, Any] = NONE
+        self._at_load: Mapping[str, Any] = NONE
+
+    def loaded(self, options: Mapping[str, Any]) -> None:
+        """Note what was stored with the session that was loaded."""
+        self.stored = self._at_load = options
+
+    def saved(self, options: Mapping[str, Any]) -> None:
+        """Note what is stored now."""
+        self.stored, self.new = options, NONE
+
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """Set attributes; ValueError, naming rule and source, for what browsers would refuse."""
+        self.cookie().changed(changes)
+        self.new = {**self.new, **changes}
+
+    def all(self) -> Mapping[str, Any]:
+        """Return what differs from the settings, as it is to be stored."""
+        return {**self.stored, **self.new} if self.new else self.stored
+
+    def cookie(self) -> CookieOptions:
+        """Return the options that the cookie has, or will have with this response."""
+        return self._applied(self.all())
+
+    def cookie_at_load(self) -> CookieOptions:
+        """Return the options under which the browser holds the cookie."""
+        return self._applied(self._at_load)
+
+    def _applied(self, changes: Mapping[str, Any]) -> CookieOptions:
+        configured = self._configured()
+        changes = {name: value for name, value in changes.items() if name in _TYPES}
+        if not changes:
+            return configured
+        try:
+            return configured.changed(changes)
+        except (TypeError, ValueError):
+            return configured  # the settings have changed since, so that the two don't go together any more
+
+
+_TYPES: Final[dict[str, tuple[Any, str]]] = {
+    "path": (str, "a string (RFC 6265, section 4.1.2.4)"),
+    "domain": (str | None, "a string, or None for the host alone (RFC 6265, section 4.1.2.3)"),
+    "httponly": (bool, "True or False (RFC 6265, section 4.1.2.6)"),
+    "secure": (bool, "True or False (RFC 6265, section 4.1.2.5)"),
+    "samesite": (str | None, '"Lax", "Strict", "None", or None to leave it out (RFC 6265bis, section 4.1.2.7)'),
+    "partitioned": (bool, "True or False (CHIPS)"),
+}
+
+
+def checked(given: CookieAttributes) -> tuple[dict[str, Any], int | None]:
+    """Return the attributes that are given, and max_age apart from them; ValueError if one has not even the right type.
+
+    TypeError for a name that is none, and ImproperlyConfigured where our middleware does not serve requests: Django's
+    would ignore them.
+    """
+    if not our_middleware():
+        raise ImproperlyConfigured(
+            "set_cookie_options() needs django_multisession.middleware.SessionMiddleware in MIDDLEWARE, in the "
+            "place of Django's SessionMiddleware, which would ignore it."
+        )
+    changes: dict[str, Any] = dict(given)
+    max_age = changes.pop("max_age", None)
+    if "max_age" in given and (type(max_age) is not int or not -1 <= max_age <= LONGEST):
+        raise ValueError(
+            f"max_age of the cookie is {max_age!r}; it must be whole seconds up to {LONGEST}, 0 for a cookie that "
+            "ends with the browser, or -1 to delete (RFC 6265, section 4.1.2.2)."
+        )
+    for name, value in changes.items():
+        if name not in _TYPES:
+            raise TypeError(
+                f"{name!r} is no attribute of a cookie; there are {', '.join(CookieAttributes.__annotations__)}."
+            )
+        kind, allowed = _TYPES[name]
+        if not isinstance(value, kind):
+            raise ValueError(f"{name} of the cookie is {value!r}; it must be {allowed}.")
+    if isinstance(changes.get("samesite"), str):
+        changes["samesite"] = changes["samesite"].capitalize()
+    return changes, max_age
+
+
+@cached
+def our_middleware() -> bool:
+    """Tell whether our middleware, or a subclass of it, serves the project's requests."""
+    return any(getattr(import_string(dotted), "applies_cookie_options", False) for dotted in settings.MIDDLEWARE)

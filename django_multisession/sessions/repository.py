@@ -1,0 +1,287 @@
+"""Sessions in a store: what is read, and how a change reaches the store though others change the same session.
+
+Bodies for both colours (see bridge.py), which know nothing of Django's SessionBase. What a session is made of comes
+as a Draft; what comes back says what the store holds now.
+"""
+
+import os
+import random
+import time
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from ..bridge import pause
+from ..deadline import left
+from ..envelope import Header, clamp
+from ..exceptions import InvalidRecord, SessionTooLarge, StoreRefused, StoreUnavailable
+from ..keys import SessionKey
+from . import touch_throttle
+from .body import NONE, Body
+from .config import SessionConfig
+from .draft import Draft
+from .exceptions import SessionConflict, SessionEnded
+from .loaded import Loaded, Moved, has_same_identity
+from .merging import Merger
+from .records import POINTER_TTL, Records
+from .save_queue import contended, exclusive
+
+SWAP_ATTEMPTS: Final = 64
+LONGEST_PAUSE: Final = 0.032
+"""Seconds that a save waits at most before it tries again on a session that others write as well."""
+MOST_POINTERS: Final = 4
+"""Pointers that are followed in a row: a session whose key changes more often in a minute is not a visitor's."""
+
+
+class Saved(NamedTuple):
+    """What a save has led to: what the store holds, its data, and whether that was written just now.
+
+    ``body.data`` is the draft's own where nothing was merged.
+    """
+
+    loaded: Loaded
+    body: Body
+    written: bool = True
+
+
+class Repository:
+    """The sessions of one session name in one store."""
+
+    def __init__(self, records: Records, config: SessionConfig) -> None:
+        self.records = records
+        self._config = config
+        self._bodies = config.bodies
+        self._merger = Merger(config)
+        self._name = config.name
+        self._timeout = config.entry.timeout
+
+    # Reading.
+
+    async def load(self, key: SessionKey, now: float) -> tuple[Loaded, Body] | Moved | None:
+        """Return the live session under a key, with its body; InvalidRecord if it cannot be read."""
+        found = await self.records.read(key)
+        if not isinstance(found, Loaded):
+            return found
+        return None if found.header.expired(now) else (found, self._bodies.parse(found.plaintext))
+
+    def parse(self, loaded: Loaded) -> Body:
+        """Return the body anew, as it was loaded."""
+        return self._bodies.parse(loaded.plaintext)
+
+    # Writing.
+
+    async def insert(self, key: SessionKey, draft: Draft, previous: Loaded | None) -> Saved | None:
+        """Create the session; None if the key is taken. ``previous`` is the session that it continues."""
+        age, plaintext = max(draft.age(), 1), self._dump(draft)
+        self._count_keys(draft)
+        try:
+            loaded = await self.records.insert(key, plaintext, draft.header(age, previous and previous.header), age)
+        except SessionTooLarge as error:
+            raise self._explained(error, draft) from error
+        return loaded and Saved(loaded, Body(draft.all_options, draft.data))
+
+    async def save(self, loaded: Loaded, draft: Draft) -> Saved:
+        """Bring what has changed since it was loaded to the store, merged with what others have changed there.
+
+        Raises SessionEnded if the session is gone, SessionConflict if its changes must not be merged, SessionTooLarge
+        and SessionNotSerializable for data that cannot be kept.
+        """
+        plaintext = self._dump(draft)
+        if plaintext == loaded.plaintext or self._merger.is_unchanged(loaded, plaintext):
+            return await self._touch(loaded, draft)
+        if not contended(loaded.key.storage_key):
+            written = await self._swap(loaded, draft, plaintext)
+            if written is not None:
+                return written
+        # Whoever is in the queue would never win against those who need not enter it.
+        return await self._merge_in(loaded.key, loaded, draft)
+
+    async def replace_all(self, key: SessionKey, loaded: Loaded | None, draft: Draft) -> Saved:
+        """Replace whatever is stored under a key; the rest as save()."""
+        if loaded is not None and not contended(key.storage_key):
+            written = await self._swap(loaded, draft, self._dump(draft))
+            if written is not None:
+                return written
+        return await self._merge_in(key, None, draft)
+
+    async def retire(self, old: SessionKey, base: Loaded | None, new: Loaded, draft: Draft) -> Saved | None:
+        """End the session under its old key with a pointer to the new one; first take along what others saved there.
+
+        Returns what the store holds then: under the new key, or, if another request has changed the key as well and
+        the session there belongs to the same user, under that one's. None if there was nothing to end, and ``base``
+        is None: the data replaces everything. SessionEnded if the old session was logged out.
+        """
+        saved, expected = Saved(new, Body(draft.all_options, draft.data)), base
+        if expected is not None and await self._point(expected, new.key, draft):
+            return saved
+        async with exclusive(old.storage_key, left(self._timeout)):
+            for attempt in range(SWAP_ATTEMPTS):
+                await _back_off(attempt)
+                found = await self._read(old)
+                if isinstance(found, Moved):
+                    saved = await self._merge_in(old, base, draft)
+                    await self.records.delete(new.key)
+                    return saved
+                if found is None and base is None:
+                    return None
+                if found is None:
+                    raise self._gone()
+                if base is not None:
+                    merged = _with(draft, self._merger.merge(base, found, draft))
+                    saved = await self.replace_all(new.key, saved.loaded, merged)
+                if await self._point(found, new.key, draft):
+                    return saved
+        raise self._too_busy()
+
+    async def join(self, old: SessionKey, new: Loaded, draft: Draft) -> Saved:
+        """Merge a session into the one to which a pointer leads, if both are the same user's, and delete the new one.
+
+        SessionEnded if they are not.
+        """
+        nothing = new._replace(plaintext=self._bodies.dump(NONE, {}))
+        saved = await self._merge_in(old, nothing, draft)
+        await self.records.delete(new.key)
+        return saved
+
+    async def _point(self, ended: Loaded, target: SessionKey, draft: Draft) -> bool:
+        now = clamp(draft.now)
+        header = Header.new(os.urandom(8), ended.header.created_at, 0, clamp(now + POINTER_TTL), now)
+        try:
+            return await self.records.point(ended, target, header)
+        except StoreRefused:
+            return await self.records.delete(ended.key, ended)  # a full server still deletes
+        except StoreUnavailable:
+            # The new record is safe, and the pointer may stand already: the browser must learn of the new key, or
+            # this outage would log it out. What is left under the old key leads nowhere.
+            return True
+
+    async def end(self, key: SessionKey, loaded: Loaded | None) -> None:
+        """Delete a session for good; wherever it has moved meanwhile, it is deleted there."""
+        for _ in range(MOST_POINTERS):
+            if loaded is not None and await self.records.delete(key, loaded):
+                return
+            try:
+                found = await self.records.read(key)
+            except InvalidRecord:
+                found = None
+            if not isinstance(found, Moved):
+                # Whatever was saved meanwhile goes as well: a key is never used twice.
+                await self.records.delete(key)
+                return
+            key, loaded = found.key, None
+
+    def validate(self, draft: Draft) -> None:
+        """Raise what a save would raise of data that cannot be kept."""
+        self._count_keys(draft)
+        try:
+            self.records.fits(self._dump(draft), draft.header(1, None))
+        except SessionTooLarge as error:
+            raise self._explained(error, draft) from error
+
+    # Merging.
+
+    async def _merge_in(self, key: SessionKey, base: Loaded | None, draft: Draft) -> Saved:
+        """Save over what is stored now; what others changed since ``base`` is merged in, nothing is if that is None."""
+        ends = time.monotonic() + self._timeout
+        async with exclusive(key.storage_key, left(self._timeout)):
+            for attempt in range(SWAP_ATTEMPTS):
+                await _back_off(attempt)
+                stored = await self._current(key, draft)
+                if base is not None:
+                    body = self._merger.merge(base, stored, draft)
+                else:
+                    body = Body({**self.parse(stored).options, **draft.new_options}, draft.data)
+                merged = _with(draft, body)
+                written = await self._swap(stored, merged, self._dump(merged))
+                if written is not None:
+                    return written
+                if time.monotonic() > ends:  # a large merge takes long, without waiting for anybody
+                    break
+        raise self._too_busy()
+
+    async def _current(self, key: SessionKey, draft: Draft) -> Loaded:
+        """Return what is stored under a key, or where its pointers lead if that is the same user's."""
+        found = await self._read(key)
+        followed = False
+        for _ in range(MOST_POINTERS):
+            if not isinstance(found, Moved):
+                break
+            followed, found = True, await self._read(found.key)
+        if not isinstance(found, Loaded) or (followed and not self._is_ours(found, draft)):
+            raise self._gone()
+        return found
+
+    def _is_ours(self, found: Loaded, draft: Draft) -> bool:
+        # The key of another's session must never reach a browser that only knew an older key: session fixation.
+        return has_same_identity(self.parse(found).data, draft.data)
+
+    async def _read(self, key: SessionKey) -> Loaded | Moved | None:
+        try:
+            return await self.records.read(key)
+        except InvalidRecord as reason:
+            raise SessionConflict(
+                f"Session {self._name!r} was changed meanwhile by what we cannot read: {reason}"
+            ) from reason
+
+    # Swapping.
+
+    async def _swap(self, stored: Loaded, draft: Draft, plaintext: bytes) -> Saved | None:
+        def repeatable() -> bool:
+            # Merging the same change twice gives the same, but for a rule's; and strict would take it for another's.
+            return not self._config.is_strict and draft.data.keys().isdisjoint(self._merger.rules(draft))
+
+        self._count_keys(draft)
+        age = max(draft.age(), 1)
+        header = draft.header(age, stored.header)
+        try:
+            written = await self.records.replace(stored, plaintext, header, age, repeatable=repeatable)
+        except SessionTooLarge as error:
+            raise self._explained(error, draft) from error
+        return written and Saved(written, Body(draft.all_options, draft.data))
+
+    async def _touch(self, loaded: Loaded, draft: Draft) -> Saved:
+        """Prolong an unchanged session if that is due.
+
+        Whoever wrote it meanwhile has prolonged it, and a store that does not answer is no error.
+        """
+        body, age = Body(draft.options, draft.data), max(draft.age(), 1)
+        storage_key = loaded.key.storage_key
+        if not touch_throttle.is_due(loaded, draft, age) or not touch_throttle.claim(
+            storage_key, loaded.header.version
+        ):
+            return Saved(loaded, body, written=False)
+        header = draft.header(age, loaded.header)
+        try:
+            written = await self.records.replace(loaded, loaded.plaintext, header, age)
+        except BaseException as error:
+            touch_throttle.release(storage_key)
+            if isinstance(error, StoreUnavailable):
+                return Saved(loaded, body, written=False)
+            raise
+        return Saved(written or loaded, body, written=written is not None)
+
+    def _dump(self, draft: Draft) -> bytes:
+        return self._bodies.dump(draft.all_options, draft.data)
+
+    def _count_keys(self, draft: Draft) -> None:
+        most = self._config.entry.max_keys
+        if len(draft.data) > most:
+            raise SessionTooLarge(f"Session {self._name!r} has {len(draft.data)} keys; MAX_KEYS allows {most}.")
+
+    def _explained(self, error: SessionTooLarge, draft: Draft) -> SessionTooLarge:
+        return SessionTooLarge(f"Session {self._name!r} {error}. {self._bodies.largest(draft.data)}")
+
+    def _gone(self) -> SessionEnded:
+        return SessionEnded(f"Session {self._name!r} was deleted meanwhile.")
+
+    def _too_busy(self) -> SessionConflict:
+        return SessionConflict(f"Session {self._name!r} was changed by others too often while it was being saved.")
+
+
+def _with(draft: Draft, body: Body) -> Draft:
+    return replace(draft, data=body.data, options=body.options, new_options=NONE)
+
+
+async def _back_off(attempt: int) -> None:
+    """Pause before all attempts but the first, with jitter: those of other processes are not in our queue."""
+    if attempt:
+        await pause(random.uniform(0, min(0.001 * 2**attempt, LONGEST_PAUSE)))  # noqa: S311 - no secret
