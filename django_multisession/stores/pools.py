@@ -7,11 +7,12 @@ import asyncio
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, Generic, TypeVar
 
-from ..bridge import maybe_await, native_loop, run_sync, within
+from ..bridge import Limit, maybe_await, native_loop, run_sync
 from ..exceptions import StoreUnavailable
 from ..runtime import Event, Kept, on
 
@@ -43,21 +44,43 @@ class ConcurrencyLimit:
 
     def __init__(self, limit: int, name: str) -> None:
         self._name = name
-        self._slots = asyncio.Semaphore(limit)
+        self._free = limit
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def acquire(self, seconds: float) -> None:
         """Take a slot, waiting for it so many seconds at most; StoreUnavailable after that."""
-        if not self._slots.locked():
-            await self._slots.acquire()
+        if self._free:
+            self._free -= 1
             return
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(waiter)
+
+        def expire() -> None:
+            if not waiter.done():
+                waiter.set_exception(TimeoutError)
+
+        # Less than half as dear as a semaphore in asyncio.timeout(), which makes two timers a wait.
+        limit = Limit(loop, loop.time() + seconds, expire)
         try:
-            await within(self._slots.acquire(), seconds)
+            await waiter
         except TimeoutError as error:
             raise StoreUnavailable(self._name, "all of the event loop's connections are in use") from error
+        except asyncio.CancelledError:
+            if not waiter.cancelled() and waiter.exception() is None:  # the slot came together with the cancellation
+                self.release()
+            raise
+        finally:
+            limit.cancel()
 
     def release(self) -> None:
-        """Give back what acquire() has taken."""
-        self._slots.release()
+        """Give back what acquire() has taken, to whoever has waited the longest."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._free += 1
 
     @asynccontextmanager
     async def slot(self, seconds: float) -> AsyncIterator[None]:
