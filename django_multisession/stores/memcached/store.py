@@ -1,31 +1,35 @@
 """Records in memcached, which may evict them: for sessions that may be lost, and for tiers.
 
 The key on the server is ``{KEY_PREFIX}:dms:{storage key}``; without a prefix ``dms:{storage key}``.
-A record's version is the envelope's, followed by memcached's cas token where it is known: the
-answer to a write holds none.
+
+A token is memcached's cas where a read has told it. The answer to a write tells none, so the token of what was just
+written is its version, and who replaces or deletes it has to look first.
 
 It speaks the classic text protocol: the meta commands need memcached 1.6, and proxies don't know them.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 
-from ...bridge import maybe_await, native_loop
-from ...envelope import VERSION
-from ...exceptions import SessionTooLarge, StoreUnavailable
-from ..base import Inspection, Record, Store, StoreOptions
+from ...breaker import PROBE_TIMEOUT
+from ...bridge import native_loop, run_sync
+from ...deadline import left
+from ...envelope import VERSION, is_session
+from ...exceptions import SessionTooLarge, StoreRefused, StoreUnavailable
+from ..base import ABSENT_KEY, Failure, Inspection, Record, Store, StoreOptions
+from .diagnosis import Answer, inspection
+from .location import head_of, names_of, settings_of
 from .rendezvous import choose
 
 try:
-    from pymemcache import MemcacheError  # type: ignore[import-untyped]  # it ships no types
+    from pymemcache import Client, MemcacheServerError  # type: ignore[import-untyped]  # it ships no types
 
-    from .connection import Connection
-    from .nodes import Node, nodes_of, problems
+    from .client import Node, failure
 except ImportError as error:
     raise ImproperlyConfigured(
         'The memcached engine needs pymemcache: pip install "django_multisession[memcached]".'
@@ -33,17 +37,16 @@ except ImportError as error:
 
 T = TypeVar("T")
 
-_VERSION_LENGTH = VERSION.stop - VERSION.start
-_HEAD_LENGTH = 250 - 40  # of the longest key, the storage key excepted
 _KEYS_AT_ONCE = 100
-
-ITEM_SIZE = 1024 * 1024
-"""The largest item in bytes of a memcached that was started without -I."""
 _ITEM_OVERHEAD = 512  # of header, longest key and slab; measured: 309 bytes (1.6.18)
+_TOO_LARGE = b"object too large"
 
 _RELATIVE_LIMIT = 30 * 24 * 60 * 60
 _LATEST = 2**31 - 1  # memcached reads a signed 32-bit number: 2**31 expires at once, 2**32 never
 _EXPIRED = -1
+
+_CAS, _WRITTEN = b"c", b"v"
+"""What a token begins with: memcached's cas follows, or the version that was written."""
 
 
 def expiry(ttl: int, now: float) -> int:
@@ -62,31 +65,21 @@ def expiry(ttl: int, now: float) -> int:
 class MemcachedStore(Store):
     """One or more memcached nodes, each with its own connections and circuit breaker.
 
-    ``OPTIONS["max_item_size"]`` is the servers' ``-I`` in bytes, where it is not 1 MiB; all others
-    go to pymemcache.
+    OPTIONS: ``max_item_size`` is the servers' ``-I`` in bytes, where it is not 1 MiB; ``max_idle`` the seconds after
+    which an idle connection is not used again; ``client`` the dotted path of a factory that is called like
+    ``pymemcache.Client`` and returns one, or what has its commands. All others go to pymemcache.
     """
 
-    outages: ClassVar[tuple[type[BaseException], ...]] = (MemcacheError, OSError)
     max_payload: int
 
     def __init__(self, options: StoreOptions) -> None:
-        settings = dict(options.options)
-        size = settings.pop("max_item_size", ITEM_SIZE)
-        if not isinstance(size, int) or size < 2 * _ITEM_OVERHEAD:
-            raise ImproperlyConfigured(
-                f"MULTISESSION: OPTIONS['max_item_size'] is {size!r}; it must be the bytes that memcached's -I allows."
-            )
-        self.max_payload = size - _ITEM_OVERHEAD
-        self._nodes = nodes_of(options.location, settings)
-        super().__init__(options)
-        self._guards = {node.name: self.guard_of(node.breaker) for node in self._nodes}
+        settings = settings_of(options.options)
+        self._head = head_of(options.prefix)
+        self.max_payload = settings.item_size - _ITEM_OVERHEAD
+        self._nodes = tuple(Node(name, settings, options.connect_timeout) for name in names_of(options.location))
         self._named_nodes = [(node.name.encode(), node) for node in self._nodes]
-        self._head = f"{options.prefix}:dms:".encode() if options.prefix else b"dms:"
-        if len(self._head) > _HEAD_LENGTH or any(byte <= 32 or byte == 127 for byte in self._head):
-            raise ImproperlyConfigured(
-                f"MULTISESSION: KEY_PREFIX {options.prefix!r} does not fit into memcached's keys: "
-                f"at most {_HEAD_LENGTH - 5} bytes without spaces and control characters."
-            )
+        self._nodes[0].connection()  # not connected: pymemcache checks its arguments
+        super().__init__(options)
 
     @property
     def name(self) -> str:
@@ -96,68 +89,55 @@ class MemcachedStore(Store):
         """Return the key on the server."""
         return self._head + key.encode()
 
-    # Commands.
-
     def node(self, key: str) -> Node:
         """Return the node that holds a key, be it alive or not."""
         return self._nodes[0] if len(self._nodes) == 1 else choose(self._named_nodes, key.encode())
 
-    async def _ask(self, node: Node, command: Callable[..., T], *arguments: Any) -> T:
-        """Return command(connection to the node, *arguments), in an event loop from one of the loop's threads."""
-        self.guard()  # refuses to block an event loop
-        with self._guards[node.name] as seconds:
-            loop = native_loop()
-            if loop is None:
-                found: T = node.connections.call(self._exchange, seconds, command, arguments)
-                return found
-            ends, started = time.monotonic() + seconds, False
+    # Asking a node.
 
-            def exchange() -> T:
-                nonlocal started
-                started = True
-                found: T = node.connections.call(self._exchange, ends - time.monotonic(), command, arguments)
-                return found
+    async def _ask(self, node: Node, command: Callable[[Client], T]) -> T:
+        """Return ``command(client)``, in an event loop from a thread of ours."""
+        loop = native_loop()
+        if loop is None:
+            return await self.call(node.ask, command, breaker=node.breaker, node=node)
+        async with node.threads.get(loop).slot(left(self.options.timeout)) as slot:
 
-            # The loop's own threads: bounded in number, and gone with the loop. A task that is
-            # cancelled leaves its thread to read the answer, so that nobody else gets it.
-            answer: asyncio.Future[T] = loop.run_in_executor(None, exchange)
-            try:
-                return await maybe_await(answer, seconds)
-            except TimeoutError as error:
-                if started:
-                    raise
-                raise StoreUnavailable(node.name, "all of the event loop's threads are in use") from error
+            async def ask(seconds: float) -> T:
+                return await slot.run(lambda: run_sync(node.ask(seconds, command)))
 
-    def _exchange(
-        self, connection: Connection, seconds: float, command: Callable[..., T], arguments: tuple[Any, ...]
-    ) -> T:
-        if connection.timeout != seconds or connection.sock is None:
-            self._bound(connection, seconds)
-        return command(connection, *arguments)
+            return await self.call(ask, breaker=node.breaker, node=node)
 
-    def _bound(self, connection: Connection, seconds: float) -> None:
-        """Let the next command take so many seconds at most."""
-        if seconds <= 0:
-            raise TimeoutError
-        if connection.sock is None:
-            # Connecting and the first answer together must fit.
-            connection.connect_timeout = min(seconds / 2, self.options.connect_timeout)
-            connection.timeout = seconds - connection.connect_timeout
+    def failure(self, error: Exception) -> tuple[Failure, str] | None:
+        return failure(error) or super().failure(error)
+
+    async def probe(self, node: Node | None) -> None:
+        """Read on a new connection to a node, the first if that is None; in an event loop from a thread of ours."""
+        asked = node or self._nodes[0]
+        address = self.address(ABSENT_KEY)
+
+        def read() -> None:
+            asked.ask_anew(PROBE_TIMEOUT, lambda client: client.gets(address))
+
+        loop = native_loop()
+        if loop is None:
+            read()
         else:
-            connection.timeout = seconds
-            connection.sock.settimeout(seconds)
+            await asked.threads.get(loop).run(read)
 
-    async def _store(self, key: str, command: Callable[..., bool], payload: bytes, ttl: int, *token: bytes) -> bool:
-        """Write a payload; SessionTooLarge, and the old one stays, if it does not fit."""
+    async def _store(self, key: str, payload: bytes, ttl: int, command: Callable[[Client, bytes, int], Any]) -> bool:
+        """Return whether ``command(client, address, expire)`` has written; SessionTooLarge if it does not fit."""
         node = self.node(key)
         if len(payload) > self.max_payload:
             raise self._too_large(node, payload)
-        expire = ttl if ttl <= _RELATIVE_LIMIT else expiry(ttl, time.time())
+        address, expire = self.address(key), expiry(ttl, time.time())
         try:
-            return await self._ask(node, command, self.address(key), payload, expire, *token)
-        except SessionTooLarge as error:
-            # add and cas, unlike set, don't remove the old item before they find out.
-            raise self._too_large(node, payload) from error
+            return bool(await self._ask(node, lambda client: command(client, address, expire)))
+        except StoreRefused as error:
+            cause = error.__cause__
+            if isinstance(cause, MemcacheServerError) and _TOO_LARGE in cause.args[0]:
+                # add and cas, unlike set, don't remove the old item before they find out.
+                raise self._too_large(node, payload) from cause
+            raise
 
     def _too_large(self, node: Node, payload: bytes) -> SessionTooLarge:
         return SessionTooLarge(
@@ -165,39 +145,53 @@ class MemcachedStore(Store):
             f"{self.max_payload} if OPTIONS['max_item_size'] is its -I in bytes (1 MiB unset)."
         )
 
-    async def _token(self, key: str, expected: bytes) -> bytes | None:
-        """Return the cas token of the record at version expected, None if there is none."""
-        if len(expected) > _VERSION_LENGTH:
-            return expected[_VERSION_LENGTH:]
-        record = await self.read(key)
-        if record is None or not record.version.startswith(expected):
-            return None
-        return record.version[_VERSION_LENGTH:]
+    async def _gets(self, key: str) -> tuple[bytes | None, bytes]:
+        """Return the payload under key, None if there is none, and its cas."""
+        address = self.address(key)
+        found: tuple[bytes | None, bytes] = await self._ask(self.node(key), lambda client: client.gets(address))
+        return found
+
+    async def _cas(self, key: str, token: bytes) -> bytes | None:
+        """Return the cas of the record at token, None if there is none."""
+        if token.startswith(_CAS):
+            return token[len(_CAS) :]
+        payload, cas = await self._gets(key)
+        return cas if payload is not None and payload[VERSION] == token[len(_WRITTEN) :] else None
 
     # The contract.
 
     async def read(self, key: str) -> Record | None:
-        found = await self._ask(self.node(key), Connection.fetch, self.address(key))
-        return None if found is None else Record(found[0], found[0][VERSION] + found[1])
+        payload, cas = await self._gets(key)
+        return None if payload is None else Record(payload, _CAS + cas)
 
     async def insert(self, key: str, payload: bytes, ttl: int, version: bytes) -> bytes | None:
-        return version if await self._store(key, Connection.insert, payload, ttl) else None
+        inserted = await self._store(
+            key, payload, ttl, lambda client, address, expire: client.add(address, payload, expire)
+        )
+        return _WRITTEN + version if inserted else None
 
     async def replace(self, key: str, payload: bytes, ttl: int, expected: bytes, version: bytes) -> bytes | None:
-        token = await self._token(key, expected)
-        if token is None:
+        cas = await self._cas(key, expected)
+        if cas is None:
             return None
-        return version if await self._store(key, Connection.swap, payload, ttl, token) else None
+        replaced = await self._store(
+            key, payload, ttl, lambda client, address, expire: client.cas(address, payload, cas, expire)
+        )
+        return _WRITTEN + version if replaced else None
+
+    async def end(self, key: str, payload: bytes, ttl: int) -> None:
+        await self._store(key, payload, ttl, lambda client, address, expire: client.set(address, payload, expire))
 
     async def delete(self, key: str, expected: bytes | None = None) -> bool:
         address, node = self.address(key), self.node(key)
         if expected is None:
-            return await self._ask(node, Connection.remove, address)
-        token = await self._token(key, expected)
-        if token is None:
+            deleted: bool = await self._ask(node, lambda client: client.delete(address))
+            return deleted
+        cas = await self._cas(key, expected)
+        if cas is None:
             return False
         # A swap for something that has expired is the classic protocol's delete at a cas token.
-        return await self._ask(node, Connection.swap, address, b"", _EXPIRED, token)
+        return bool(await self._ask(node, lambda client: client.cas(address, b"", cas, _EXPIRED)))
 
     async def delete_many(self, keys: Iterable[str]) -> int:
         """Delete these records, one by one, on every node that lives; then raise for the others."""
@@ -212,46 +206,38 @@ class MemcachedStore(Store):
         return deleted
 
     async def exists(self, keys: Iterable[str]) -> set[str]:
-        by_node: dict[str, dict[bytes, str]] = {}
+        by_node: dict[Node, dict[bytes, str]] = {}
         for key in keys:
-            by_node.setdefault(self.node(key).name, {})[self.address(key)] = key
+            by_node.setdefault(self.node(key), {})[self.address(key)] = key
         live: set[str] = set()
-        for node in self._nodes:
-            addresses = by_node.get(node.name, {})
+        for node, addresses in by_node.items():
             for batch in _batched(addresses, _KEYS_AT_ONCE):
-                found = await self._ask(node, Connection.get_many, batch)
-                live.update(addresses[address] for address in found)
+                found: dict[bytes, bytes] = await self._ask(node, partial(_get_many, keys=batch))
+                live.update(addresses[address] for address, payload in found.items() if is_session(payload))
         return live
 
     async def inspect(self) -> Inspection:
         """Ask every node; StoreUnavailable if none answers. ``time`` is the clock farthest off."""
-        versions: set[str] = set()
-        times: list[float] = []
-        found: list[str] = []
+        answers: dict[str, Answer] = {}
+        outages: dict[str, StoreUnavailable] = {}
         for node in self._nodes:
             try:
-                stats = await self._ask(node, Connection.stats)
-                settings = await self._ask(node, Connection.stats, "settings")
+                stats = await self._ask(node, lambda client: client.stats())
+                answers[node.name] = stats, await self._ask(node, lambda client: client.stats("settings"))
             except StoreUnavailable as error:
-                found.append(f"{error}. Its sessions wait for it; no other node takes them over.")
-                outage = error
-                continue
-            versions.add(stats[b"version"].decode())
-            times.append(stats[b"time"])
-            size = self.max_payload + _ITEM_OVERHEAD
-            found += [f"{node.name}: {problem}" for problem in problems(stats, settings, size)]
-        if not versions:
-            raise outage
-        now = time.time()
-        return Inspection(
-            version=", ".join(sorted(versions)),
-            time=max(times, key=lambda each: abs(each - now)),
-            problems=tuple(found),
-        )
+                outages[node.name] = error
+        if not answers:
+            raise outages[self._nodes[0].name]
+        return inspection(answers, outages, self.max_payload + _ITEM_OVERHEAD)
 
     def close(self) -> None:
         for node in self._nodes:
-            node.connections.close()
+            node.close()
+
+
+def _get_many(client: Client, keys: tuple[bytes, ...]) -> dict[bytes, bytes]:
+    found: dict[bytes, bytes] = client.get_many(keys)
+    return found
 
 
 def _batched(addresses: Iterable[bytes], size: int) -> Iterator[tuple[bytes, ...]]:

@@ -1,0 +1,201 @@
+"""pymemcache's client for one node, with the time of each answer bounded as a whole, and its exceptions' meaning."""
+
+import errno
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
+from pymemcache import (  # type: ignore[import-untyped]  # it ships no types
+    Client,
+    MemcacheClientError,
+    MemcacheServerError,
+    MemcacheUnknownCommandError,
+    MemcacheUnknownError,
+)
+from pymemcache.exceptions import MemcacheUnexpectedCloseError  # type: ignore[import-untyped]
+
+from ...breaker import breaker_for
+from ..base import Failure
+from ..pools import LoopLocal, Pool
+from ..sockets import BoundedSocket, connect
+from ..threads import Threads
+from .location import Settings
+
+T = TypeVar("T")
+
+THREADS: Final = 8
+"""The most of an event loop's threads that wait for one node."""
+
+
+class Link:
+    """The ``socket_module`` of one client, and the one socket that the client makes of it.
+
+    pymemcache's own timeouts are for each recv(), and it tries the first address of a name alone.
+    """
+
+    def __init__(self, connect_timeout: float, tls: ssl.SSLContext | None) -> None:
+        self._connect_timeout = connect_timeout
+        self._tls = tls
+        self._ends_at = 0.0
+        self._options: list[tuple[Any, ...]] = []
+        self._socket: BoundedSocket | None = None
+
+    def bound(self, seconds: float) -> None:
+        """Let connecting, if need be, and the next answer take so many seconds together."""
+        if self._socket is None:
+            self._ends_at = time.monotonic() + seconds
+        else:
+            self._socket.bound(seconds)
+
+    # The module.
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(socket, name)
+
+    def getaddrinfo(self, host: str, port: int, *kind: Any) -> list[tuple[Any, ...]]:
+        """Return the name, for connect() to resolve."""
+        return [(socket.AF_UNSPEC, socket.SOCK_STREAM, 0, "", (host, port))]
+
+    def socket(self, *kind: Any) -> "Link":
+        """Return this, unconnected."""
+        self._options = []
+        return self
+
+    # The socket.
+
+    def settimeout(self, seconds: float | None) -> None:
+        """See bound(), which is what counts."""
+
+    def setsockopt(self, *option: Any) -> None:
+        """See socket.setsockopt()."""
+        self._options.append(option)
+
+    def connect(self, address: str | tuple[str, int]) -> None:
+        """See sockets.connect()."""
+        left = self._ends_at - time.monotonic()
+        self._socket = connect(address, min(left, self._connect_timeout), self._tls, self._options)
+        self._socket.bound(max(self._ends_at - time.monotonic(), 0.001))
+
+    def sendall(self, data: bytes) -> None:
+        """See socket.sendall()."""
+        self._connected().sendall(data)
+
+    def recv(self, size: int) -> bytes:
+        """See socket.recv()."""
+        return self._connected().recv(size)
+
+    def _connected(self) -> BoundedSocket:
+        if self._socket is None:
+            raise OSError(errno.ENOTCONN, "not connected")
+        return self._socket
+
+    def close(self) -> None:
+        """See socket.close()."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+class Connection(NamedTuple):
+    """A client and its link: for one thread at a time, connected at its first command."""
+
+    client: Client
+    link: Link
+
+
+class Node:
+    """A server: its name is the same in every process, for it decides which keys are its own."""
+
+    def __init__(self, name: str, settings: Settings, connect_timeout: float) -> None:
+        self.name = name
+        self.breaker = breaker_for(name)
+        self._make = settings.client or Client
+        self._arguments = dict(settings.arguments)
+        self._tls = self._arguments.pop("tls_context", None)
+        self._connect_timeout = connect_timeout
+        self._pool: Pool[Connection] = Pool(self.connection, _close, _unharmed, settings.max_idle)
+        self._pool.close_at_exit()
+        self.threads: LoopLocal[Threads] = LoopLocal(lambda: Threads(THREADS, name), Threads.aclose)
+
+    def connection(self) -> Connection:
+        """Return a new connection, without I/O; ImproperlyConfigured if pymemcache refuses its arguments."""
+        link = Link(self._connect_timeout, self._tls)
+        try:
+            client = self._make(self.name, socket_module=link, default_noreply=False, **self._arguments)
+        except (TypeError, ValueError, OSError) as error:
+            raise ImproperlyConfigured(f"MULTISESSION: pymemcache refuses OPTIONS for {self.name}: {error}.") from error
+        return Connection(client, link)
+
+    async def ask(self, seconds: float, command: Callable[[Client], T]) -> T:
+        """Return ``command(client)``, on a connection of the pool, within so many seconds."""
+        found: T = await self._pool.use(self._bounded, seconds, command)
+        return found
+
+    def ask_anew(self, seconds: float, command: Callable[[Client], T]) -> T:
+        """Return ``command(client)``, on a connection that is made for it and closed after it."""
+        connection = self.connection()
+        try:
+            return self._bounded(connection, seconds, command)
+        finally:
+            _close(connection)
+
+    def _bounded(self, connection: Connection, seconds: float, command: Callable[[Client], T]) -> T:
+        connection.link.bound(seconds)
+        try:
+            return command(connection.client)
+        except socket.gaierror as error:
+            if not self.breaker.answers:
+                raise
+            raise ConnectionError(error.errno, "its name is not found any more") from error
+        except (ValueError, KeyError, MemcacheUnknownError, MemcacheUnknownCommandError):
+            # A line that pymemcache cannot read makes a ValueError, the answer to somebody else a KeyError with a key.
+            connection.client.close()
+            if not self.breaker.answers:
+                raise MemcacheUnknownError from None
+            raise ConnectionError(errno.EPROTO, "an answer that is not in memcached's protocol") from None
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._pool.close()
+
+
+def _close(connection: Connection) -> None:
+    connection.client.close()
+
+
+def _unharmed(error: Exception) -> bool:
+    """Tell whether the server has answered. pymemcache closes the socket after any error, and connects again."""
+    return isinstance(error, MemcacheServerError) and not isinstance(error, MemcacheUnexpectedCloseError)
+
+
+_NO_MEMORY: Final = (
+    "SERVER_ERROR out of memory: it is full, and evicts nothing. Give it more memory (-m), or start it without -M."
+)
+_NO_LOGIN: Final = (
+    "it asks for a login (-S or -Y), which pymemcache does not know. Start it without, or name a factory of clients "
+    "that log in as OPTIONS['client']."
+)
+_LONG_WORD: Final = re.compile(rb"[^\s]{25,}")
+
+
+def failure(error: Exception) -> tuple[Failure, str] | None:
+    """Return what an exception of pymemcache, or of a name that is not found, says; None for any other."""
+    said = error.args[0] if error.args and isinstance(error.args[0], bytes) else b""
+    if isinstance(error, MemcacheUnexpectedCloseError):
+        return Failure.LOSS, "it closed the connection"
+    if isinstance(error, MemcacheServerError):
+        # A storage key would be a long word.
+        words = _LONG_WORD.sub(b"...", said)[:80].decode("ascii", "replace")
+        return Failure.REFUSAL, _NO_MEMORY if b"out of memory" in said else f"SERVER_ERROR {words}"
+    if isinstance(error, MemcacheUnknownError):
+        return Failure.MISTAKE, "what answers there does not speak memcached's text protocol. Correct LOCATION."
+    if isinstance(error, MemcacheClientError):
+        asks_for_login = said == b"unauthenticated"
+        return (Failure.MISTAKE, _NO_LOGIN) if asks_for_login else (Failure.REFUSAL, "CLIENT_ERROR")
+    if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
+        return Failure.MISTAKE, "there is no host of this name. Correct LOCATION."
+    return None
