@@ -167,7 +167,7 @@ def _close(connection: Connection) -> None:
     connection.client.close()
 
 
-def _unharmed(error: Exception) -> bool:
+def _unharmed(error: BaseException) -> bool:
     """Tell whether the server has answered. pymemcache closes the socket after any error, and connects again."""
     return isinstance(error, MemcacheServerError) and not isinstance(error, MemcacheUnexpectedCloseError)
 
