@@ -70,10 +70,8 @@ class Handle:
                 session.save()
             else:
                 await session.asave()
-            if server is not None and driven():
-                server.commit()
-            elif server is not None:
-                await server.acommit()
+            if server is not None:
+                await server.commit()
         except BaseException:
             await self.abandon()
             raise
@@ -81,10 +79,8 @@ class Handle:
 
     async def abandon(self) -> None:
         """Leave the session under the key that it had before, for the response saves nothing."""
-        if self.server is not None and driven():
-            self.server.abandon()
-        elif self.server is not None:
-            await self.server.aabandon()
+        if self.server is not None:
+            await self.server.abandon()
 
     async def _is_to_be_sent(self) -> bool:
         """Tell whether the browser is to have the cookie.

@@ -75,10 +75,6 @@ class MultisessionBase(SessionBase):
         """Return this host's time in seconds since 1970; its siblings' may differ by envelope.SKEW."""
         return time.time()
 
-    def is_to_be_sent(self) -> bool:
-        """Tell whether the browser is to have the cookie once the session is saved: see ServerSession."""
-        return True
-
     def validate(self) -> None:
         """Raise now what save() would raise of data that cannot be kept."""
         raise NotImplementedError

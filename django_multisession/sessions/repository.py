@@ -13,13 +13,14 @@ from typing import Final, NamedTuple
 from ..bridge import pause
 from ..deadline import left
 from ..envelope import Header, clamp
-from ..exceptions import InvalidRecord, SessionTooLarge, StoreRefused, StoreUnavailable
+from ..exceptions import InvalidRecord, StoreRefused, StoreUnavailable
 from ..keys import SessionKey
 from . import touch_throttle
 from .body import NONE, Body
 from .config import SessionConfig
 from .draft import Draft
 from .exceptions import SessionConflict, SessionEnded
+from .limits import Limits
 from .loaded import Loaded, Moved, has_same_identity
 from .merging import Merger
 from .records import POINTER_TTL, Records
@@ -51,6 +52,7 @@ class Repository:
         self._config = config
         self._bodies = config.bodies
         self._merger = Merger(config)
+        self._limits = Limits(config)
         self._name = config.name
         self._timeout = config.entry.timeout
 
@@ -72,11 +74,8 @@ class Repository:
     async def insert(self, key: SessionKey, draft: Draft, previous: Loaded | None) -> Saved | None:
         """Create the session; None if the key is taken. ``previous`` is the session that it continues."""
         age, plaintext = max(draft.age(), 1), self._dump(draft)
-        self._count_keys(draft)
-        try:
+        with self._limits.of(draft):
             loaded = await self.records.insert(key, plaintext, draft.header(age, previous and previous.header), age)
-        except SessionTooLarge as error:
-            raise self._explained(error, draft) from error
         return loaded and Saved(loaded, Body(draft.all_options, draft.data))
 
     async def save(self, loaded: Loaded, draft: Draft) -> Saved:
@@ -124,7 +123,7 @@ class Repository:
                 if found is None and base is None:
                     return None
                 if found is None:
-                    raise self._gone()
+                    raise self.ended()
                 if base is not None:
                     merged = _with(draft, self._merger.merge(base, found, draft))
                     saved = await self.replace_all(new.key, saved.loaded, merged)
@@ -171,11 +170,8 @@ class Repository:
 
     def validate(self, draft: Draft) -> None:
         """Raise what a save would raise of data that cannot be kept."""
-        self._count_keys(draft)
-        try:
+        with self._limits.of(draft):
             self.records.fits(self._dump(draft), draft.header(1, None))
-        except SessionTooLarge as error:
-            raise self._explained(error, draft) from error
 
     # Merging.
 
@@ -207,7 +203,7 @@ class Repository:
                 break
             followed, found = True, await self._read(found.key)
         if not isinstance(found, Loaded) or (followed and not self._is_ours(found, draft)):
-            raise self._gone()
+            raise self.ended()
         return found
 
     def _is_ours(self, found: Loaded, draft: Draft) -> bool:
@@ -229,13 +225,10 @@ class Repository:
             # Merging the same change twice gives the same, but for a rule's; and strict would take it for another's.
             return not self._config.is_strict and draft.data.keys().isdisjoint(self._merger.rules(draft))
 
-        self._count_keys(draft)
         age = max(draft.age(), 1)
         header = draft.header(age, stored.header)
-        try:
+        with self._limits.of(draft):
             written = await self.records.replace(stored, plaintext, header, age, repeatable=repeatable)
-        except SessionTooLarge as error:
-            raise self._explained(error, draft) from error
         return written and Saved(written, Body(draft.all_options, draft.data))
 
     async def _touch(self, loaded: Loaded, draft: Draft) -> Saved:
@@ -262,15 +255,8 @@ class Repository:
     def _dump(self, draft: Draft) -> bytes:
         return self._bodies.dump(draft.all_options, draft.data)
 
-    def _count_keys(self, draft: Draft) -> None:
-        most = self._config.entry.max_keys
-        if len(draft.data) > most:
-            raise SessionTooLarge(f"Session {self._name!r} has {len(draft.data)} keys; MAX_KEYS allows {most}.")
-
-    def _explained(self, error: SessionTooLarge, draft: Draft) -> SessionTooLarge:
-        return SessionTooLarge(f"Session {self._name!r} {error}. {self._bodies.largest(draft.data)}")
-
-    def _gone(self) -> SessionEnded:
+    def ended(self) -> SessionEnded:
+        """Return the error of a session that is not there any more."""
         return SessionEnded(f"Session {self._name!r} was deleted meanwhile.")
 
     def _too_busy(self) -> SessionConflict:

@@ -1,25 +1,21 @@
 """SessionStore over a store: Django's semantics, in both colours, on the bodies of repository.py."""
 
-import enum
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from functools import cached_property
+from typing import Any, ClassVar, TypeVar
 
 from django.contrib.sessions.backends.base import CreateError
-from django.core.exceptions import ImproperlyConfigured
 
 from ..bridge import iterate, maybe_await, run_sync
 from ..deadline import Operation
 from ..exceptions import InvalidRecord, StoreUnavailable
-from ..keys import SessionKey
-from ..runtime import Event, Kept, cached, on
-from ..stores.base import Store, StoreOptions
+from ..stores.base import Store
+from .assembly import repository_of
 from .base import MultisessionBase
-from .body import NONE, Body
+from .body import NONE
 from .cookie_changes import our_middleware
 from .draft import Draft
-from .exceptions import SessionEnded
-from .loaded import Loaded, Moved
+from .lifecycle import Lifecycle, Next, State
 from .records import Records
 from .repository import Repository, Saved
 from .tracking import TrackedDict
@@ -33,26 +29,6 @@ KEY_ATTEMPTS = 5
 _MAX_KEY_LENGTH = 128
 
 
-class State(enum.Enum):
-    """What a session knows of its record."""
-
-    NEW = "nothing: it has not been looked at, or there is none"
-    LOADED = "as it was read or written"
-    CLEARED = "nothing of it counts: a save replaces all"
-    UNREADABLE = "it is there, and we cannot read it"
-    ANONYMOUS = "the store is away, and this page is made without it"
-    GONE = "there was none under the key of the cookie"
-    MOVED = "it goes on under another key"
-
-
-class Rotation(NamedTuple):
-    """A change of key that waits for the response: the old key, and what was loaded under it, if that counts."""
-
-    key: SessionKey
-    base: Loaded | None
-    state: State
-
-
 class ServerSession(MultisessionBase):
     """A session kept on a server; engines name their store in ``store_class``.
 
@@ -62,21 +38,15 @@ class ServerSession(MultisessionBase):
 
     store_class: ClassVar[type[Store]]
 
-    state = State.NEW
     may_be_anonymous = False
     """Whether an outage makes this an empty session that is never saved; the middleware decides."""
     commits_with_response = False
     """Whether a change of key waits for commit(): the middleware calls it once a response is to be sent."""
-    written = False
-    """Whether a save has extended the life of the record."""
-    _loaded: Loaded | None = None
-    _user_before: Any = None
-    _rotation: Rotation | None = None
 
     @classmethod
     def repository(cls) -> Repository:
         """Return the sessions of this session name, made from the settings at first use."""
-        return _repository(cls)
+        return repository_of(cls.store_class, cls.session_name)
 
     @classmethod
     def records(cls) -> Records:
@@ -86,12 +56,7 @@ class ServerSession(MultisessionBase):
     # Both colours.
 
     def _sync(self, body: Coroutine[Any, Any, T]) -> T:
-        with Operation():
-            try:
-                return run_sync(body)
-            except StoreUnavailable as error:
-                self.outage = error
-                raise
+        return run_sync(self._async(body))
 
     async def _async(self, body: Coroutine[Any, Any, T]) -> T:
         with Operation():
@@ -169,25 +134,6 @@ class ServerSession(MultisessionBase):
         """See flush()."""
         await self._async(self._flush(self._aget_session, self.adelete))
 
-    def commit(self) -> None:
-        """End the old key of a cycle_key(); SessionEnded if its session was logged out, or is somebody else's now.
-
-        If another request has changed the key as well, this session goes on under the key that won.
-        """
-        self._sync(self._commit())
-
-    async def acommit(self) -> None:
-        """See commit()."""
-        await self._async(self._commit())
-
-    def abandon(self) -> None:
-        """Take a cycle_key() back: the old session stays as it was, and the new one goes."""
-        self._sync(self._abandon())
-
-    async def aabandon(self) -> None:
-        """See abandon()."""
-        await self._async(self._abandon())
-
     @classmethod
     def clear_expired(cls) -> None:
         """Remove expired records, where the server does not do it by itself."""
@@ -202,15 +148,20 @@ class ServerSession(MultisessionBase):
 
     # Without I/O.
 
-    def clear(self) -> None:
-        """Empty the session; what save() writes then replaces everything that is stored."""
-        super().clear()
-        self.state = State.CLEARED
+    @cached_property
+    def life(self) -> Lifecycle:
+        """The session's record in the course of this request."""
+        return Lifecycle(self.repository())
 
-    def validate(self) -> None:
-        """Raise now what save() would raise of data that cannot be kept."""
-        if hasattr(self, "_session_cache"):
-            self.repository().validate(self._draft())
+    @property
+    def state(self) -> State:
+        """What the session knows of its record."""
+        return self.life.state if "life" in self.__dict__ else State.NEW
+
+    @property
+    def written(self) -> bool:
+        """Whether a save has extended the life of the record."""
+        return self.life.written
 
     @property
     def unreadable(self) -> bool:
@@ -225,14 +176,19 @@ class ServerSession(MultisessionBase):
         # The browser may have the cookie of the new key by now, which must not be deleted.
         return self.state is not State.MOVED and super().is_empty()
 
+    def clear(self) -> None:
+        """Empty the session; what save() writes then replaces everything that is stored."""
+        super().clear()
+        self.life.state = State.CLEARED
+
+    def validate(self) -> None:
+        """Raise now what save() would raise of data that cannot be kept."""
+        if hasattr(self, "_session_cache"):
+            self.repository().validate(self._draft())
+
     def _validate_session_key(self, key: str | None) -> bool:
         # The key comes with the request: anything may be in it.
         return key is not None and 8 <= len(key) <= _MAX_KEY_LENGTH and key.isascii()
-
-    def _key(self) -> SessionKey:
-        if self._loaded is not None and self._loaded.key.secret == self.session_key:
-            return self._loaded.key
-        return self.records().key(self.session_key or "")
 
     def _draft(self) -> Draft:
         changes, flashes = self._changes, self._flashes
@@ -242,113 +198,74 @@ class ServerSession(MultisessionBase):
             now=self.clock(),
             options=NONE if changes is None else changes.stored,
             new_options=NONE if changes is None else changes.new,
-            user_before=self._user_before,
+            user_before=self.life.user_before,
             flash_keys=frozenset() if flashes is None else frozenset(flashes.keys),
         )
 
-    def _settle(self, loaded: Loaded, body: Body) -> dict[str, Any]:
-        """Note that the store holds this, and return its data as the session keeps it."""
-        self._loaded, self.state = loaded, State.LOADED
-        self._user_before = body.data.get("_auth_user_id")
-        if self._changes is not None or body.options:
-            self.cookie_changes().saved(body.options)
-        return TrackedDict(body.data) if self.config().is_strict else body.data
+    def _keep(self, saved: Saved | None) -> None:
+        """Go on with what the store holds now."""
+        if saved is not None:
+            self._session_key = saved.loaded.key.secret
+            self._session_cache = self._tracked(saved.body.data)
+            if self._changes is not None or saved.body.options:
+                self.cookie_changes().saved(saved.body.options)
 
-    def _keep(self, saved: Saved) -> None:
-        self._session_cache = self._settle(saved.loaded, saved.body)
-        self._session_key = saved.loaded.key.secret
-        self.written = self.written or saved.written
+    def _tracked(self, data: dict[str, Any]) -> dict[str, Any]:
+        return TrackedDict(data) if self.config().is_strict else data
 
-    # The bodies.
+    # The bodies. Public methods come in as arguments, in the colour of the caller, so that a subclass' are honoured.
 
     async def _load(self) -> dict[str, Any]:
         key = self.session_key
         if key is None:
             return {}
         try:
-            found = await self.repository().load(self.records().key(key), self.clock())
+            body = await self.life.load(key, self.clock())
         except InvalidRecord as reason:
             self._reject(reason)
-            self.state = State.UNREADABLE
             return {}
         except StoreUnavailable as error:
             if not self.may_be_anonymous:
                 raise
-            self.outage, self.state = error, State.ANONYMOUS
+            self.outage = self.life.outage = error
+            self.life.state = State.ANONYMOUS
             return {}
-        if found is not None and not isinstance(found, Moved):
-            loaded, body = found
-            if hasattr(self, "_session_cache"):
-                # load() on a session in use only looks: what save() merges against stays what it was.
-                return body.data
-            if body.options:
-                self.cookie_changes().loaded(body.options)
-            return self._settle(loaded, body)
-        # A key that somebody made up is never adopted, and a pointer never followed by who has not loaded before it.
-        self.state = State.GONE
-        if found is not None:
-            self.state, self._rotation = State.MOVED, Rotation(self.records().key(key), None, State.MOVED)
-        self._session_key = None
-        return {}
+        if body is None:
+            self._session_key = None  # a key that somebody made up is never adopted
+            return {}
+        if hasattr(self, "_session_cache"):
+            return body.data
+        if body.options:
+            self.cookie_changes().loaded(body.options)
+        return self._tracked(body.data)
 
     async def _save(self, must_create: bool, get_session: Method, save: Method, delete: Method) -> None:
         if must_create:
             await self._insert()
             return
-        if self.state is State.ANONYMOUS:
-            if self._session_cache and self.outage is not None:
-                raise self.outage  # what was written on it would be lost in silence
-            return
-        if self.session_key is None:
-            if self.state is not State.MOVED or "_auth_user_id" in self._session_cache:
-                await self._create(save)
-            elif self._session_cache:
-                # A new cookie would take the place of the one that the browser has by now.
-                raise self._ended()
-            return
-        data = await maybe_await(get_session())
-        if self.state is State.UNREADABLE:
-            # The record stays for the process that can read it, as in a rolling deploy with a new secret.
-            if data:
-                await self._create(save)
-        elif self.session_key is None:
-            raise self._ended()
-        elif self._draft().age() <= 0:
+        had_key = self.session_key is not None
+        await maybe_await(get_session())
+        if had_key and self.session_key is None:
+            raise self.life.ended()
+        saved = await self.life.save(self.session_key, self._draft())
+        if saved is Next.CREATE:
+            await self._create(save)
+        elif saved is Next.DELETE:
             await maybe_await(delete())
-        else:
-            await self._write(save)
-
-    async def _write(self, save: Method) -> None:
-        repository, loaded = self.repository(), self._loaded
-        if loaded is not None and self.state is not State.CLEARED:
-            saved = await repository.save(loaded, self._draft())
+        elif isinstance(saved, Saved):
             self._keep(saved)
             # The middleware sends no cookie for what was not written; elsewhere nobody else would notice.
-            if not saved.written and not self.commits_with_response and not await self.records().exists(loaded.key):
-                raise self._ended()
-            return
-        if loaded is None:
-            try:
-                found = await repository.load(self._key(), self.clock())
-            except InvalidRecord:
-                await self._create(save)  # what is stored cannot be read, and so is not ours to replace
-                return
-            if found is None:
-                raise self._ended()
-            if not isinstance(found, Moved):
-                loaded, body = found
-                self.cookie_changes().loaded(body.options)
-        self._keep(await repository.replace_all(self._key(), loaded, self._draft()))
+            if not saved.written and not self.commits_with_response and not await self.life.exists():
+                raise self.life.ended()
 
     async def _insert(self) -> None:
         self._session_cache = getattr(self, "_session_cache", {})
         draft = self._draft()
-        if draft.age() <= 0:
-            return
-        saved = await self.repository().insert(self._key(), draft, self._loaded)
-        if saved is None:
-            raise CreateError
-        self._keep(saved)
+        if draft.age() > 0:
+            saved = await self.life.insert(self.session_key or "", draft)
+            if saved is None:
+                raise CreateError
+            self._keep(saved)
 
     async def _create(self, save: Method) -> None:
         if self.state is State.ANONYMOUS and self.outage is not None:
@@ -371,93 +288,48 @@ class ServerSession(MultisessionBase):
 
     async def _delete(self, session_key: str | None) -> None:
         key = self.session_key if session_key is None else session_key
-        if self._validate_session_key(key) and key is not None:
-            is_ours = key == self.session_key
-            loaded = self._loaded if is_ours else None
-            await self.repository().end(self._key() if is_ours else self.records().key(key), loaded)
-            if is_ours:
-                self._loaded = None
+        if key is not None and self._validate_session_key(key):
+            await self.life.end(key)
+            if key == self.session_key:
+                self.life.loaded = None
 
     async def _exists(self, session_key: str) -> bool:
-        return self._validate_session_key(session_key) and await self.records().exists(self.records().key(session_key))
+        records = self.records()
+        return self._validate_session_key(session_key) and await records.exists(records.key(session_key))
 
     async def _flush(self, get_session: Method, delete: Method) -> None:
-        rotation = self._rotation
         try:
             if our_middleware():
                 await maybe_await(get_session())  # the cookie is deleted where set_cookie_options() has put it
             self.clear()
             await maybe_await(delete())
-            if rotation is not None:
-                await self.repository().end(rotation.key, rotation.base)
+            await self.life.end_rotated()
         finally:
-            self._session_key, self._loaded, self._rotation, self.state = None, None, None, State.NEW
+            self._session_key = None
+            self.life.forget()
 
     async def _cycle_key(self, get_session: Method, create: Method) -> None:
         await maybe_await(get_session())
-        old = None
-        if self.session_key is not None and self.state is not State.UNREADABLE:
-            base = None if self.state is State.CLEARED else self._loaded
-            old = Rotation(self._key(), base, self.state)
+        left = self.life.leaving(self.session_key)
         await maybe_await(create())
-        if old is not None and self._rotation is not None:
-            await self.records().delete(old.key)  # the second change of key in this request: nobody knows the first
-        elif old is not None:
-            self._rotation = old
-            if not self.commits_with_response:
-                try:
-                    await self._commit()
-                except BaseException:
-                    await self._abandon()
-                    raise
+        if await self.life.leave(left) and not self.commits_with_response:
+            try:
+                await self.commit()
+            except BaseException:
+                await self.abandon()
+                raise
 
-    async def _commit(self) -> None:
-        rotation, new = self._rotation, self._loaded
-        if rotation is None or new is None:
-            return
-        repository, draft = self.repository(), self._draft()
-        if rotation.state is State.MOVED:
-            with suppress(SessionEnded):  # it is somebody else's: then this login stands by itself
-                self._keep(await repository.join(rotation.key, new, draft))
-        else:
-            saved = await repository.retire(rotation.key, rotation.base, new, draft)
-            if saved is not None:
-                self._keep(saved)
-        self._rotation = None
+    async def commit(self) -> None:
+        """End the old key of a cycle_key(); SessionEnded if its session was logged out, or is somebody else's now.
 
-    async def _abandon(self) -> None:
-        rotation, new = self._rotation, self._loaded
-        if rotation is None:
-            return
-        self._rotation = None
-        self._session_key = None if rotation.state is State.MOVED else rotation.key.secret
-        self._loaded, self.state = rotation.base, rotation.state
-        if new is not None:
-            # Nobody was told of the new key; without an answer, its record ends by itself.
-            with suppress(StoreUnavailable):
-                await self.records().delete(new.key)
+        If another request has changed the key as well, this session goes on under the key that won. A body for both
+        colours, as abandon(): the middleware drives them.
+        """
+        if "life" in self.__dict__ and self.life.rotation is not None:
+            self._keep(await self._async(self.life.commit(self._draft())))
 
-    def _ended(self) -> SessionEnded:
-        return SessionEnded(f"Session {self.session_name!r} was deleted.")
-
-
-@cached
-def _repository(cls: type[ServerSession]) -> Repository:
-    config = cls.config()
-    entry = config.entry
-    options = StoreOptions(entry.location, entry.key_prefix, entry.timeout, entry.options, entry.connect_timeout)
-    try:
-        store = cls.store_class(options)
-    except ImproperlyConfigured as error:
-        raise ImproperlyConfigured(f"Session {entry.name!r}: {error}") from error
-    _stores.value.append(store)
-    return Repository(Records(store, config.record_codec, config.storage_keys, entry.max_size), config)
-
-
-_stores: Kept[list[Store]] = Kept(list, Event(0))
-
-
-@on(Event.SETTINGS | Event.TEST)
-def _close_stores() -> None:
-    while _stores.value:
-        _stores.value.pop().close()
+    async def abandon(self) -> None:
+        """Take a cycle_key() back: the old session stays as it was, and the new one goes."""
+        left = await self._async(self.life.abandon()) if "life" in self.__dict__ else None
+        if left is not None:
+            self._session_key = None if left.state is State.MOVED else left.key.secret

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 from ..bridge import driven, own
 from ..envelope import VERSION, Header
-from ..sessions.records import Records
+from ..sessions.repository import Repository
 from ..sessions.server import ServerSession
 from ..stores.base import Record
 from .drive import Drive
@@ -42,11 +42,11 @@ class Observed(ServerSession):
     """Seconds by which clock() is ahead."""
 
     @classmethod
-    def records(cls) -> Records:
-        records = super().records()
-        if not isinstance(records.store, Interleaved):
-            records.store = Interleaved.around(records.store, cls.plan)
-        return records
+    def repository(cls) -> Repository:
+        repository = super().repository()
+        if not isinstance(repository.records.store, Interleaved):
+            repository.records.store = Interleaved.around(repository.records.store, cls.plan)
+        return repository
 
     def clock(self) -> float:
         return super().clock() + self.ahead

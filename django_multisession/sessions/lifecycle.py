@@ -1,0 +1,214 @@
+"""What becomes of one session's record in the course of a request: found, written, moved to a new key, ended.
+
+A state machine between a session, which knows keys and data, and the repository. Bodies for both colours (see
+bridge.py).
+"""
+
+import enum
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from ..exceptions import InvalidRecord, StoreUnavailable
+from ..keys import SessionKey
+from .body import Body
+from .draft import Draft
+from .exceptions import SessionEnded
+from .loaded import Loaded, Moved
+from .repository import Repository, Saved
+
+
+class State(enum.Enum):
+    """What a session knows of its record."""
+
+    NEW = "nothing: it has not been looked at, or there is none"
+    LOADED = "as it was read or written"
+    CLEARED = "nothing of it counts: a save replaces all"
+    UNREADABLE = "it is there, and we cannot read it"
+    ANONYMOUS = "the store is away, and this page is made without it"
+    GONE = "there was none under the key of the cookie"
+    MOVED = "it goes on under another key"
+
+
+class Next(enum.Enum):
+    """What is to be done in place of a save."""
+
+    CREATE = "make a record under a new key"
+    DELETE = "delete the record: it is to end now"
+    NOTHING = "leave everything as it is"
+
+
+class Rotation(NamedTuple):
+    """A change of key that is not committed yet: the old key, and what was loaded under it, if that counts."""
+
+    key: SessionKey
+    base: Loaded | None
+    state: State
+
+
+class Lifecycle:
+    """One session's record, from its first look to the end of the request."""
+
+    __slots__ = ("_repository", "loaded", "outage", "rotation", "state", "user_before", "written")
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self.state = State.NEW
+        self.loaded: Loaded | None = None
+        self.outage: StoreUnavailable | None = None
+        """What has made the session an anonymous one."""
+        self.user_before: Any = None
+        """The user of the session as it was loaded or saved last."""
+        self.rotation: Rotation | None = None
+        self.written = False
+        """Whether a save has extended the life of the record."""
+
+    def key(self, secret: str) -> SessionKey:
+        """Return a session key together with its storage key."""
+        if self.loaded is not None and self.loaded.key.secret == secret:
+            return self.loaded.key
+        return self._repository.records.key(secret)
+
+    async def load(self, secret: str, now: float) -> Body | None:
+        """Return the session under a key; None if there is none, which the state then tells apart.
+
+        InvalidRecord if it cannot be read. A session that has been looked at already is only looked at again: what a
+        save merges with stays what it was.
+        """
+        key, is_first = self.key(secret), self.loaded is None
+        try:
+            found = await self._repository.load(key, now)
+        except InvalidRecord:
+            self.state = State.UNREADABLE
+            raise
+        if isinstance(found, Moved):
+            # Who has not loaded the session before it moved does not follow, but by a login of his own: see commit().
+            self.state, self.rotation = State.MOVED, Rotation(key, None, State.MOVED)
+            return None
+        if found is None:
+            self.state = State.GONE
+            return None
+        loaded, body = found
+        if is_first:
+            self._settle(loaded, body)
+        return body
+
+    def _settle(self, loaded: Loaded, body: Body) -> None:
+        self.loaded, self.state = loaded, State.LOADED
+        self.user_before = body.data.get("_auth_user_id")
+
+    def _kept(self, saved: Saved) -> Saved:
+        self._settle(saved.loaded, saved.body)
+        self.written = self.written or saved.written
+        return saved
+
+    async def insert(self, secret: str, draft: Draft) -> Saved | None:
+        """Create the record under a new key; None if that is taken."""
+        saved = await self._repository.insert(self.key(secret), draft, self.loaded)
+        return saved and self._kept(saved)
+
+    async def save(self, secret: str | None, draft: Draft) -> Saved | Next:
+        """Save what was loaded, or replace everything after clear(); return that, or what is to be done instead.
+
+        SessionEnded if there is nothing any more that could be saved.
+        """
+        if self.state is State.ANONYMOUS and self.outage is not None:
+            if draft.data:
+                raise self.outage  # what was written on it would be lost in silence
+            return Next.NOTHING
+        if self.state is State.UNREADABLE:
+            # The record stays for the process that can read it, as in a rolling deploy with a new secret.
+            return Next.CREATE if draft.data else Next.NOTHING
+        if secret is None:
+            return self._without_key(draft)
+        if draft.age() <= 0:
+            return Next.DELETE
+        if self.loaded is not None and self.state is not State.CLEARED:
+            return self._kept(await self._repository.save(self.loaded, draft))
+        return await self._replace_all(self.key(secret), draft)
+
+    def _without_key(self, draft: Draft) -> Next:
+        if self.state is not State.MOVED or "_auth_user_id" in draft.data:
+            return Next.CREATE
+        if draft.data:
+            # A new cookie would take the place of the one that the browser has by now.
+            raise self.ended()
+        return Next.NOTHING
+
+    async def _replace_all(self, key: SessionKey, draft: Draft) -> Saved | Next:
+        loaded = self.loaded
+        if loaded is None:
+            try:
+                found = await self._repository.load(key, draft.now)
+            except InvalidRecord:
+                return Next.CREATE  # what is stored cannot be read, and so is not ours to replace
+            if found is None:
+                raise self.ended()
+            if not isinstance(found, Moved):
+                loaded, body = found
+                draft.options = body.options
+        return self._kept(await self._repository.replace_all(key, loaded, draft))
+
+    async def exists(self) -> bool:
+        """Tell whether what was loaded or saved last still lives."""
+        return self.loaded is not None and await self._repository.records.exists(self.loaded.key)
+
+    async def end(self, secret: str) -> None:
+        """End a session, wherever it is by now."""
+        key = self.key(secret)
+        await self._repository.end(key, self.loaded if self.loaded is not None and self.loaded.key is key else None)
+
+    async def end_rotated(self) -> None:
+        """End the session that was left by a change of key in this request, if there was one."""
+        rotation, self.rotation = self.rotation, None
+        if rotation is not None:
+            await self._repository.end(rotation.key, rotation.base)
+
+    def forget(self) -> None:
+        """Know nothing of a record any more."""
+        self.state, self.loaded, self.user_before = State.NEW, None, None
+
+    def leaving(self, secret: str | None) -> Rotation | None:
+        """Return what a change of key is to leave behind, if anything."""
+        if secret is None or self.state is State.UNREADABLE:
+            return None
+        return Rotation(self.key(secret), None if self.state is State.CLEARED else self.loaded, self.state)
+
+    async def leave(self, left: Rotation | None) -> bool:
+        """Note what was left by a change of key, once the new one stands; tell whether that is to be committed."""
+        if left is None:
+            return False
+        if self.rotation is not None:
+            await self._repository.records.delete(left.key)  # of this request: nobody else knows it
+            return False
+        self.rotation = left
+        return True
+
+    async def commit(self, draft: Draft) -> Saved | None:
+        """End the old key with a pointer to the new one; see Repository.retire()."""
+        rotation, new = self.rotation, self.loaded
+        if rotation is None or new is None:
+            return None
+        saved: Saved | None = None
+        if rotation.state is State.MOVED:
+            with suppress(SessionEnded):  # it is somebody else's: then this login stands by itself
+                saved = await self._repository.join(rotation.key, new, draft)
+        else:
+            saved = await self._repository.retire(rotation.key, rotation.base, new, draft)
+        self.rotation = None
+        return saved and self._kept(saved)
+
+    async def abandon(self) -> Rotation | None:
+        """Take a change of key back: the old session stays as it was. Return what was left, None if nothing was."""
+        rotation, new = self.rotation, self.loaded
+        if rotation is None:
+            return None
+        self.rotation, self.loaded, self.state = None, rotation.base, rotation.state
+        if new is not None and new.key is not rotation.key:
+            # Nobody was told of the new key; without an answer, its record ends by itself.
+            with suppress(StoreUnavailable):
+                await self._repository.records.delete(new.key)
+        return rotation
+
+    def ended(self) -> SessionEnded:
+        """Return the error of a session that is not there any more."""
+        return self._repository.ended()
