@@ -1,10 +1,16 @@
-"""Fixtures for every test. A server starts when the first test asks for it."""
+"""Fixtures for every test. A server starts when the first test asks for it.
+
+A test is marked ``server`` if it is in a directory of ON_SERVERS, uses a fixture whose name ends so, or a parameter
+made by `on_servers()`. A test that starts one unmarked fails, so that ``-m "not server"`` never starts any.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 import pytest
 
@@ -14,7 +20,45 @@ from django_multisession.testing.servers.mongodb import MongoDBServer
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer
 
+HERE = Path(__file__).parent
+ON_SERVERS = ("browser", "servers", "stores", "system")
+"""Directories whose tests need servers, but for a few."""
 ServerT = TypeVar("ServerT", bound=Server[Any])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        of_directory = item.path.relative_to(HERE).parts[0] in ON_SERVERS
+        if of_directory or any(name.endswith("_server") for name in getattr(item, "fixturenames", ())):
+            item.add_marker("server")
+
+
+class _Running:
+    test: pytest.Item | None = None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    _Running.test = item
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    start = Server.start
+
+    def start_for_a_marked_test(server: Server[Any]) -> Server[Any]:
+        test = _Running.test
+        if test is not None and test.get_closest_marker("server") is None:
+            pytest.fail(f"{test.name} starts {server.name} and is not marked: use on_servers() or mark it server.")
+        return start(server)
+
+    patch = mock.patch.object(Server, "start", start_for_a_marked_test)
+    patch.start()
+    config.add_cleanup(patch.stop)
+
+
+def on_servers(servers: Mapping[str, object]) -> list[Any]:
+    """Return names of engines as a fixture's parameters; those that have a server are marked."""
+    return [pytest.param(name, marks=[pytest.mark.server] if server else []) for name, server in servers.items()]
 
 
 def serve(server_class: type[ServerT]) -> Iterator[ServerT]:
