@@ -72,7 +72,8 @@ def _verdict(ratio: Ratio) -> str:
     least = target(ratio)
     if least is None:
         return f"{ratio.median:.2f}"
-    return f"{ratio.median:.2f} (≥ {least:.2f}{'' if ratio.median >= least else ', missed'})"
+    # A no-break space, or a narrow page would put the number on a line of its own.
+    return f"{ratio.median:.2f} (≥\N{NO-BREAK SPACE}{least:.2g}{'' if ratio.median >= least else ', missed'})"
 
 
 def _summary(ratios: Sequence[Ratio]) -> str:
