@@ -15,15 +15,20 @@ from unittest import mock
 import pytest
 
 from django_multisession.testing.servers.base import Server
+from django_multisession.testing.servers.group import ServerGroup
+from django_multisession.testing.servers.mariadb import MariaDBServer
 from django_multisession.testing.servers.memcached import MemcachedServer
 from django_multisession.testing.servers.mongodb import MongoDBServer
+from django_multisession.testing.servers.pgbouncer import PgBouncerServer
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
-from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer
+from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer, ValkeyServer
+from django_multisession.testing.servers.redis_cluster import RedisCluster
+from django_multisession.testing.servers.redis_sentinel import RedisSentinel
 
 HERE = Path(__file__).parent
 ON_SERVERS = ("browser", "servers", "stores", "system")
 """Directories whose tests need servers, but for a few."""
-ServerT = TypeVar("ServerT", bound=Server[Any])
+ServerT = TypeVar("ServerT", bound=Server[Any] | ServerGroup[Any])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -61,14 +66,15 @@ def on_servers(servers: Mapping[str, object]) -> list[Any]:
     return [pytest.param(name, marks=[pytest.mark.server] if server else []) for name, server in servers.items()]
 
 
-def serve(server_class: type[ServerT]) -> Iterator[ServerT]:
+def serve(server_class: type[ServerT], **arguments: Any) -> Iterator[ServerT]:
     """Yield a running server; skip, or under CI fail, with the reason when it is absent."""
     reason = server_class.available()
     if reason and os.environ.get("CI") == "true":
         pytest.fail(f"CI skips nothing: {reason}", pytrace=False)
     if reason:
         pytest.skip(reason)
-    with server_class() as server:
+    server = server_class(**arguments)
+    with server:
         yield server
 
 
@@ -95,3 +101,28 @@ def postgresql_server() -> Iterator[PostgreSQLServer]:
 @pytest.fixture(scope="session")
 def mongodb_server() -> Iterator[MongoDBServer]:
     yield from serve(MongoDBServer)
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[ValkeyServer]:
+    yield from serve(ValkeyServer)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDBServer]:
+    yield from serve(MariaDBServer)
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_server() -> Iterator[RedisCluster]:
+    yield from serve(RedisCluster)
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel_server() -> Iterator[RedisSentinel]:
+    yield from serve(RedisSentinel)
+
+
+@pytest.fixture(scope="session")
+def pgbouncer_server(postgresql_server: PostgreSQLServer) -> Iterator[PgBouncerServer]:
+    yield from serve(PgBouncerServer, upstream=postgresql_server)

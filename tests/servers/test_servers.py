@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,13 +15,24 @@ import psutil
 import pytest
 
 from django_multisession.testing.servers.base import Server, ServerError
+from django_multisession.testing.servers.mariadb import MariaDBServer
 from django_multisession.testing.servers.memcached import MemcachedServer
 from django_multisession.testing.servers.mongodb import MongoDBServer
+from django_multisession.testing.servers.pgbouncer import PgBouncerServer
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
-from django_multisession.testing.servers.redis import RedisServer
+from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer, ValkeyServer
 from tests.conftest import serve
 
-KINDS = [RedisServer, MemcachedServer, PostgreSQLServer, MongoDBServer]
+KINDS = [
+    RedisServer,
+    NewestRedisServer,
+    ValkeyServer,
+    MemcachedServer,
+    PostgreSQLServer,
+    PgBouncerServer,
+    MariaDBServer,
+    MongoDBServer,
+]
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
@@ -78,6 +90,32 @@ def test_pause_of_postgresql_hangs_the_backends_as_well(
         with postgresql_server.paused():
             assert psutil.Process(backend).status() == psutil.STATUS_STOPPED
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_pgbouncer_lends_a_connection_for_a_transaction(pgbouncer_server: PgBouncerServer) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    with PgBouncerServer("default_pool_size=1", upstream=pgbouncer_server.upstream) as pooler:
+        with (
+            psycopg.connect(pooler.url, autocommit=True, prepare_threshold=None) as first,
+            psycopg.connect(pooler.url, autocommit=True, prepare_threshold=None) as second,
+        ):
+            backends = [connection.execute("SELECT pg_backend_pid()").fetchone() for connection in (first, second)]
+        assert backends[0] == backends[1]
+        assert pgbouncer_server.upstream.answers()
+    assert pgbouncer_server.upstream.answers()
+
+
+def test_mariadb_lets_its_user_keep_tables_and_make_test_databases(mariadb_server: MariaDBServer) -> None:
+    mysql = pytest.importorskip("MySQLdb")
+    entry = mariadb_server.location
+    connection = mysql.connect(
+        host=entry["HOST"], port=int(entry["PORT"]), user=entry["USER"], password=entry["PASSWORD"], db=entry["NAME"]
+    )
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE servers (k VARCHAR(10))")
+        cursor.execute("DROP TABLE servers")
+        cursor.execute("CREATE DATABASE test_servers")
+        cursor.execute("DROP DATABASE test_servers")
 
 
 @pytest.mark.usefixtures("redis_server")  # says when there is none
