@@ -23,7 +23,8 @@ import psutil
 from django_multisession.testing.servers import guard
 
 LOOPBACK = "127.0.0.1"
-CACHE = Path(__file__).resolve().parents[3] / ".cache"
+CACHE = Path(os.environ.get("MULTISESSION_CACHE", ".cache")).resolve()
+"""What servers need and no package has, such as mongo-java-server's jars, once it was fetched."""
 
 LocationT = TypeVar("LocationT")
 

@@ -36,6 +36,8 @@ class MariaDBServer(Server[dict[str, Any]]):
             [
                 *(_program("mariadb-install-db"), "--no-defaults", f"--datadir={self._data}"),
                 *("--skip-test-db", "--skip-name-resolve", "--auth-root-authentication-method=normal"),
+                # Two at once would take the same names in /tmp.
+                f"--tmpdir={self.directory}",
             ]
         )
         (self.directory / "users.sql").write_text(
@@ -55,6 +57,7 @@ class MariaDBServer(Server[dict[str, Any]]):
             f"--datadir={self._data}",
             f"--socket={self.directory / 'socket'}",
             f"--pid-file={self.directory / 'pid'}",
+            f"--tmpdir={self.directory}",
             f"--bind-address={self.host}",
             f"--port={self.port}",
             f"--init-file={self.directory / 'users.sql'}",  # run before it listens
