@@ -31,8 +31,8 @@ class Rooms:
     """
 
     def __init__(self) -> None:
-        self.changes = 0
-        self.seen: set[str] = set()
+        self.calls: list[tuple[str, str]] = []
+        """Each change: the room that was entered, and the function that was called there."""
         self._within = [""]
 
     def profile(self, frame: FrameType, event: str, _argument: object) -> None:
@@ -41,22 +41,21 @@ class Rooms:
             module = str(frame.f_globals.get("__name__", ""))
             room = module if module.startswith(PACKAGE) else self._within[-1]
             if room != self._within[-1]:
-                self.changes += 1
-                self.seen.add(room)
+                self.calls.append((room, frame.f_code.co_qualname))
             self._within.append(room)
         elif event == "return" and len(self._within) > 1:
             self._within.pop()
 
 
-def counted(operation: Callable[[], object]) -> tuple[int, set[str]]:
-    """Return the changes of room in an operation, and the rooms."""
+def calls(operation: Callable[[], object]) -> list[tuple[str, str]]:
+    """Return the changes of room in an operation."""
     rooms = Rooms()
     sys.setprofile(rooms.profile)
     try:
         operation()
     finally:
         sys.setprofile(None)
-    return rooms.changes, rooms.seen
+    return rooms.calls
 
 
 def operations(session_class: Any) -> Iterator[tuple[str, Callable[[], Callable[[], object]]]]:
@@ -106,13 +105,16 @@ def main() -> None:
             path = f"{PACKAGE}engines.{name}"
             with override_settings(SESSION_ENGINE=path, MULTISESSION={"default": {**entry, "ENCRYPT": True}}):
                 for operation, prepare in operations(import_module(path).SessionStore):
-                    found = [counted(prepare()) for _ in range(CALLS)][CALLS // 4 :]
-                    changes = mean(changes for changes, _ in found)
+                    found = [calls(prepare()) for _ in range(CALLS)][CALLS // 4 :]
+                    changes = mean(map(len, found))
+                    rooms = {room for one in found for room, _ in one}
                     by_operation.setdefault(operation, []).append(changes)
-                    rooms = set().union(*(seen for _, seen in found))
                     print(f"{name:8} {operation:13} {changes:7.1f} {len(rooms):5}")
                     if "-v" in sys.argv:
-                        print(*(f"         {room.removeprefix(PACKAGE)}" for room in sorted(rooms)), sep="\n")
+                        print(
+                            *(f"    {room.removeprefix(PACKAGE):24} {function}" for room, function in found[-1]),
+                            sep="\n",
+                        )
     for operation, means in by_operation.items():
         print(f"{'mean':8} {operation:13} {mean(means):7.1f}")
 
