@@ -10,8 +10,8 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
-# shellcheck disable=SC2034 # for those who source this
-venv=$root/.venv
+# PROJECT_VENV names an environment of the caller's that is complete; nothing is installed there.
+venv=${PROJECT_VENV:-$root/.venv}
 
 # Say what is being done, on standard error: standard output is for results.
 note() { printf '\n== %s\n' "$*" >&2; }
@@ -70,6 +70,7 @@ raise SystemExit(not sys_h.exists())' || missing+=(python3-dev)
 # make_venv [GROUP…]: make .venv and install the package with all extras and these dependency
 # groups. Does nothing when it did so before for this pyproject.toml.
 make_venv() {
+    if [ -n "${PROJECT_VENV:-}" ]; then return; fi
     local groups=("$@") group python stamp
     stamp=$venv/.installed-$(IFS=-; echo "${groups[*]:-base}")
     if [ -f "$stamp" ] && cmp -s pyproject.toml "$stamp" && "$venv/bin/python" -c '' 2>/dev/null; then
