@@ -40,7 +40,7 @@ os.environ["PATH"] = os.pathsep.join([*_pyenv_interpreters(), os.environ["PATH"]
 
 def _run(session: nox.Session, django: str) -> None:
     test_group = nox.project.dependency_groups(PYPROJECT, "test")
-    session.install("-e", ".[all]", *test_group, f"Django~={django}.0")
+    session.install("-e", ".[all,testing]", *test_group, f"Django~={django}.0")
     session.run("python", "scripts/lib/django_source.py")
     # Servers are found on the PATH, and CI fails where one is absent.
     if session.python == NEWEST:

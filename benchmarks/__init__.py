@@ -1,1 +1,1 @@
-"""How fast the engines are, against Django's own and against the bare client: ``python -m benchmarks``."""
+"""How fast the engines are against what one would use instead: ``python -m benchmarks --help``."""

@@ -2,115 +2,124 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from benchmarks.project import set_up
 
 set_up()  # before what imports models
 
-from benchmarks import counts, page  # noqa: E402
-from benchmarks.contests import Contest, LeftOut  # noqa: E402
-from benchmarks.counts.report import sections as counted_sections  # noqa: E402
-from benchmarks.engines import ENGINES, directly  # noqa: E402
-from benchmarks.environment import environment  # noqa: E402
-from benchmarks.findings import Findings  # noqa: E402
-from benchmarks.options import Options, Pass, options  # noqa: E402
-from benchmarks.plots import plot  # noqa: E402
-from benchmarks.report import absent, heading, sections, summary  # noqa: E402
-from benchmarks.results import Result, results  # noqa: E402
-from benchmarks.rounds import BESIDE, FULL, QUICK, measure  # noqa: E402
+from benchmarks import http, page, round_trips, untouched  # noqa: E402
+from benchmarks.contests import CONTESTS, Contest  # noqa: E402
+from benchmarks.payload import PAYLOADS  # noqa: E402
+from benchmarks.report import sections  # noqa: E402
+from benchmarks.results import Results, Series, about  # noqa: E402
+from benchmarks.rounds import FULL, QUICK, measure  # noqa: E402
+from benchmarks.sides import Side  # noqa: E402
+from benchmarks.targets import missed  # noqa: E402
 
-TWICE = 2.0
-"""How far off a target may be before a quick run, which is short and often on a busy machine, fails."""
-ATTEMPTS = 3
-"""How often a quick run measures before it believes that. Whoever needs more of a core that others want, as we do of
-a bare client's, waits for it longer than it needs it."""
-HTTP_OF_DOCS = ("redis", "memcached", "postgresql", "encrypted_cookies")
-"""The engines that a page loads over HTTP, in quick rounds: all of them in full take more than an hour."""
+RESULTS = Path(__file__).with_name("results.json")
+PARTS = [*dict.fromkeys(contest.name.partition(",")[0] for contest in CONTESTS), "http", "untouched"]
+_PACKAGES = (
+    *("Django", "django-multisession", "redis", "hiredis", "pymemcache", "psycopg", "cryptography", "uvicorn"),
+    *("django-redis", "django-redis-sessions", "django-user-sessions", "django-qsessions", "Flask-Session"),
+)
+
+
+class Run:
+    """One run: what it has measured so far, what it ran on, and who could not take part."""
+
+    def __init__(self, quick: bool) -> None:
+        self.quick = quick
+        self.programs = [named for package in _PACKAGES if (named := _named(package))]
+        self.left_out: list[str] = []
+
+    def contest(self, contest: Contest) -> Iterator[Series]:
+        """Yield the times of a contest, and its round trips where these are counted."""
+        if reason := contest.missing():
+            self.left_out.append(f"{contest.name}: {reason}")
+            return
+        if contest.kind is None:
+            yield from self._times(contest, None)
+            return
+        with contest.kind(*contest.options) as server:
+            self.programs.append(f"{server.name} server {server.version()}")
+            yield from self._times(contest, server.location)
+            if contest.name in round_trips.COUNTED:
+                yield from round_trips.count(contest, server)
+
+    def _times(self, contest: Contest, location: object) -> Iterator[Series]:
+        with contest.at(location) as makers:
+            for size, operations in contest.operations.items():
+                sides: dict[str, Side] = {}
+                for name, make in makers.items():
+                    try:
+                        sides[name] = make(PAYLOADS[size])
+                    except ImportError as error:
+                        self.left_out.append(f"{contest.name}, {name}: {error}")
+                for operation in operations:
+                    _progress(f"{contest.name}, {operation}, {size}")
+                    for name, values in measure(sides, operation, QUICK if self.quick else FULL).items():
+                        yield Series(contest.name, operation, size, name, values)
+
+    def http(self) -> Iterator[Series]:
+        """Yield the requests over HTTP."""
+        if reason := http.missing():
+            self.left_out.append(f"http: {reason}")
+            return
+        _progress(f"{http.NAME}, {http.CONNECTIONS} connections")
+        yield from http.measure(rounds=1, answers=3) if self.quick else http.measure(rounds=5, answers=6)
+
+    def untouched(self) -> Iterator[Series]:
+        """Yield the CPU time of the middleware."""
+        _progress(untouched.NAME)
+        yield from untouched.measure(rounds=10 if self.quick else 60)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what was asked for and print it; return 1 if a target is missed, with --quick only a ratio, and by far."""
-    asked = options(arguments)
-    found = Findings(environment())
-    _say(heading(found.environment))
-    if "sessions" in asked.parts:
-        for section in _sessions(asked, found.left_out):
-            found.results += section
-            _say(*sections(section))
-    if "counts" in asked.parts:
-        found.counts = counts.run(asked.engines, asked.payloads, quick=asked.quick, log=_progress)
-        _say(*counted_sections(found.counts))
-    if "http" in asked.parts:
-        _http(asked, found)
-    verdicts = list(found.verdicts())
-    _say("Left out:", absent(found.left_out))
-    _say(summary(verdicts))
-    if asked.json:
-        asked.json.write_text(found.as_json())
-    if asked.plot:
-        plot(found, asked.plot)
+    """Run what was asked for and print it; return 1 if a target is missed, with --quick by half."""
+    asked = _parser().parse_args(arguments)
     if asked.docs:
-        page.write(found, asked.docs)
-    if asked.quick:
-        return int(any(verdict.is_ratio and verdict.is_far_off(TWICE) for verdict in verdicts))
-    return int(any(verdict.misses for verdict in verdicts))
+        page.write(Results.read(asked.json or RESULTS))
+        return 0
+    run = Run(asked.quick)
+    parts = asked.part or PARTS
+    series = [one for contest in CONTESTS if contest.name.partition(",")[0] in parts for one in run.contest(contest)]
+    series += run.http() if "http" in parts else ()
+    series += run.untouched() if "untouched" in parts else ()
+    results = Results(series, about(dict.fromkeys(run.programs)))
+    print(*sections(results).values(), *(f"left out: {line}" for line in run.left_out), sep="\n\n")
+    whole = not asked.quick and not asked.part
+    if path := asked.json or (RESULTS if whole else None):
+        results.write(path)
+    return int(bool(missed(results.ratios(), factor=2 if asked.quick else 1)))
 
 
-def _sessions(asked: Options, left_out: list[LeftOut]) -> Iterator[list[Result]]:
-    """Yield the results of one contest after another."""
-    for name in asked.engines:
-        if reason := ENGINES[name].missing():
-            left_out.append(LeftOut(name, "all", reason))
-            continue
-        for opening in ENGINES[name].openings:
-            with opening(directly) as contest:
-                found = _results(contest, asked, left_out)
-                for _ in range(ATTEMPTS - 1 if asked.quick else 0):
-                    if not any(verdict.is_far_off(TWICE) for result in found for verdict in result.verdicts()):
-                        break
-                    _progress("That is far off: once more")
-                    found = _results(contest, asked, [])
-            if found:
-                yield found
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure the engines against Django's, other packages and the bare clients, taking turns on "
+        "servers that are started for it. A ratio is how many times as fast ours is: above 1, ours is faster.",
+    )
+    parser.add_argument("part", nargs="*", choices=[[], *PARTS], metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds; fails late")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="where results go; of a whole run by default beside this"
+    )
+    parser.add_argument(
+        "--docs", action="store_true", help="measure nothing: write docs/benchmarks.md's figures from the results"
+    )
+    return parser
 
 
-def _results(contest: Contest, asked: Options, left_out: list[LeftOut]) -> list[Result]:
-    return [result for one in asked.passes for result in _pass(contest, one, asked.quick, left_out)]
-
-
-def _pass(contest: Contest, asked: Pass, quick: bool, left_out: list[LeftOut]) -> Iterator[Result]:
-    _progress(f"{contest.engine} ({contest.where}), {asked.colour}, {asked.payload.name}")
-    with contest.lineup(asked.payload, asked.colour) as lineup:
-        left_out += lineup.left_out
-        for operation in asked.operations if lineup.sides else ():
-            times = measure(lineup.sides, operation, QUICK if quick else FULL if asked.promised(operation) else BESIDE)
-            yield from results(contest, asked.payload, asked.colour, operation, times)
-
-
-def _http(asked: Options, found: Findings) -> None:
-    from benchmarks import http
-    from benchmarks.http.sides import ENTRANTS
-
-    if reason := http.missing():
-        found.left_out.append(LeftOut("http", "all", reason))
-        return
-    found.environment["web servers"] = "; ".join(http.programs())
-    for engine in asked.engines:
-        if engine in ENTRANTS and asked.docs and engine not in HTTP_OF_DOCS:
-            found.left_out.append(
-                LeftOut(engine, "http", f"not on this page: python -m benchmarks.http --engine {engine}")
-            )
-        elif engine in ENTRANTS:
-            measured, left_out = http.run([engine], quick=asked.quick or asked.docs is not None, log=_progress)
-            found.http += measured
-            found.left_out += left_out
-    _say("\n".join(http.tables(found.http)))
-
-
-def _say(*parts: str) -> None:
-    print(*parts, "", sep="\n\n", end="", flush=True)
+def _named(package: str) -> str | None:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return None
 
 
 def _progress(text: str) -> None:

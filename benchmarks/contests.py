@@ -1,110 +1,155 @@
-"""A contest: an engine of ours on a server, who it is compared with there, and who cannot take part."""
+"""The contests: an engine of ours on a server, and who it is compared with there."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from benchmarks.payload import Payload
+from benchmarks import packages
+from benchmarks.bare import BareMemcached, BarePostgreSQL, BareRedis
+from benchmarks.payload import LARGE, SMALL
+from benchmarks.project import project
 from benchmarks.sides import OURS, SessionSide, Side
-from django_multisession.exceptions import SessionTooLarge
+from django_multisession.testing.servers.base import Server
+from django_multisession.testing.servers.memcached import MemcachedServer
+from django_multisession.testing.servers.postgresql import PostgreSQLServer
+from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer
 
-COLOURS = ("sync", "async")
-Loop = asyncio.AbstractEventLoop
+BASIC = ("load", "change", "create")
+ENVELOPE = 64
+"""Bytes that a record of ours has beside its JSON, about; a bare client moves as many."""
 
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Who was not measured, where, and why."""
-
-    engine: str
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Entrant:
-    """How to make a side for a payload, asynchronous with a loop."""
-
-    name: str
-    make: Callable[[Payload, Loop | None], Side]
-    colours: Sequence[str] = COLOURS
-    package: str | None = None
-    """What to install for it; a package that is absent or does not run is left out."""
-    module: str = ""
-
-    def side(self, payload: Payload, loop: Loop | None) -> Side | str:
-        """Return the side, or why there is none."""
-        try:
-            if self.module:
-                import_module(self.module)
-            return self.make(payload, loop)
-        except SessionTooLarge as error:
-            return f"{payload.name}: {error}".partition(", and CHUNKS")[0]
-        except Exception as error:
-            if not self.package:
-                raise
-            if isinstance(error, ModuleNotFoundError) and error.name == self.module:
-                return f"not installed: pip install {self.package}"
-            return f"{self.package} does not run here: {type(error).__name__}: {error}"
-
-
-@dataclass(frozen=True)
-class Lineup:
-    """The sides that can take part, ours first, and those that cannot; no sides where ours cannot."""
-
-    sides: Sequence[Side]
-    left_out: Sequence[LeftOut]
+Data = Mapping[str, Any]
+Make = Callable[[Data], Side]
+Settings = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Contest:
-    """An engine on a server, by the name that the report shows; the first of its entrants is ours."""
+    """Sides on one server. ``settings`` and ``sides`` are made from the server's location; ours is the first side."""
 
-    engine: str
-    where: str
-    entrants: Sequence[Entrant] = field(repr=False)
+    name: str
+    settings: Callable[[Any], Settings]
+    sides: Callable[[Any], Mapping[str, Make]]
+    kind: type[Server[Any]] | None = None
+    options: Sequence[str] = ()
+    sizes: Mapping[str, Sequence[str]] | None = None
+    """The operations by the size of the session."""
+
+    @property
+    def operations(self) -> Mapping[str, Sequence[str]]:
+        return self.sizes or {SMALL: BASIC}
+
+    def missing(self) -> str | None:
+        """Return which server cannot be started here and why, or None."""
+        return self.kind.available() if self.kind else None
 
     @contextmanager
-    def lineup(self, payload: Payload, colour: str = "sync", *, only: str = "") -> Iterator[Lineup]:
-        """Make the sides for a payload in one colour, of the entrants that ``only`` begins the name of or ours."""
-        sides: list[Side] = []
-        left_out: list[LeftOut] = []
-        with asyncio.Runner() as runner:
-            loop = runner.get_loop() if colour == "async" else None
-            try:
-                for entrant in self.entrants:
-                    if colour not in entrant.colours or not entrant.name.startswith((only, OURS)):
-                        continue
-                    made = entrant.side(payload, loop)
-                    if isinstance(made, Side):
-                        sides.append(made)
-                    else:
-                        left_out.append(LeftOut(self.engine, entrant.name, made))
-                yield Lineup(sides if sides and sides[0].name == OURS else [], left_out)
-            finally:
-                for side in sides:
-                    side.close()
+    def at(self, location: Any) -> Iterator[Mapping[str, Make]]:
+        """Run a block in a project that has its sessions at this location."""
+        with project(**self.settings(location)):
+            yield self.sides(location)
 
 
-def ours(engine: str) -> Entrant:
-    """Return an engine of this package."""
-    return engine_entrant(OURS, f"django_multisession.engines.{engine}")
+def engine(path: str) -> Make:
+    """Return what makes a side of the SessionStore in an engine's module."""
+    return lambda data: SessionSide(import_module(path).SessionStore, data)
 
 
-def djangos(engine: str) -> Entrant:
-    """Return an engine of Django's."""
-    return engine_entrant(f"Django's {engine}", f"django.contrib.sessions.backends.{engine}")
+def ours(name: str) -> dict[str, Make]:
+    """Return our side."""
+    return {OURS: engine(f"django_multisession.engines.{name}")}
 
 
-def engine_entrant(name: str, engine: str, **more: Any) -> Entrant:
-    """Return what measures the SessionStore of an engine's module."""
+def djangos(name: str) -> dict[str, Make]:
+    """Return the side of an engine of Django's."""
+    return {f"Django's {name}": engine(f"django.contrib.sessions.backends.{name}")}
 
-    def make(payload: Payload, loop: Loop | None) -> Side:
-        return SessionSide(name, import_module(engine).SessionStore, payload, loop)
 
-    return Entrant(name, make, **more)
+def sealed(location: Any = None, **more: Any) -> Settings:
+    """Return the settings of our side: records are encrypted, as is the default on servers."""
+    entry = {"ENCRYPT": True} if location is None else {"ENCRYPT": True, "LOCATION": location}
+    return {"MULTISESSION": {"default": entry}, **more}
+
+
+def cache(backend: str, location: str) -> Settings:
+    """Return an entry of CACHES."""
+    return {"BACKEND": backend, "LOCATION": location}
+
+
+def bare(side: Callable[[Any, int], Side], client: Callable[[], Any]) -> Make:
+    """Return what makes the side of a bare client, for records as large as ours."""
+    return lambda data: side(client(), len(json.dumps(data, separators=(",", ":"))) + ENVELOPE)
+
+
+def _redis_settings(location: str) -> Settings:
+    caches = {
+        "default": cache("django.core.cache.backends.redis.RedisCache", location),
+        packages.DJANGO_REDIS: cache("django_redis.cache.RedisCache", location),
+    }
+    return sealed(location, CACHES=caches, SESSION_REDIS={"url": location})
+
+
+def _redis_sides(location: str) -> Mapping[str, Make]:
+    import redis
+
+    return {
+        **ours("redis"),
+        **djangos("cache"),
+        "django-redis": lambda data: SessionSide(packages.DjangoRedisSession, data),
+        "django-redis-sessions": lambda data: SessionSide(packages.django_redis_sessions(), data),
+        "Flask-Session": lambda data: packages.FlaskSide(location, data),
+        BareRedis.name: bare(BareRedis, lambda: redis.Redis.from_url(location)),
+    }
+
+
+def _memcached_settings(location: str) -> Settings:
+    caches = {"default": cache("django.core.cache.backends.memcached.PyMemcacheCache", location)}
+    return sealed(location, CACHES=caches)
+
+
+def _memcached_sides(location: str) -> Mapping[str, Make]:
+    from pymemcache import Client  # type: ignore[import-untyped]  # it ships no types
+
+    def client() -> Any:
+        return Client(location, no_delay=True, default_noreply=False)
+
+    return {**ours("memcached"), **djangos("cache"), BareMemcached.name: bare(BareMemcached, client)}
+
+
+def _database(location: Mapping[str, Any]) -> Settings:
+    return sealed(database=location)
+
+
+def _postgresql_sides(location: Mapping[str, Any]) -> Mapping[str, Make]:
+    import psycopg
+
+    names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
+    parameters = {name: location[key] for name, key in names.items() if location.get(key)}
+    return {
+        **ours("postgresql"),
+        **djangos("db"),
+        "django-user-sessions": engine("user_sessions.backends.db"),
+        "django-qsessions": engine("qsessions.backends.db"),
+        BarePostgreSQL.name: bare(BarePostgreSQL, lambda: psycopg.connect(autocommit=True, **parameters)),
+    }
+
+
+_REDIS_SIZES = {SMALL: BASIC, LARGE: ("load", "create")}
+
+CONTESTS = (
+    Contest("redis", _redis_settings, _redis_sides, RedisServer, sizes=_REDIS_SIZES),
+    Contest("redis, newest", _redis_settings, _redis_sides, NewestRedisServer),
+    # One thread: of four, which one a connection got, and on which core that ran, decided a whole run.
+    Contest("memcached", _memcached_settings, _memcached_sides, MemcachedServer, ("-t", "1")),
+    Contest("postgresql", _database, _postgresql_sides, PostgreSQLServer),
+    Contest("db", _database, lambda _: {**ours("db"), **djangos("db")}, PostgreSQLServer),
+    *(
+        Contest(name, lambda _: {}, lambda _, name=name: {**ours(name), **djangos("signed_cookies")})  # type: ignore[misc]  # a lambda with a default
+        for name in ("signed_cookies", "encrypted_cookies")
+    ),
+)

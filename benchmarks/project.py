@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import django
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.core.cache import caches as django_caches
+from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connections
 from django.test.utils import override_settings
 
 from benchmarks.payload import AUTH, READ
-
-_NO_DATABASE = {"ENGINE": "django.db.backends.dummy"}
 
 
 def set_up() -> None:
@@ -27,44 +22,23 @@ def set_up() -> None:
     settings.configure(
         SECRET_KEY="not-a-secret-this-is-a-benchmark",
         INSTALLED_APPS=[
-            "django.contrib.auth",
-            "django.contrib.contenttypes",
-            "django.contrib.sessions",
-            "django_multisession",
-            *filter(_imports, ("user_sessions", "qsessions")),  # to be compared with
+            *("django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions", "django_multisession"),
+            *filter(find_spec, ("user_sessions", "qsessions")),  # to be compared with
         ],
-        DATABASES={"default": _NO_DATABASE},
+        DATABASES={"default": {"ENGINE": "django.db.backends.dummy"}},
         USE_TZ=True,
     )
     django.setup()
 
 
-def _imports(app: str) -> bool:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pkg_resources, which is to go: what it is imported for cannot be helped
-        try:
-            importlib.import_module(app)
-        except ImportError:
-            return False
-        return True
-
-
 @contextmanager
-def project(
-    *,
-    location: object = None,
-    caches: Mapping[str, Mapping[str, Any]] | None = None,
-    database: Mapping[str, Any] | None = None,
-) -> Iterator[None]:
-    """Let the default session have LOCATION, and Django's engines these caches or this database."""
-    changed: dict[str, Any] = {"MULTISESSION": {"default": {} if location is None else {"LOCATION": location}}}
-    if caches is not None:
-        changed["CACHES"] = dict(caches)
+def project(database: Mapping[str, Any] | None = None, **changed: Any) -> Iterator[None]:
+    """Run a block with these settings and this default database, which is migrated."""
     with override_settings(**changed), _database(database):
         try:
             yield
         finally:
-            django_caches.close_all()
+            caches.close_all()
 
 
 @contextmanager
@@ -82,7 +56,6 @@ def _database(entry: Mapping[str, Any] | None) -> Iterator[None]:
         yield
     finally:
         _forget()
-        asyncio.run(sync_to_async(_forget)())  # on the thread where Django's asynchronous methods ran
         connections.settings["default"] = before
 
 
@@ -90,7 +63,7 @@ def _add_visitor() -> None:
     """Make the user that the sessions are of: some packages keep a foreign key to it."""
     from django.contrib.auth.models import User
 
-    User.objects.create(pk=int(AUTH[READ]), username="visitor")
+    User.objects.get_or_create(pk=int(AUTH[READ]), defaults={"username": "visitor"})
 
 
 def _forget() -> None:

@@ -1,83 +1,93 @@
-"""What was measured on sessions, as Markdown: ratios first."""
+"""Results as tables of Markdown, for a terminal and for the page of the documentation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from benchmarks.contests import LeftOut
-from benchmarks.payload import HALF, PAYLOADS
-from benchmarks.results import Result
-from benchmarks.sides import BASIC
-from benchmarks.tables import table
-from benchmarks.targets import Verdict
+from benchmarks import http, round_trips, untouched
+from benchmarks.contests import BASIC
+from benchmarks.results import Ratio, Results
+from benchmarks.targets import missed, target
 
-_HEAD = ("operation", "against", "ours ÷ it (quartiles)", "times as fast", "target", "ours µs", "its µs")
+_PAGES = (http.NAME, untouched.NAME)
 
 
-def heading(environment: Mapping[str, str]) -> str:
-    """Return where and with what the run was made, as a list."""
-    return "\n".join(f"- {name}: {value}" for name, value in environment.items())
+def sections(results: Results) -> dict[str, str]:
+    """Return the figures by their name in the page: about, sessions, pages, trips, summary; those there are."""
+    ratios = list(results.ratios())
+    pages = [one for one in ratios if one.ours.contest in _PAGES]
+    trips = [one for one in ratios if one.ours.contest.startswith(round_trips.NAME)]
+    sessions = [one for one in ratios if one not in pages and one not in trips]
+    found = {
+        "about": "\n".join(f"- {name.replace('_', ' ')}: {value}" for name, value in results.about.items()),
+        "sessions": _sessions(sessions) if sessions else "",
+        "pages": _pages(pages) if pages else "",
+        "trips": _trips(trips) if trips else "",
+        "summary": _summary(ratios),
+    }
+    return {name: text for name, text in found.items() if text}
 
 
-def sections(found: Iterable[Result]) -> Iterator[str]:
-    """Yield the tables of each contest, in the order of the results."""
-    for (engine, where), section in groupby(found, lambda result: (result.engine, result.where)):
-        yield "\n\n".join([f"### {engine} ({where})", *_tables(list(section))])
+def _sessions(ratios: Iterable[Ratio]) -> str:
+    """Return a row for each other side, and one with our microseconds."""
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for one in ratios:
+        ours = one.ours
+        mine = rows.setdefault((ours.contest, ours.size, "(ours takes)"), {})
+        mine[ours.operation] = f"{ours.median * 1e6:.0f} µs"
+        rows.setdefault((ours.contest, ours.size, one.other.side), {})[ours.operation] = _verdict(one)
+    cells = [[*names, *(row.get(operation, "") for operation in BASIC)] for names, row in rows.items()]
+    return table(("engine", "session", "times as fast as", *BASIC), cells)
 
 
-def _tables(section: Sequence[Result]) -> Iterator[str]:
-    payloads = [payload for payload in PAYLOADS if any(result.payload == payload for result in section)]
-    whole = HALF.name if HALF.name in payloads else payloads[0]
-    for colour, of_colour in groupby(section, lambda result: result.colour):
-        results = list(of_colour)
-        yield f"{colour.capitalize()}hronous, {whole}:"
-        yield table(_HEAD, [_row(result) for result in results if result.payload == whole])
-        if len({result.payload for result in results}) > 1:
-            yield f"{colour.capitalize()}hronous, by payload, ours ÷ it:"
-            yield _by_payload(results, payloads)
+def _pages(ratios: Iterable[Ratio]) -> str:
+    head = ("page", "against", "times as fast", "ours", "its")
+    return table(head, [[_named(one), one.other.side, _verdict(one), *_costs(one)] for one in ratios])
 
 
-def _row(result: Result) -> tuple[str, ...]:
-    return (
-        result.operation,
-        result.other,
-        str(result.ratio),
-        f"{1 / result.ratio.median:.2f}",
-        "" if result.target is None else result.target.verdict(result.ratio.median),
-        f"{result.ours_us:.1f}",
-        f"{result.other_us:.1f}",
+def _costs(ratio: Ratio) -> Iterator[str]:
+    for series in (ratio.ours, ratio.other):
+        if series.contest == http.NAME:
+            yield f"{1 / series.median:.0f} requests/s"
+        else:
+            yield f"{series.median * 1e6:.1f} µs of CPU"
+
+
+def _named(ratio: Ratio) -> str:
+    return f"{ratio.ours.contest}, {ratio.ours.operation}, {ratio.ours.size}"
+
+
+def _trips(ratios: Iterable[Ratio]) -> str:
+    rows = []
+    for _, group in groupby(ratios, lambda one: (one.ours.contest, one.other.side)):
+        pairs = list(group)
+        engine = pairs[0].ours.contest.removeprefix(f"{round_trips.NAME}, ")
+        cells = [f"{one.ours.median:.0f}, {one.other.median:.0f}" for one in pairs]
+        rows.append([engine, pairs[0].other.side, *cells])
+    return table(("ours", "and its", *round_trips.OPERATIONS), rows)
+
+
+def _verdict(ratio: Ratio) -> str:
+    least = target(ratio)
+    if least is None:
+        return f"{ratio.median:.2f}"
+    # A no-break space, or a narrow page would put the number on a line of its own.
+    return f"{ratio.median:.2f} (≥\N{NO-BREAK SPACE}{least:.2g}{'' if ratio.median >= least else ', missed'})"
+
+
+def _summary(ratios: Sequence[Ratio]) -> str:
+    promised = sum(target(one) is not None for one in ratios)
+    lines = missed(ratios)
+    return "\n".join(
+        [f"{promised - len(lines)} of {promised} targets are met.", *(f"- missed: {line}" for line in lines)]
     )
 
 
-def _by_payload(results: Sequence[Result], payloads: Sequence[str]) -> str:
-    ratios = {(result.operation, result.other, result.payload): f"{result.ratio.median:.2f}" for result in results}
-    rows = dict.fromkeys((operation, other) for operation, other, payload in ratios if payload != HALF.name)
-    return table(
-        ["operation", "against", *payloads],
-        [[*row, *(ratios.get((*row, payload), "") for payload in payloads)] for row in rows],
-    )
-
-
-def glance(found: Iterable[Result]) -> str:
-    """Return the ratios that have a target, a line for each engine and other side."""
-    promised: dict[tuple[str, str], dict[str, str]] = {}
-    for result in found:
-        if result.target is not None:
-            cell = f"{result.ratio.median:.2f} ({result.target.verdict(result.ratio.median)})"
-            promised.setdefault((result.engine, result.other), {})[result.operation] = cell
-    rows = [[*pair, *(cells.get(operation, "") for operation in BASIC)] for pair, cells in promised.items()]
-    return table(["engine", "against", *BASIC], rows)
-
-
-def summary(verdicts: Sequence[Verdict]) -> str:
-    """Return how many targets are met, and which are not."""
-    missed = [verdict for verdict in verdicts if verdict.misses]
-    met = f"Targets: {len(verdicts) - len(missed)} of {len(verdicts)} met."
-    return "\n".join([met, *(f"- missed: {verdict}" for verdict in missed)])
-
-
-def absent(left_out: Iterable[LeftOut]) -> str:
-    """Return who was left out, and why, as a list."""
-    lines = dict.fromkeys(f"- {one.engine}, {one.name}: {one.reason}" for one in left_out)
-    return "\n".join(lines) or "Nobody."
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table of Markdown, its columns lined up."""
+    cells = [list(head), *map(list, rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["-" * width for width in widths])
+    lines = (" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+    return "\n".join(f"| {line} |" for line in lines)

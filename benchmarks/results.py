@@ -1,64 +1,101 @@
-"""One line of a report: our engine against one other side, in one operation."""
+"""What was measured: pyperf's file, with a benchmark for each side of each comparison.
+
+``python -m pyperf show --quiet benchmarks/results.json``, ``stats`` and ``hist`` read it as well.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
 from typing import Any
 
-from benchmarks.contests import Contest
-from benchmarks.payload import HALF, Payload
-from benchmarks.rounds import Spread, Times, microseconds, ratio
+import pyperf  # type: ignore[import-untyped]  # it ships no types
+
 from benchmarks.sides import OURS
-from benchmarks.targets import RATIOS, Target, Verdict
+
+_ABOUT = ("cpu_model_name", "cpu_count", "python_implementation", "python_version", "load_avg_1min", "date")
+"""What is kept of what pyperf knows of the machine: neither its name nor its paths."""
 
 
 @dataclass(frozen=True)
-class Result:
-    """``ratio`` is our time in the other's: below 1 ours is faster. Absolute times are for orientation."""
+class Series:
+    """One side of a comparison: seconds a call, round by round, or a count ("integer")."""
 
-    engine: str
-    where: str
-    colour: str
-    payload: str
+    contest: str
     operation: str
-    other: str
-    ratio: Spread
-    ours_us: float
-    other_us: float
+    size: str
+    side: str
+    values: Sequence[float]
+    unit: str = "second"
 
     @property
-    def target(self) -> Target | None:
-        """What was promised; nothing is for other payloads, nor for asynchronous calls."""
-        if (self.colour, self.payload) != ("sync", HALF.name):
-            return None
-        return RATIOS.get((self.engine, self.operation, self.other))
+    def median(self) -> float:
+        """The median of the values."""
+        return median(self.values)
 
-    def verdicts(self) -> Iterator[Verdict]:
-        """Yield how the ratio stands to its target, if it has one."""
-        if self.target is not None:
-            yield Verdict(f"{self.engine} {self.operation} against {self.other}", self.ratio.median, self.target)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the result for --json."""
-        target = self.target
-        limit, stretch = (None, None) if target is None else (target.limit, target.stretch)
-        met = None if limit is None else self.ratio.median <= limit
-        return {**asdict(self), "target": limit, "stretch": stretch, "met": met}
+    def benchmark(self) -> pyperf.Benchmark:
+        """Return this as pyperf has it."""
+        named = {"contest": self.contest, "operation": self.operation, "size": self.size, "side": self.side}
+        metadata = {"name": ", ".join(named.values()), "unit": self.unit, **named}
+        values = [float(f"{value:.4g}") for value in self.values]
+        return pyperf.Benchmark([pyperf.Run(values, metadata=metadata, collect_metadata=False)])
 
 
-def results(contest: Contest, payload: Payload, colour: str, operation: str, times: Times) -> Iterator[Result]:
-    """Yield ours against every other side that did the operation."""
-    for other in times:
-        if other != OURS:
-            yield Result(
-                engine=contest.engine,
-                where=contest.where,
-                colour=colour,
-                payload=payload.name,
-                operation=operation,
-                other=other,
-                ratio=ratio(times, OURS, other),
-                ours_us=microseconds(times, OURS),
-                other_us=microseconds(times, other),
-            )
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as fast ours is as another side: the median over the rounds, and the quartiles."""
+
+    ours: Series
+    other: Series
+
+    @property
+    def median(self) -> float:
+        return self.quartiles[1]
+
+    @property
+    def quartiles(self) -> tuple[float, float, float]:
+        ratios = [its / mine for mine, its in zip(self.ours.values, self.other.values, strict=True)]
+        lower, middle, upper = quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+        return lower, middle, upper
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that one run has measured, and what it ran on."""
+
+    series: Sequence[Series]
+    about: dict[str, Any]
+
+    def ratios(self) -> Iterable[Ratio]:
+        """Yield ours against each other side, in the order of measurement."""
+        mine = {(one.contest, one.operation, one.size): one for one in self.series if one.side == OURS}
+        for other in self.series:
+            if other.side != OURS:
+                yield Ratio(mine[other.contest, other.operation, other.size], other)
+
+    def write(self, path: Path) -> None:
+        """Write pyperf's JSON."""
+        benchmarks = [one.benchmark() for one in self.series]
+        for benchmark in benchmarks:
+            benchmark.update_metadata(self.about)
+        pyperf.BenchmarkSuite(benchmarks).dump(str(path), replace=True)
+
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        """Return what ``write()`` wrote."""
+        found: list[Series] = []
+        about: dict[str, Any] = {}
+        for benchmark in pyperf.BenchmarkSuite.load(str(path)).get_benchmarks():
+            metadata = benchmark.get_metadata()
+            contest, operation, size, side = map(metadata.pop, ("contest", "operation", "size", "side"))
+            found.append(Series(contest, operation, size, side, benchmark.get_values(), metadata.pop("unit")))
+            about = {name: value for name, value in metadata.items() if name != "name"}
+        return cls(found, about)
+
+
+def about(programs: Iterable[str]) -> dict[str, Any]:
+    """Return what this runs on: pyperf's metadata, and the versions of these programs."""
+    known = pyperf.Run([1.0], metadata={"name": "about"}).get_metadata()
+    return {**{name: known[name] for name in _ABOUT if name in known}, "programs": ", ".join(programs)}

@@ -1,84 +1,61 @@
-"""What the engines promise, for a session of 0.5 kB on two cores and loopback, and how a figure stands to it."""
+"""What is promised: how many times as fast as another side ours is at least, with records sealed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 
-from benchmarks.sides import BASIC
+from benchmarks import http, round_trips, untouched
+from benchmarks.contests import BASIC
+from benchmarks.payload import LARGE, SMALL
+from benchmarks.results import Ratio
 
-
-@dataclass(frozen=True)
-class Target:
-    """The most that a figure may be, what would be better still, and what it is where it is not there yet.
-
-    A figure above ``limit`` is missed. What is ``reached`` serves quick runs alone: they are to see what becomes worse.
-    """
-
-    limit: float
-    stretch: float | None = None
-    reached: float | None = None
-
-    def verdict(self, value: float) -> str:
-        """Return how a value stands to this, for a table's cell."""
-        text = f"≤ {self.limit:.2f} {_met(value, self.limit)}"
-        return text if self.stretch is None else f"{text}; stretch ≤ {self.stretch:.2f} {_met(value, self.stretch)}"
+BARE = 1 / 1.35
+"""At most 1.35 of the bare client's time."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """A figure that has a target; one that ``is_ratio`` means something on a slow or busy machine, too."""
-
-    what: str
-    value: float
-    target: Target
-    is_ratio: bool = True
-
-    @property
-    def misses(self) -> bool:
-        """Whether the figure is above its target."""
-        return self.value > self.target.limit
-
-    def is_far_off(self, factor: float) -> bool:
-        """Tell whether the figure is above its target, or what was reached of it, by more than this factor."""
-        return self.value > max(self.target.limit, self.target.reached or 0) * factor
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.value:.3f}, at most {self.target.limit:.3f}"
+def _all(contest: str, other: str, *least: float) -> Iterator[tuple[tuple[str, str, str, str], float]]:
+    for operation, target in zip(BASIC, least, strict=True):
+        yield (contest, operation, SMALL, other), target
 
 
-def _met(value: float, limit: float) -> str:
-    return "met" if value <= limit else "MISSED"
-
-
-def _ratios(engine: str, other: str, *limits: float) -> Iterator[tuple[tuple[str, str, str], Target]]:
-    for operation, limit in zip(BASIC, limits, strict=True):
-        yield (engine, operation, other), Target(limit)
-
-
-RATIOS: dict[tuple[str, str, str], Target] = {
-    ("redis", "load", "bare redis-py"): Target(1.05, stretch=0.90),
-    ("redis", "change", "bare redis-py"): Target(1.10, stretch=0.90),
-    ("redis", "create", "bare redis-py"): Target(1.10, stretch=0.85),
-    # "What is counted" in docs/benchmarks.md tells why.
-    ("memcached", "load", "bare pymemcache"): Target(1.20, reached=2.0),
-    ("memcached", "change", "bare pymemcache"): Target(1.25, reached=2.0),
-    ("memcached", "create", "bare pymemcache"): Target(1.20, reached=2.4),
-    **dict(_ratios("postgresql", "bare psycopg, prepared", 1.30, 1.25, 1.25)),
-    **dict(_ratios("mongodb", "bare PyMongo", 1.15, 1.20, 1.15)),
-    # So many times as fast:
-    **dict(_ratios("redis", "Django's cache", 1 / 2.1, 1 / 2.9, 1 / 4)),
-    **dict(_ratios("memcached", "Django's cache", 1 / 1.4, 1 / 2, 1 / 3)),
-    **dict(_ratios("postgresql", "Django's db", 1 / 3, 1 / 3.5, 1 / 4.5)),
-    **dict(_ratios("encrypted_cookies", "Django's signed_cookies", 1 / 3, 1 / 3, 1 / 3)),
-    **dict(_ratios("signed_cookies", "Django's signed_cookies", 1, 1, 1)),
+TARGETS: Mapping[tuple[str, str, str, str], float] = {
+    **{
+        key: target
+        for redis in ("redis", "redis, newest")
+        for key, target in (
+            *_all(redis, "Django's cache", 2.4, 3.2, 4),
+            *_all(redis, "django-redis", 1, 1, 1),
+            *_all(redis, "django-redis-sessions", 1, 1, 1),
+            *_all(redis, "bare redis-py", BARE, BARE, BARE),
+        )
+    },
+    **{("redis", operation, LARGE, "django-redis"): 1 for operation in ("load", "create")},
+    **dict(_all("memcached", "Django's cache", 1.3, 1.6, 2)),
+    **dict(_all("postgresql", "Django's db", 3, 3.2, 4)),
+    **dict(_all("postgresql", "django-user-sessions", 1, 1, 1)),
+    **dict(_all("postgresql", "django-qsessions", 1, 1, 1)),
+    **dict(_all("db", "Django's db", 1, 1, 1)),
+    **dict(_all("signed_cookies", "Django's signed_cookies", 1, 1, 1)),
+    **dict(_all("encrypted_cookies", "Django's signed_cookies", 1, 1, 1)),
+    (http.NAME, "read", f"{http.CONNECTIONS} connections", "Django's cache"): 2.8,
+    (untouched.NAME, "wsgi", untouched.SIZE, untouched.DJANGOS): 1 / 1.3,
+    (untouched.NAME, "asgi", untouched.SIZE, untouched.DJANGOS): 1 / 1.3,
 }
-"""The most that a ratio ``ours ÷ other`` may be, by engine, operation and the other side. No target, no promise."""
+"""By contest, operation, size and the other side. No target, no promise: orientation."""
 
-CPU = {"load": Target(15), "change": Target(25), "create": Target(15)}
-"""The most µs of CPU that the session layer may take over a store that answers at once."""
 
-WRITES = Target(16)
-"""The most writes per 1,000 reads under SESSION_SAVE_EVERY_REQUEST, in the mean."""
-BURST = Target(1)
-"""The most writes of 20 parallel requests under SESSION_SAVE_EVERY_REQUEST."""
+def target(ratio: Ratio) -> float | None:
+    """Return the least that a ratio may be, None where nothing is promised."""
+    ours = ratio.ours
+    if ours.contest.startswith(round_trips.NAME):
+        return 1
+    return TARGETS.get((ours.contest, ours.operation, ours.size, ratio.other.side))
+
+
+def missed(ratios: Iterable[Ratio], factor: float = 1) -> list[str]:
+    """Return a line for each target that is missed by this factor."""
+    return [
+        f"{one.ours.benchmark().get_name()}: {one.median:.2f} times as fast as {one.other.side}, at least {least:.2f}"
+        for one in ratios
+        if (least := target(one)) is not None and one.median * factor < least
+    ]

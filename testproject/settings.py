@@ -1,4 +1,4 @@
-"""Settings of the demo project, which the tests run under as well.
+"""Settings of the demo project.
 
 Environment: MULTISESSION_ENGINE and others say which sessions there are and where they are kept (see engine.py);
 DJANGO_DEBUG=1 shows errors in the browser; DEMO_DATABASE is the path of the demo's SQLite file.

@@ -145,7 +145,7 @@ def _cards(request: HttpRequest, only: str | None = None, error: str | None = No
         soon=SOON,
         weight=WEIGHT,
         samesite=SAMESITE,
-        missing={} if only else settings.DEMO_MISSING,
+        missing={} if only else getattr(settings, "DEMO_MISSING", {}),
         user_name=_user_name(request),
     )
 

@@ -1,30 +1,80 @@
-"""Fixtures for every test. A server starts when the first test asks for it."""
+"""Fixtures for every test. A server starts when the first test asks for it.
+
+A test is marked ``server`` if it is in a directory of ON_SERVERS, uses a fixture whose name ends so, or a parameter
+made by `on_servers()`. A test that starts one unmarked fails, so that ``-m "not server"`` never starts any.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 import pytest
 
 from django_multisession.testing.servers.base import Server
+from django_multisession.testing.servers.group import ServerGroup
+from django_multisession.testing.servers.mariadb import MariaDBServer
 from django_multisession.testing.servers.memcached import MemcachedServer
 from django_multisession.testing.servers.mongodb import MongoDBServer
+from django_multisession.testing.servers.pgbouncer import PgBouncerServer
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
-from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer
+from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer, ValkeyServer
+from django_multisession.testing.servers.redis_cluster import RedisCluster
+from django_multisession.testing.servers.redis_sentinel import RedisSentinel
 
-ServerT = TypeVar("ServerT", bound=Server[Any])
+HERE = Path(__file__).parent
+ON_SERVERS = ("browser", "servers", "stores", "system")
+"""Directories whose tests need servers, but for a few."""
+ServerT = TypeVar("ServerT", bound=Server[Any] | ServerGroup[Any])
 
 
-def serve(server_class: type[ServerT]) -> Iterator[ServerT]:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        of_directory = item.path.relative_to(HERE).parts[0] in ON_SERVERS
+        if of_directory or any(name.endswith("_server") for name in getattr(item, "fixturenames", ())):
+            item.add_marker("server")
+
+
+class _Running:
+    test: pytest.Item | None = None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    _Running.test = item
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    start = Server.start
+
+    def start_for_a_marked_test(server: Server[Any]) -> Server[Any]:
+        test = _Running.test
+        if test is not None and test.get_closest_marker("server") is None:
+            pytest.fail(f"{test.name} starts {server.name} and is not marked: use on_servers() or mark it server.")
+        return start(server)
+
+    patch = mock.patch.object(Server, "start", start_for_a_marked_test)
+    patch.start()
+    config.add_cleanup(patch.stop)
+
+
+def on_servers(servers: Mapping[str, object]) -> list[Any]:
+    """Return names of engines as a fixture's parameters; those that have a server are marked."""
+    return [pytest.param(name, marks=[pytest.mark.server] if server else []) for name, server in servers.items()]
+
+
+def serve(server_class: type[ServerT], **arguments: Any) -> Iterator[ServerT]:
     """Yield a running server; skip, or under CI fail, with the reason when it is absent."""
     reason = server_class.available()
     if reason and os.environ.get("CI") == "true":
         pytest.fail(f"CI skips nothing: {reason}", pytrace=False)
     if reason:
         pytest.skip(reason)
-    with server_class() as server:
+    server = server_class(**arguments)
+    with server:
         yield server
 
 
@@ -51,3 +101,28 @@ def postgresql_server() -> Iterator[PostgreSQLServer]:
 @pytest.fixture(scope="session")
 def mongodb_server() -> Iterator[MongoDBServer]:
     yield from serve(MongoDBServer)
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[ValkeyServer]:
+    yield from serve(ValkeyServer)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDBServer]:
+    yield from serve(MariaDBServer)
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_server() -> Iterator[RedisCluster]:
+    yield from serve(RedisCluster)
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel_server() -> Iterator[RedisSentinel]:
+    yield from serve(RedisSentinel)
+
+
+@pytest.fixture(scope="session")
+def pgbouncer_server(postgresql_server: PostgreSQLServer) -> Iterator[PgBouncerServer]:
+    yield from serve(PgBouncerServer, upstream=postgresql_server)

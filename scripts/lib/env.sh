@@ -10,8 +10,8 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
-# shellcheck disable=SC2034 # for those who source this
-venv=$root/.venv
+# PROJECT_VENV names an environment of the caller's that is complete; nothing is installed there.
+venv=${PROJECT_VENV:-$root/.venv}
 
 # Say what is being done, on standard error: standard output is for results.
 note() { printf '\n== %s\n' "$*" >&2; }
@@ -55,9 +55,22 @@ find_python() {
     die "no Python 3.11, 3.12 or 3.13 on the PATH or in pyenv's versions"
 }
 
+# What mysqlclient is built with.
+headers() {
+    local missing=()
+    command -v cc >/dev/null || missing+=(build-essential)
+    command -v pkg-config >/dev/null || missing+=(pkg-config)
+    pkg-config --exists libmariadb 2>/dev/null || pkg-config --exists mysqlclient 2>/dev/null || missing+=(libmariadb-dev)
+    "$venv/bin/python" -c 'import pathlib, sysconfig; sys_h = pathlib.Path(sysconfig.get_path("include"), "Python.h")
+raise SystemExit(not sys_h.exists())' || missing+=(python3-dev)
+    if [ "${#missing[@]}" = 0 ]; then return; fi
+    if root_on_debian; then debian_install "${missing[@]}"; else die "mysqlclient needs ${missing[*]}"; fi
+}
+
 # make_venv [GROUP…]: make .venv and install the package with all extras and these dependency
 # groups. Does nothing when it did so before for this pyproject.toml.
 make_venv() {
+    if [ -n "${PROJECT_VENV:-}" ]; then return; fi
     local groups=("$@") group python stamp
     stamp=$venv/.installed-$(IFS=-; echo "${groups[*]:-base}")
     if [ -f "$stamp" ] && cmp -s pyproject.toml "$stamp" && "$venv/bin/python" -c '' 2>/dev/null; then
@@ -73,9 +86,10 @@ make_venv() {
         "$python" -m venv --clear "$venv" || die "$python -m venv failed: is python3-venv installed?"
     fi
     note "Installing into .venv"
+    case " ${groups[*]} " in *" dev "* | *" test "*) headers ;; esac
     # Dependency groups need pip 25.1.
     "$venv/bin/python" -m pip install -q --upgrade 'pip>=25.1' || die "pip could not be upgraded"
-    local arguments=(-e '.[all]')
+    local arguments=(-e '.[all,testing]')
     for group in "${groups[@]}"; do arguments+=(--group "$group"); done
     "$venv/bin/python" -m pip install -q "${arguments[@]}" || die "pip install ${arguments[*]} failed"
     cp pyproject.toml "$stamp"

@@ -22,6 +22,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from django_multisession.sessions.server import ServerSession
 from django_multisession.testing.servers.base import Server
 from django_multisession.testing.servers.proxy import Proxy
+from tests.conftest import on_servers
 from tests.databases import database, sqlite
 
 SERVERS = {
@@ -34,7 +35,7 @@ SERVERS = {
     "db-postgresql": "postgresql_server",
 }
 """Each engine that keeps sessions on a server, and the fixture of the server."""
-NETWORKED = [name for name, server in SERVERS.items() if server]
+NETWORKED = {name: server for name, server in SERVERS.items() if server}
 
 
 @dataclass
@@ -82,7 +83,7 @@ def _added(settings: Mapping[str, Any], alias: str, blocker: DjangoDbBlocker) ->
             stack.close()
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=on_servers(SERVERS))
 def backend(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Backend]:
     server = SERVERS[request.param]
     with ExitStack() as stack:
@@ -90,7 +91,7 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: D
         yield _backend(request.param, server and request.getfixturevalue(server), tmp_path, stack)
 
 
-@pytest.fixture(params=NETWORKED)
+@pytest.fixture(params=on_servers(NETWORKED))
 def proxied(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Backend]:
     """A backend that is reached through a proxy."""
     server = request.getfixturevalue(SERVERS[request.param] or "")

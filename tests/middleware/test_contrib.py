@@ -19,6 +19,7 @@ from django.test import AsyncClient, Client
 from django.urls import path
 from pytest_django.plugin import DjangoDbBlocker
 
+from tests.conftest import on_servers
 from tests.databases import database
 from tests.middleware.conftest import ENCRYPTED, OURS, SERVER, SIGNED
 
@@ -128,7 +129,7 @@ class Browser:
         return self.runner.run(self.client.asession()) if self.runner else self.client.session
 
 
-@pytest.fixture(params=ENGINES, autouse=True)
+@pytest.fixture(params=on_servers({name: name in (*SERVERS, "postgresql") for name in ENGINES}), autouse=True)
 def engine(request: pytest.FixtureRequest, site: Any, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     site.ROOT_URLCONF = __name__
     site.MIDDLEWARE = MIDDLEWARE

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
+from tests.conftest import on_servers
 from tests.databases import sqlite
 from tests.system.backends import ALIAS, PATIENCE, Backend
 
 SERVERS = {"redis": "redis", "memcached": "memcached", "mongodb": "mongodb", "postgresql": "postgresql"}
 NETWORKED = list(SERVERS)
+LOCAL = ("memory", "db-sqlite")
 SERVER_SIDE = ["memory", *NETWORKED, "db-sqlite", "db-postgresql"]
 # In Django's test environment the engine would share Django's connection, for the sake of TestCase.
 OPTIONS: dict[str, dict[str, Any]] = {"postgresql": {"connection": "own"}}
@@ -27,7 +29,7 @@ def backend_at(name: str, location: Any, port: int) -> Backend:
     return Backend(name, engine, location, port=port)
 
 
-@pytest.fixture(params=SERVER_SIDE)
+@pytest.fixture(params=on_servers({name: name not in LOCAL for name in SERVER_SIDE}))
 def backend(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Backend]:
     """Every server-side engine, not yet configured."""
     name: str = request.param

@@ -82,6 +82,7 @@ def environment(engine: str, directory: Path, location: str | None) -> dict[str,
         "DEMO_DATABASE": str(directory / "demo.sqlite3"),
         "DJANGO_DEBUG": "1",
         "DJANGO_SETTINGS_MODULE": "testproject.settings",
+        "PROJECT_VENV": sys.prefix,
     }
     inherited = {k: v for k, v in os.environ.items() if k != "MULTISESSION_LOCATION"}
     where = {"MULTISESSION_LOCATION": location} if location else {}

@@ -7,13 +7,14 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from django.test import Client, override_settings
+from django.test import Client
 
 from django_multisession.testing.servers.base import free_port
 from testproject.inspection import remaining
@@ -216,21 +217,31 @@ def test_unknown_session_or_action_is_404(program: Browser, path: str) -> None:
     assert program.get(path).status == 404
 
 
-def test_card_of_an_unreachable_server_says_so_and_the_others_work(client: Client) -> None:
+@pytest.fixture
+def site(settings: Any) -> Any:
+    """The demo in this process."""
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "testproject"]
+    settings.ROOT_URLCONF = "testproject.urls"
+    settings.LOGIN_URL = "login"
+    settings.SESSION_ENGINE = "django_multisession.engines.memory"
+    return settings
+
+
+def test_card_of_an_unreachable_server_says_so_and_the_others_work(site: Any, client: Client) -> None:
     location = f"redis://:hush-hush@127.0.0.1:{free_port()}/0"
     client.cookies["sessionid_cart"] = "x" * 32
     named = {"cart": {"ENGINE": "django_multisession.engines.redis", "LOCATION": location}}
-    with override_settings(SESSION_ENGINE="django_multisession.engines.memory", MULTISESSION=named):
-        answer = client.get("/", headers={"Accept": "text/html"})
-        page = answer.content.decode()
+    site.MULTISESSION = named
+    answer = client.get("/", headers={"Accept": "text/html"})
+    page = answer.content.decode()
     assert answer.status_code == 200
     assert "Not reachable just now" in page
     assert "hush-hush" not in page
     assert 'aria-label="Count of default"' in page
 
 
-@override_settings(SESSION_ENGINE="django_multisession.engines.memory", DEMO_MISSING={"mongodb": "not on the PATH"})
-def test_engine_that_is_missing_is_named_with_the_reason(client: Client) -> None:
+def test_engine_that_is_missing_is_named_with_the_reason(site: Any, client: Client) -> None:
+    site.DEMO_MISSING = {"mongodb": "not on the PATH"}
     page = client.get("/", headers={"Accept": "text/html"}).content.decode()
     assert "<dt>mongodb</dt><dd>not on the PATH</dd>" in page
 
@@ -263,7 +274,7 @@ def run_script(*arguments: str, **variables: str) -> subprocess.CompletedProcess
     return subprocess.run(
         ["scripts/demo", *arguments],
         cwd=ROOT,
-        env={**os.environ, **variables},
+        env={**os.environ, "PROJECT_VENV": sys.prefix, **variables},
         check=False,
         capture_output=True,
         text=True,
@@ -290,7 +301,7 @@ def descendants() -> set[psutil.Process]:
 def test_script_for_all_shows_every_engine_and_ends_its_servers(tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "log"
     address = f"http://127.0.0.1:{port}"
-    variables = {**os.environ, "PORT": str(port), "DEMO_DATABASE": str(tmp_path / "demo.sqlite3")}
+    variables = environment("db", tmp_path, None) | {"PORT": str(port)}
     before = descendants()
     with process(["scripts/demo", "--all"], variables, address, log):
         page = Browser(address).get("/").text
@@ -319,6 +330,7 @@ def test_script_with_an_unknown_engine_names_the_engines() -> None:
     assert "redis memcached mongodb" in result.stderr
 
 
+@pytest.mark.usefixtures("site")
 def test_asgi_application_answers() -> None:
     requests = iter([{"type": "http.request", "body": b"", "more_body": False}])
     sent: list[Any] = []
@@ -339,7 +351,6 @@ def test_asgi_application_answers() -> None:
         scope = {"type": "http", "method": "GET", "path": "/get", "query_string": b""}
         await application({**scope, "headers": headers}, receive, send)
 
-    with override_settings(SESSION_ENGINE="django_multisession.engines.memory"):
-        asyncio.run(ask())
+    asyncio.run(ask())
     assert sent[0]["status"] == 200
     assert json.loads(sent[1]["body"]) == {"count": 0}

@@ -268,7 +268,7 @@ def test_cancelled_tasks_leave_no_half_answer(backend: Backend, store: type[Any]
 
 def main() -> None:
     """Use a session in every way, and end without closing anything; see test_process_ends_in_silence."""
-    os.environ["DJANGO_SETTINGS_MODULE"] = "testproject.settings"
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     import django
 
     django.setup()

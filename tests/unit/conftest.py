@@ -1,5 +1,32 @@
-"""Fixtures of the whole that unit tests use as well."""
+"""Unit tests start no process and do not sleep: what does belongs to tests/system."""
 
-from tests.system.conftest import backend
+from __future__ import annotations
 
-__all__ = ["backend"]
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+PROCESSES = ("subprocess.Popen", "os.posix_spawn", "os.exec", "os.system")
+
+
+class _Watch:
+    """Refuses in place of the interpreter; an audit hook stays for good, so it is told when to look."""
+
+    test = ""
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.test and (event in PROCESSES or (event == "time.sleep" and arguments[0] > 0)):
+            raise AssertionError(f"{self.test} is a unit test, and did {event} {arguments!r}. Move it to tests/system.")
+
+
+_watch = _Watch()
+sys.addaudithook(_watch)
+
+
+@pytest.fixture(autouse=True)
+def _neither_process_nor_sleep(request: pytest.FixtureRequest) -> Iterator[None]:
+    _watch.test = request.node.name
+    yield
+    _watch.test = ""

@@ -50,7 +50,7 @@ def test_turns_come_one_after_another(together: Together) -> None:
         async with exclusive(PLACE, 10):
             here.append(1)
             assert len(here) == 1
-            await pause(0.002)
+            await pause(0)
             here.pop()
 
     together(*[visit] * 5)
@@ -81,7 +81,7 @@ def test_turns_at_other_places_are_independent(together: Together) -> None:
             met += 1
             deadline = time.monotonic() + 10
             while met < 2 and time.monotonic() < deadline:
-                await pause(0.001)
+                await pause(0)
 
     together(lambda: visit("one"), lambda: visit("other"))
     assert met == 2
@@ -93,11 +93,11 @@ def test_turn_that_does_not_come_is_not_waited_for(together: Together) -> None:
     async def stay() -> None:
         async with exclusive(PLACE, 10):
             while not waited:
-                await pause(0.001)
+                await pause(0)
 
     async def visit() -> None:
         while not contended(PLACE):
-            await pause(0.001)
+            await pause(0)
         started = time.monotonic()
         async with exclusive(PLACE, WAIT):
             waited.append(time.monotonic() - started)

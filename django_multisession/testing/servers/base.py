@@ -16,14 +16,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import psutil
 
 from django_multisession.testing.servers import guard
 
 LOOPBACK = "127.0.0.1"
-CACHE = Path(__file__).resolve().parents[3] / ".cache"
+CACHE = Path(os.environ.get("MULTISESSION_CACHE", ".cache")).resolve()
+"""What servers need and no package has, such as mongo-java-server's jars, once it was fetched."""
 
 LocationT = TypeVar("LocationT")
 
@@ -204,6 +205,15 @@ class Server(ABC, Generic[LocationT]):
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def run(self, command: Sequence[str]) -> None:
+        """Run a program to its end, as the server's user and in its directory; raise ServerError if it fails."""
+        identity: dict[str, Any] = {}
+        if self.user:
+            identity = {"user": self.user, "group": pwd.getpwnam(self.user).pw_gid, "extra_groups": []}
+        result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.directory, **identity)
+        if result.returncode:
+            raise ServerError(f"{self.name}: {Path(command[0]).name} failed:\n{result.stdout}{result.stderr}")
 
     def log_tail(self, lines: int = 20) -> str:
         """Return the end of what the server printed."""

