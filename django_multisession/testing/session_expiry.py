@@ -9,13 +9,14 @@ from django.test import override_settings
 from django.utils import timezone
 
 from ..envelope import LATEST, SKEW, clamp
+from ..sessions.exceptions import SessionEnded
 from .visits import HOUR, Visits, in_both_colours
 
 DAY = 24 * HOUR
 WEEKS = 14 * DAY
 YEAR_2200 = 7_258_118_400  # seconds since 1970
 NOT_YET_DUE = WEEKS // 16 - HOUR
-"""Seconds after which no session of two weeks is prolonged; see Saving._touch_is_due()."""
+"""Seconds after which no session of two weeks is prolonged; see touch_throttle.is_due()."""
 DUE = WEEKS // 8 + HOUR
 """Seconds after which each of them is."""
 
@@ -79,7 +80,7 @@ class Expiry:
         assert (await visits.load(ours.key)).key == ours.key
         visits.plan.calls.clear()
         await (await visits.load(ours.key)).save()
-        assert visits.plan.calls == ["read"]
+        assert "replace" not in visits.plan.calls
 
     @pytest.mark.parametrize("seconds", [7200, 40 * DAY])
     async def test_session_cookie_age_of_a_subclass_is_honoured(
@@ -134,19 +135,35 @@ class Expiry:
         await ours.set("a", 1)
         await ours.save()
         assert calls == ["insert"]
+        calls.clear()
         again = await visits.load(ours.key)
-        assert calls == ["insert", "read"]
+        assert calls == ["read"]
         await again.save()
-        again.session.modified = True
-        await again.save()
-        assert calls == ["insert", "read"]
+        assert calls == ["read", "exists"]
+        calls.clear()
         await again.set("a", 2)
         await again.save()
-        assert calls == ["insert", "read", "replace"]
+        assert calls == ["replace"]
+        calls.clear()
         await again.cycle_key()
-        assert calls == ["insert", "read", "replace", "insert", "delete"]
+        assert calls == ["insert", "replace"]
+        calls.clear()
         await again.flush()
-        assert calls == ["insert", "read", "replace", "insert", "delete", "delete"]
+        assert calls == ["delete"]
+
+    async def test_each_use_costs_as_little_where_the_response_commits(self, visits: Visits) -> None:
+        key, calls = await visits.store(a=1), visits.plan.calls
+        ours = await visits.load(key, commits_with_response=True)
+        ours.session.modified = True
+        await ours.save()
+        assert calls == ["read"]
+        calls.clear()
+        await ours.cycle_key()
+        await ours.set("a", 2)
+        await ours.save()
+        assert calls == ["insert", "replace"]
+        await ours.commit()
+        assert calls == ["insert", "replace", "replace"]
 
     # Touch.
 
@@ -158,7 +175,7 @@ class Expiry:
         key = await visits.store(a=1)
         before = await visits.header(key)
         monkeypatch.setattr(visits.session_class, "ahead", later)
-        ours = await visits.load(key)
+        ours = await visits.load(key, commits_with_response=True)
         visits.plan.calls.clear()
         await ours.save()
         assert visits.plan.calls == calls
@@ -178,7 +195,7 @@ class Expiry:
         again = await visits.load(ours.key)
         visits.plan.calls.clear()
         await again.save()
-        assert visits.plan.calls == []
+        assert visits.plan.calls == ["exists"]
 
     @two_weeks
     async def test_touch_is_due_when_the_policy_became_shorter(self, visits: Visits) -> None:
@@ -195,7 +212,7 @@ class Expiry:
         visits.plan.calls.clear()
         visits.plan.on("replace", before=visits.changing(key, a=2))
         await ours.save()
-        assert visits.plan.calls == ["replace"]
+        assert visits.plan.calls == ["replace", "exists"]
         assert await visits.data(key) == {"a": 2}
 
     @two_weeks
@@ -204,7 +221,7 @@ class Expiry:
     ) -> None:
         key = await visits.store(a=1)
         monkeypatch.setattr(visits.session_class, "ahead", DUE)
-        burst = [await visits.load(key) for _ in range(20)]
+        burst = [await visits.load(key, commits_with_response=True) for _ in range(20)]
         visits.plan.calls.clear()
         for ours in burst:
             await ours.save()
@@ -232,7 +249,8 @@ class Expiry:
         monkeypatch.setattr(visits.session_class, "ahead", DUE)
         ours = await visits.load(key)
         visits.plan.on("replace", before=getattr(visits.open(key), ended))
-        await ours.save()
+        with pytest.raises(SessionEnded):
+            await ours.save()
         assert visits.plan.done()
         assert await visits.data(key) is None
 

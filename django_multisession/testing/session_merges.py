@@ -54,7 +54,7 @@ class Identities:
             created.append(ours.key)
             await visits.change(key, **BOB)
 
-        visits.plan.on("delete", before=login)
+        visits.plan.on("replace", before=login)
         with pytest.raises(SessionConflict):
             await ours.cycle_key()
         assert await visits.data(key) == BOB
@@ -137,8 +137,10 @@ class Merging:
         key = await visits.store(count=0)
         ours = await visits.load(key)
         await ours.set("count", 1)
-        visits.plan.on("delete", before=visits.changing(key, count=1))
-        visits.plan.on("delete", before=visits.changing(key, count=2))
+        # The pointer, what was merged, and the pointer again.
+        visits.plan.on("replace", before=visits.changing(key, count=1))
+        visits.plan.on("replace")
+        visits.plan.on("replace", before=visits.changing(key, count=2))
         await ours.cycle_key()
         assert visits.plan.done()
         assert await visits.data(ours.key) == {"count": 3}

@@ -168,15 +168,6 @@ class ForeignRecords:
         await visits.overwrite(key, payload[:2] + kid + payload[6:])
         await assert_refused(visits, key, caplog)
 
-    @pytest.mark.parametrize("encrypted", [False, True])
-    async def test_record_of_the_other_mode_is_refused(
-        self, visits: Visits, configure: Configure, caplog: pytest.LogCaptureFixture, encrypted: bool
-    ) -> None:
-        configure(ENCRYPT=encrypted)
-        key = await visits.store(a=PRIVATE)
-        configure(ENCRYPT=not encrypted)
-        await assert_refused(visits, key, caplog)
-
     async def test_record_that_inflates_beyond_the_cap_is_refused(
         self,
         visits: Visits,

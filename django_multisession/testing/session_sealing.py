@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from django.test import override_settings
 
-from ..envelope import LENGTH
+from ..envelope import FLAGS, LENGTH, MOVED
 from ..keys import Keyring
 from .session_records import PRIVATE, assert_refused
 from .visits import Visits, in_both_colours
@@ -49,8 +49,33 @@ class SealedRecords:
             bodies.add((await visits.payload(key))[LENGTH:])
         assert len({body[:16] for body in bodies}) == 5
 
+    @pytest.mark.parametrize("encrypted", [False, True])
+    async def test_record_of_the_other_form_is_read_and_replaced_at_the_next_write(
+        self, visits: Visits, configure: Configure, encrypted: bool
+    ) -> None:
+        configure(ENCRYPT=encrypted)
+        key = await visits.store(a=PRIVATE)
+        configure(ENCRYPT=not encrypted)
+        assert await visits.data(key) == {"a": PRIVATE}
+        await visits.change(key, b=1)
+        assert (PRIVATE.encode() in await visits.payload(key)) is encrypted
+        configure(ENCRYPT=encrypted)
+        assert await visits.data(key) == {"a": PRIVATE, "b": 1}
+
+    @pytest.mark.parametrize("encrypted", [None, False, True])
+    async def test_pointer_is_sealed_whatever_the_settings_say(
+        self, visits: Visits, configure: Configure, encrypted: bool | None
+    ) -> None:
+        configure(ENCRYPT=encrypted)
+        key = await visits.store(a=1)
+        ours = await visits.load(key)
+        await ours.cycle_key()
+        payload = await visits.payload(key)
+        assert payload[FLAGS] == MOVED
+        assert ours.key.encode() not in payload
+
     async def test_compressed_record_is_zlib(self, visits: Visits, configure: Configure) -> None:
-        configure(COMPRESS=0)
+        configure(COMPRESS=0, ENCRYPT=False)
         key = await visits.store(a=PRIVATE * 50)
         assert PRIVATE.encode() in zlib.decompressobj().decompress((await visits.payload(key))[LENGTH:])
 

@@ -90,14 +90,15 @@ class Visits:
         visits.opened = self.opened
         return visits
 
-    def open(self, key: str | None = None) -> Visit:
-        """Begin a request with this key in its cookie; nothing is read yet."""
+    def open(self, key: str | None = None, *, commits_with_response: bool = False) -> Visit:
+        """Begin a request with this key in its cookie, under our middleware or not; nothing is read yet."""
         self.opened.append(Visit(self.session_class(key)))
+        self.opened[-1].session.commits_with_response = commits_with_response
         return self.opened[-1]
 
-    async def load(self, key: str) -> Visit:
+    async def load(self, key: str, *, commits_with_response: bool = False) -> Visit:
         """Begin a request and load its session."""
-        visit = self.open(key)
+        visit = self.open(key, commits_with_response=commits_with_response)
         await visit.data()
         return visit
 
