@@ -1,324 +1,204 @@
-"""The budget that a request's calls share, and the circuit breaker. Time stands still unless a test moves it."""
+"""How long a request may wait: the clocks that count waiting alone, the budget of a request, its operations."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
-import threading
 from types import SimpleNamespace
-from uuid import uuid4
 
 import pytest
 
 from django_multisession import deadline
-from django_multisession.deadline import (
-    FAILURES_TO_OPEN,
-    PROBE_INTERVAL,
-    Breaker,
-    Guard,
-    breaker_for,
-    shared_budget,
-)
-from django_multisession.exceptions import StoreUnavailable
-
-LOCATION = "redis://127.0.0.1:1/0"
+from django_multisession.bridge import run_sync
+from django_multisession.deadline import TICK, LoopClock, Operation, RequestBudget, current_operation, left
 
 
 class Clock:
-    """The monotonic clock of the module under test."""
+    """The monotonic clock of the module under test, and the processor time of its thread."""
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self.busy = 0.0
 
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
         self.now += seconds
+
+    def work(self, seconds: float) -> None:
+        self.now += seconds
+        self.busy += seconds
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     # The module's own name for time: the clock of everything else goes on.
-    monkeypatch.setattr(deadline, "time", SimpleNamespace(monotonic=clock))
+    now = SimpleNamespace(monotonic=lambda: clock.now, thread_time=lambda: clock.busy)
+    monkeypatch.setattr(deadline, "time", now)
     return clock
 
 
-@pytest.fixture
-def breaker() -> Breaker:
-    return Breaker(LOCATION)
+# Operations and budgets, without an event loop.
 
 
-def guard(breaker: Breaker, total: float = 1.0) -> Guard:
-    return Guard(breaker, total, total / 2, (OSError,), (TimeoutError,))
+def test_outside_of_an_operation_all_of_the_time_is_left() -> None:
+    assert current_operation() is None
+    assert left(0.7) == 0.7
 
 
-def call(breaker: Breaker, clock: Clock, seconds: float, error: Exception | None = None) -> float:
-    """Make a call that takes so many seconds; return those that it was given."""
-    with guard(breaker) as given:
-        clock.advance(seconds)
-        if error is not None:
-            raise error
-    return given
+def test_operation_counts_what_it_waits(clock: Clock) -> None:
+    with Operation():
+        clock.wait(0.25)
+        assert left(1.0) == pytest.approx(0.75)
+        clock.wait(1.0)
+        assert left(1.0) == pytest.approx(-0.25)
 
 
-# Budget
+def test_operation_does_not_count_while_its_thread_runs(clock: Clock) -> None:
+    with Operation():
+        clock.work(5)
+        clock.wait(0.25)
+        assert left(1.0) == pytest.approx(0.75)
 
 
-def spent() -> float:
-    """Return the seconds that the shared budget has counted."""
-    budget = deadline._current.get()
-    assert budget is not None
-    return budget.spent
+def test_operation_inside_another_is_a_part_of_it(clock: Clock) -> None:
+    with Operation() as outer:
+        clock.wait(0.25)
+        with Operation() as inner:
+            assert inner is outer
+            clock.wait(0.25)
+        assert current_operation() is outer
+        assert left(1.0) == pytest.approx(0.5)
+    assert current_operation() is None
 
 
-def test_budget_counts_the_time_of_calls_alone(breaker: Breaker, clock: Clock) -> None:
-    with shared_budget():
-        call(breaker, clock, 0.25)
-        clock.advance(60)
-        call(breaker, clock, 0.5)
-        assert spent() == pytest.approx(0.75)
-
-
-def test_budget_counts_calls_that_overlap_once(breaker: Breaker, clock: Clock) -> None:
-    with shared_budget():
-        first, second, third = guard(breaker), guard(breaker), guard(breaker)
-        first.__enter__()
-        clock.advance(0.25)
-        second.__enter__()
-        clock.advance(0.125)
-        first.__exit__(None, None, None)
-        assert third.__enter__() == 0.5  # of the second's half, a quarter and an eighth are gone
-        clock.advance(0.25)
-        third.__exit__(None, None, None)
-        second.__exit__(None, None, None)
-        assert spent() == pytest.approx(0.625)
-
-
-# Guard and shared_budget
-
-
-def test_guard_gives_half_of_the_total_to_one_call(breaker: Breaker, clock: Clock) -> None:
-    assert call(breaker, clock, 0.0) == 0.5
-
-
-def test_guard_in_a_shared_budget_gives_what_is_left(breaker: Breaker, clock: Clock) -> None:
-    with shared_budget():
-        assert call(breaker, clock, 0.4) == 0.5
-        clock.advance(60)  # the view's own time does not count
-        assert call(breaker, clock, 0.4) == 0.5
-        assert call(breaker, clock, 0.1) == pytest.approx(0.2)
-        assert call(breaker, clock, 0.2) == pytest.approx(0.1)
-        with pytest.raises(StoreUnavailable, match=r"TIMEOUT\) are used up") as caught:
-            call(breaker, clock, 0.0)
-    assert not caught.value.retryable
-    assert caught.value.__cause__ is None
-
-
-def test_guard_without_a_shared_budget_starts_anew(breaker: Breaker, clock: Clock) -> None:
+def test_operation_without_a_request_has_a_budget_of_its_own(clock: Clock) -> None:
     for _ in range(5):
-        assert call(breaker, clock, 0.9) == 0.5
+        with Operation():
+            assert left(1.0) == pytest.approx(1.0)
+            clock.wait(0.9)
 
 
-def test_guard_of_a_refused_call_leaves_the_budget_balanced(breaker: Breaker, clock: Clock) -> None:
-    with shared_budget():
-        call(breaker, clock, 1.0)
-        with pytest.raises(StoreUnavailable):
-            call(breaker, clock, 0.0)
-        budget = deadline._current.get()
-        assert budget is not None
-        clock.advance(60)
-        assert budget.active == 0
-        assert budget.spent == pytest.approx(1.0)
+def test_operation_may_ask_once_more_for_each(clock: Clock) -> None:
+    with Operation() as first:
+        assert not first.has_lost
+        first.has_lost = True
+    with Operation() as second:
+        assert not second.has_lost
 
 
-def test_shared_budget_inside_another_changes_nothing(breaker: Breaker, clock: Clock) -> None:
-    with shared_budget():
-        call(breaker, clock, 0.4)
-        with shared_budget():
-            call(breaker, clock, 0.4)
-        assert call(breaker, clock, 0.1) == pytest.approx(0.2)
+def test_operations_of_a_request_share_its_budget(clock: Clock) -> None:
+    with RequestBudget():
+        for expected in (1.0, 0.6, 0.2):
+            with Operation():
+                assert left(1.0) == pytest.approx(expected)
+                clock.wait(0.4)
+            clock.wait(60)  # the view's own time does not count
+        with Operation():
+            assert left(1.0) == pytest.approx(-0.2)
 
 
-def test_shared_budget_ends_with_its_block(breaker: Breaker, clock: Clock) -> None:
-    with shared_budget():
-        call(breaker, clock, 0.9)
-    assert deadline._current.get() is None
-    with pytest.raises(KeyError), shared_budget():
-        raise KeyError
-    assert deadline._current.get() is None
+def test_budget_inside_another_changes_nothing(clock: Clock) -> None:
+    with RequestBudget():
+        with RequestBudget(), Operation():
+            clock.wait(0.4)
+        with Operation():
+            assert left(1.0) == pytest.approx(0.6)
 
 
-def test_shared_budget_is_shared_by_the_tasks_of_a_request(breaker: Breaker, clock: Clock) -> None:
+def test_budget_ends_with_its_block(clock: Clock) -> None:
+    def request() -> None:
+        with RequestBudget(), Operation():
+            clock.wait(0.9)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        request()
+    with Operation():
+        assert left(1.0) == pytest.approx(1.0)
+
+
+def test_what_outlives_its_request_has_a_budget_of_its_own(clock: Clock) -> None:
+    with RequestBudget():
+        with Operation():
+            clock.wait(0.9)
+        context = contextvars.copy_context()
+
+    def later() -> float:
+        with Operation():
+            return left(1.0)
+
+    assert context.run(later) == pytest.approx(1.0)
+
+
+# In an event loop.
+
+
+def test_task_of_a_view_has_a_budget_of_its_own() -> None:
+    async def task() -> float:
+        with Operation():
+            return left(1.0)
+
     async def request() -> None:
-        both_started = asyncio.Barrier(2)
-
-        async def task() -> None:
-            with guard(breaker):
-                await both_started.wait()
-
-        with shared_budget():
-            tasks = [asyncio.create_task(task()) for _ in range(2)]
-            await asyncio.sleep(0)
-            clock.advance(0.7)
-            await asyncio.gather(*tasks)
-            assert call(breaker, clock, 0.0) == pytest.approx(0.3)
+        with RequestBudget():
+            with Operation():
+                await asyncio.sleep(0.05)
+            assert await asyncio.create_task(task()) > 0.98
+            with Operation():
+                assert left(1.0) < 0.98
 
     asyncio.run(request())
 
 
-def test_shared_budget_is_not_shared_by_requests(breaker: Breaker, clock: Clock) -> None:
-    def request() -> float:
-        with shared_budget():
-            call(breaker, clock, 0.4)
-            return call(breaker, clock, 0.0)
+def test_operation_in_a_loop_counts_what_it_waits() -> None:
+    async def request() -> float:
+        with Operation():
+            await asyncio.sleep(0.1)
+            return left(1.0)
 
-    with shared_budget():
-        call(breaker, clock, 0.9)
-        assert contextvars.Context().run(request) == 0.5
+    assert asyncio.run(request()) < 0.95
 
 
-def test_guard_turns_outages_into_store_unavailable(breaker: Breaker, clock: Clock) -> None:
-    cause = ConnectionResetError("reset")
-    with pytest.raises(StoreUnavailable, match="ConnectionResetError") as caught:
-        call(breaker, clock, 0.0, cause)
-    assert caught.value.__cause__ is cause
-    assert caught.value.retryable
-    assert LOCATION in str(caught.value)
+def test_lateness_of_a_loop_is_no_waiting(clock: Clock) -> None:
+    async def request() -> float:
+        with Operation():
+            await asyncio.sleep(0)
+            clock.wait(0.5)  # as in a call that blocks the loop
+            return left(1.0)
+
+    assert asyncio.run(request()) == pytest.approx(1.0 - TICK)
 
 
-def test_guard_of_a_timeout_says_not_to_try_again(breaker: Breaker, clock: Clock) -> None:
-    with pytest.raises(StoreUnavailable, match="TimeoutError") as caught:
-        call(breaker, clock, 0.5, TimeoutError())
-    assert not caught.value.retryable
+def test_lateness_of_a_loop_is_no_waiting_also_after_it(clock: Clock) -> None:
+    async def request() -> float:
+        with Operation():
+            for _ in range(3):
+                clock.wait(0.2)
+                await asyncio.sleep(2 * TICK)  # in which the loop sees how late it is
+            return left(1.0)
+
+    assert asyncio.run(request()) >= 1.0 - 9 * TICK
 
 
-def test_guard_leaves_other_errors_as_they_are(breaker: Breaker, clock: Clock) -> None:
-    for _ in range(FAILURES_TO_OPEN + 1):
-        with pytest.raises(LookupError):
-            call(breaker, clock, 0.0, LookupError())
-    assert call(breaker, clock, 0.0) == 0.5
+def test_loop_clock_stops_ticking_when_nobody_uses_it() -> None:
+    async def use() -> None:
+        clock = LoopClock()
+        started = clock.start()
+        assert clock.start() >= started
+        clock.stop()
+        clock.stop()
+        async with asyncio.timeout(5):
+            while clock._ticking:  # noqa: ASYNC110 - the clock tells nobody
+                await asyncio.sleep(TICK)
+        assert clock.start() >= started
+        clock.stop()
+
+    asyncio.run(use())
 
 
-# Breaker
+def test_operation_that_is_driven_in_a_loop_counts_by_its_thread(clock: Clock) -> None:
+    async def body() -> float:
+        with Operation():
+            clock.wait(0.25)
+            return left(1.0)
 
-
-def fail(breaker: Breaker, clock: Clock, error: OSError) -> None:
-    with pytest.raises(StoreUnavailable):
-        call(breaker, clock, 0.0, error)
-
-
-def opened(breaker: Breaker, clock: Clock) -> None:
-    fail(breaker, clock, TimeoutError())
-
-
-def is_open(breaker: Breaker, clock: Clock) -> bool:
-    try:
-        call(breaker, clock, 0.0)
-    except StoreUnavailable:
-        return True
-    return False
-
-
-def test_breaker_opens_at_the_first_timeout(breaker: Breaker, clock: Clock) -> None:
-    fail(breaker, clock, TimeoutError())
-    assert is_open(breaker, clock)
-
-
-def test_breaker_opens_at_the_third_connection_error_in_a_row(breaker: Breaker, clock: Clock) -> None:
-    for _ in range(FAILURES_TO_OPEN - 1):
-        fail(breaker, clock, ConnectionRefusedError())
-    assert not is_open(breaker, clock)  # which was an answer
-    for _ in range(FAILURES_TO_OPEN):
-        fail(breaker, clock, ConnectionRefusedError())
-    assert is_open(breaker, clock)
-
-
-def test_breaker_refuses_without_calling(breaker: Breaker, clock: Clock) -> None:
-    opened(breaker, clock)
-    with pytest.raises(StoreUnavailable, match="a moment ago") as caught, guard(breaker):
-        raise AssertionError("the server was called")
-    assert not caught.value.retryable
-
-
-def test_breaker_lets_one_probe_a_second_through(breaker: Breaker, clock: Clock) -> None:
-    opened(breaker, clock)
-    for _ in range(3):
-        clock.advance(PROBE_INTERVAL - 0.01)
-        assert breaker.refuses(clock.now)
-        clock.advance(0.01)
-        assert [breaker.refuses(clock.now) for _ in range(5)] == [False, True, True, True, True]
-
-
-def test_breaker_stays_open_after_a_probe_that_failed(breaker: Breaker, clock: Clock) -> None:
-    opened(breaker, clock)
-    clock.advance(PROBE_INTERVAL)
-    fail(breaker, clock, ConnectionRefusedError())
-    assert is_open(breaker, clock)
-
-
-def test_breaker_closes_after_a_probe_that_was_answered(breaker: Breaker, clock: Clock) -> None:
-    opened(breaker, clock)
-    clock.advance(PROBE_INTERVAL)
-    assert not is_open(breaker, clock)
-    assert not breaker.refuses(clock.now)
-    fail(breaker, clock, ConnectionRefusedError())
-    assert not is_open(breaker, clock)
-
-
-def test_breaker_lets_one_of_many_threads_probe(breaker: Breaker, clock: Clock) -> None:
-    opened(breaker, clock)
-    clock.advance(PROBE_INTERVAL)
-    barrier, answers = threading.Barrier(8), []
-
-    def ask() -> None:
-        barrier.wait(10)
-        answers.append(breaker.refuses(clock.now))
-
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(answers) == [False] + [True] * 7
-
-
-def messages(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    return [(record.levelname, record.message.partition(LOCATION)[2]) for record in caplog.records]
-
-
-DOWN = ("ERROR", " is unavailable: TimeoutError")
-UP = ("INFO", " is available again.")
-
-
-def test_breaker_logs_once_an_outage(breaker: Breaker, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "django_multisession")
-    for _ in range(2):
-        opened(breaker, clock)
-        breaker.report("reported by the middleware too")
-        fail(breaker, clock, ConnectionResetError())
-        clock.advance(PROBE_INTERVAL)
-        assert not is_open(breaker, clock)
-    assert messages(caplog) == [DOWN, UP] * 2
-
-
-def test_breaker_logs_an_outage_after_a_budget_was_used_up(
-    breaker: Breaker, clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "django_multisession")
-    breaker.report("the request's 1.0 s are used up")
-    call(breaker, clock, 0.0)
-    opened(breaker, clock)
-    assert messages(caplog) == [
-        ("ERROR", " is unavailable: the request's 1.0 s are used up"),
-        UP,
-        DOWN,
-    ]
-
-
-def test_breaker_for_a_location_is_one_of_the_process() -> None:
-    location = f"redis://{uuid4()}"
-    assert breaker_for(location) is breaker_for(location)
-    assert breaker_for(location) is not breaker_for(location + "/1")
+    assert run_sync(body()) == pytest.approx(0.75)

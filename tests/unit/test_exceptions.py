@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import pytest
 from django.contrib.sessions.backends.base import UpdateError
 
-from django_multisession import exceptions
-from django_multisession.exceptions import MultisessionError, SessionConflict, StoreUnavailable
+from django_multisession import exceptions, sessions
+from django_multisession.exceptions import BudgetSpent, MultisessionError, StoreRefused, StoreUnavailable
+from django_multisession.sessions.exceptions import SessionConflict, SessionEnded
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["StoreUnavailable", "SessionConflict", "SessionTooLarge", "SessionNotSerializable", "InvalidRecord"],
-)
-def test_every_exception_has_one_base(name: str) -> None:
-    assert issubclass(getattr(exceptions, name), MultisessionError)
+@pytest.mark.parametrize("module", [exceptions, sessions.exceptions])
+def test_every_exception_has_one_base(module: ModuleType) -> None:
+    ours = [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__]
+    assert ours
+    assert all(issubclass(each, MultisessionError) for each in ours)
 
 
-def test_conflict_is_an_update_error_which_django_answers() -> None:
-    assert issubclass(SessionConflict, UpdateError)
+@pytest.mark.parametrize("error", [SessionConflict, SessionEnded])
+def test_what_a_save_meets_is_an_update_error_which_django_answers(error: type[Exception]) -> None:
+    assert issubclass(error, UpdateError)
+
+
+@pytest.mark.parametrize("error", [StoreRefused, BudgetSpent])
+def test_what_keeps_a_request_from_its_session_is_caught_as_one(error: type[Exception]) -> None:
+    assert issubclass(error, StoreUnavailable)
 
 
 def test_store_unavailable_names_location_and_reason() -> None:

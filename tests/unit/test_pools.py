@@ -1,4 +1,4 @@
-"""Free lists, one client a process, one client a loop: who uses which, and when it ends."""
+"""Pools, one client a process, one client a loop: who uses which, and when it ends."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import asyncio
 import gc
 import os
 import threading
+import time
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 from asgiref.sync import async_to_sync
 
-from django_multisession.exceptions import StoreUnavailable
+from django_multisession.bridge import run_sync
+from django_multisession.runtime import Event, reset
 from django_multisession.stores import pools
-from django_multisession.stores.pools import AsyncFreeList, FreeList, LoopLocal, PerProcess
+from django_multisession.stores.pools import LoopLocal, PerProcess, Pool
 
 
 class Client:
@@ -33,180 +33,170 @@ class Client:
         self.close()
 
 
+class Answered(Exception):
+    """An answer of the server's that refuses."""
+
+
+def is_answer(error: BaseException) -> bool:
+    return isinstance(error, Answered)
+
+
 @pytest.fixture
-def free_list() -> FreeList[Client]:
-    return FreeList(Client, Client.close)
+def pool() -> Pool[Client]:
+    return Pool(Client, Client.close, is_answer)
 
 
-@contextmanager
-def lease(free_list: FreeList[Client]) -> Iterator[Client]:
-    """Take a client as a store does."""
-    client = free_list.take()
-    try:
-        yield client
-    except BaseException:
-        free_list.discard(client)
-        raise
-    free_list.give_back(client)
+def use(pool: Pool[Client], error: BaseException | None = None) -> Client:
+    """Use a client as a store does."""
+
+    def command(client: Client) -> Client:
+        if error is not None:
+            raise error
+        return client
+
+    found: Client = run_sync(pool.use(command))
+    return found
 
 
-# FreeList
+def idle(pool: Pool[Client], number: int) -> list[Client]:
+    """Leave so many idle clients in a pool; return them."""
+    clients: list[Client] = []
+
+    def command(client: Client, depth: int) -> None:
+        clients.append(client)
+        if depth > 1:
+            run_sync(pool.use(command, depth - 1))
+
+    run_sync(pool.use(command, number))
+    return clients
 
 
-def test_free_list_lends_the_client_used_last(free_list: FreeList[Client]) -> None:
-    with lease(free_list) as first, lease(free_list) as second:
-        assert first is not second
-    with lease(free_list) as again:
-        assert again is first
+# Pool, for threads
+
+
+def test_pool_lends_the_client_used_last(pool: Pool[Client]) -> None:
+    first, second = idle(pool, 2)
+    assert first is not second
+    assert use(pool) is first
     assert not first.closed
 
 
-def test_free_list_closes_all_after_an_exception(free_list: FreeList[Client]) -> None:
-    with lease(free_list) as broken, lease(free_list) as idle:
-        pass
-    with pytest.raises(OSError, match="reset"), lease(free_list):
-        raise OSError("reset")
-    assert (broken.closed, idle.closed) == (1, 1)
-    with lease(free_list) as new:
-        assert new not in (broken, idle)
+def test_pool_passes_arguments_on(pool: Pool[Client]) -> None:
+    assert run_sync(pool.use(lambda client, *arguments: arguments, 1, 2)) == (1, 2)
 
 
-def test_free_list_calls_with_a_client_and_takes_it_back(free_list: FreeList[Client]) -> None:
-    clients = [free_list.call(lambda client, *arguments: (client, arguments), 1, 2) for _ in range(2)]
-    assert clients[0] == clients[1] == (clients[0][0], (1, 2))
-
-
-def test_free_list_closes_all_after_an_exception_in_a_call(free_list: FreeList[Client]) -> None:
-    with lease(free_list) as broken, lease(free_list) as idle:
-        pass
-
-    def fail(client: Client) -> None:
-        raise OSError("reset")
-
+def test_pool_closes_all_after_an_exception(pool: Pool[Client]) -> None:
+    clients = idle(pool, 2)
     with pytest.raises(OSError, match="reset"):
-        free_list.call(fail)
-    assert (broken.closed, idle.closed) == (1, 1)
+        use(pool, OSError("reset"))
+    assert [client.closed for client in clients] == [1, 1]
+    assert use(pool) not in clients
 
 
-def test_free_list_close_leaves_leased_clients_alone(free_list: FreeList[Client]) -> None:
-    with lease(free_list) as idle, lease(free_list) as leased:
-        free_list.give_back(idle)
-        free_list.close()
-        assert (idle.closed, leased.closed) == (1, 0)
+def test_pool_keeps_a_client_that_was_answered(pool: Pool[Client]) -> None:
+    client = use(pool)
+    with pytest.raises(Answered):
+        use(pool, Answered())
+    assert use(pool) is client
 
 
-def test_free_list_close_gives_way_to_a_faster_thread(free_list: FreeList[Client]) -> None:
-    class Emptied(list[Client]):
+def test_pool_close_leaves_lent_clients_alone(pool: Pool[Client]) -> None:
+    (client,) = idle(pool, 1)
+
+    def close_meanwhile(lent: Client) -> None:
+        pool.close()
+        assert not lent.closed
+
+    run_sync(pool.use(close_meanwhile))
+    pool.close()
+    assert client.closed == 1
+
+
+def test_pool_uses_no_client_that_was_idle_for_too_long(pool: Pool[Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    clients = idle(pool, 2)
+    now = time.monotonic()
+    monkeypatch.setattr(pools, "time", SimpleNamespace(monotonic=lambda: now + pools.MAX_IDLE - 1))
+    assert use(pool) in clients
+    monkeypatch.setattr(pools, "time", SimpleNamespace(monotonic=lambda: now + 3 * pools.MAX_IDLE))
+    assert use(pool) not in clients
+    assert [client.closed for client in clients] == [1, 1]
+
+
+def test_pool_close_gives_way_to_a_faster_thread(pool: Pool[Client]) -> None:
+    class Emptied(list[tuple[Client, float]]):
         def __bool__(self) -> bool:
             return True
 
-    free_list._free = Emptied()
-    free_list.close()
+    pool._free = Emptied()
+    pool.close()
 
 
-def test_free_list_lends_no_client_twice(free_list: FreeList[Client]) -> None:
+def test_pool_lends_no_client_twice(pool: Pool[Client]) -> None:
     in_use: set[Client] = set()
     barrier = threading.Barrier(8)
+
+    def command(client: Client) -> None:
+        assert client not in in_use
+        in_use.add(client)
+        in_use.remove(client)
 
     def work() -> None:
         barrier.wait(10)
         for _ in range(300):
-            with lease(free_list) as client:
-                assert client not in in_use
-                in_use.add(client)
-                in_use.remove(client)
+            run_sync(pool.use(command))
 
     with ThreadPoolExecutor(8) as threads:
         for result in [threads.submit(work) for _ in range(8)]:
             result.result()
 
 
-# AsyncFreeList
+# Pool, in an event loop
 
 
-def test_async_free_list_lends_at_most_its_limit() -> None:
-    async def body() -> None:
-        free_list = AsyncFreeList(Client, Client.aclose, limit=2, name="here")
-        in_use: list[Client] = []
-        most = 0
-
-        async def work() -> None:
-            nonlocal most
-            async with free_list.lease(1) as client:
-                in_use.append(client)
-                most = max(most, len(in_use))
-                await asyncio.sleep(0)
-                in_use.remove(client)
-
-        await asyncio.gather(*(work() for _ in range(10)))
-        assert most == 2
-        assert len(free_list._free) == 2
-
-    asyncio.run(body())
-
-
-def test_async_free_list_awaits_its_connect() -> None:
+def test_pool_awaits_what_its_client_and_connect_return() -> None:
     async def connect() -> Client:
         await asyncio.sleep(0)
         return Client()
 
+    async def command(client: Client) -> Client:
+        await asyncio.sleep(0)
+        return client
+
     async def body() -> None:
-        free_list = AsyncFreeList(connect, Client.aclose, limit=1, name="here")
-        async with free_list.lease(1) as first:
-            assert isinstance(first, Client)
-        async with free_list.lease(1) as again:
-            assert again is first
+        pool: Pool[Client] = Pool(connect, Client.aclose)
+        first = await pool.use(command)
+        assert isinstance(first, Client)
+        assert await pool.use(command) is first
+        await pool.aclose()
+        assert first.closed == 1
 
     asyncio.run(body())
 
 
-def test_async_free_list_keeps_its_slot_when_connecting_fails() -> None:
+@pytest.mark.parametrize(("error", "other_closed"), [(OSError(), 1), (asyncio.CancelledError(), 0)])
+def test_pool_of_a_loop_closes_what_broke(error: BaseException, other_closed: int) -> None:
     async def body() -> None:
-        results: Any = iter([OSError("refused"), Client()])
+        pool: Pool[Client] = Pool(Client, Client.aclose)
+        used: list[Client] = []
 
-        def connect() -> Client:
-            result = next(results)
-            if isinstance(result, OSError):
-                raise result
-            return result  # type: ignore[no-any-return]
+        async def command(client: Client, both: asyncio.Barrier) -> None:
+            used.append(client)
+            await both.wait()
 
-        free_list = AsyncFreeList(connect, Client.aclose, limit=1, name="here")
-        with pytest.raises(OSError, match="refused"):
-            async with free_list.lease(1):
-                pass
-        async with asyncio.timeout(5), free_list.lease(1):
-            pass
+        both = asyncio.Barrier(2)
+        await asyncio.gather(pool.use(command, both), pool.use(command, both))
 
-    asyncio.run(body())
+        async def fail(client: Client) -> None:
+            used.append(client)
+            raise error
 
-
-@pytest.mark.parametrize(("error", "idle_closed"), [(OSError(), 1), (asyncio.CancelledError(), 0)])
-def test_async_free_list_closes_what_broke(error: BaseException, idle_closed: int) -> None:
-    async def body() -> None:
-        free_list = AsyncFreeList(Client, Client.aclose, limit=2, name="here")
-        async with free_list.lease(1) as broken, free_list.lease(1) as idle:
-            pass
         with pytest.raises(type(error)):
-            async with free_list.lease(1):
-                raise error
-        assert (broken.closed, idle.closed) == (1, idle_closed)
-        async with asyncio.timeout(5), free_list.lease(1), free_list.lease(1):
-            pass  # both slots are free again
+            await pool.use(fail)
+        broken = used.pop()
+        (other,) = set(used) - {broken}
+        assert (broken.closed, other.closed) == (1, other_closed)
 
     asyncio.run(body())
-
-
-def test_async_free_list_in_use_is_no_fault_of_the_server() -> None:
-    async def main() -> None:
-        free_list = AsyncFreeList(Client, Client.aclose, limit=1, name="here")
-        async with free_list.lease(1):
-            with pytest.raises(StoreUnavailable, match=r"here.*in use"):
-                async with free_list.lease(0.02):
-                    pass
-        async with free_list.lease(0.02):
-            pass
-
-    asyncio.run(main())
 
 
 # PerProcess
@@ -320,37 +310,31 @@ def test_per_loop_forgets_loops_that_closed_without_a_word(per_loop: LoopLocal[C
 # Forks
 
 
-def test_fork_leaves_the_parents_clients_to_the_parent(
-    free_list: FreeList[Client], per_loop: LoopLocal[Client]
-) -> None:
+def test_fork_leaves_the_parents_clients_to_the_parent(pool: Pool[Client], per_loop: LoopLocal[Client]) -> None:
     shared = PerProcess(Client, Client.close)
-    with lease(free_list) as idle:
-        pass
-    client = shared.get()
+    (of_threads,), client = idle(pool, 1), shared.get()
 
     async def body() -> None:
         loop = asyncio.get_running_loop()
         of_loop = per_loop.get(loop)
         # What a forked child runs; a real fork in a loop would end the test's own.
-        before = len(pools._inherited)
-        pools._forget_after_fork()
-        assert {idle, client, of_loop} <= set(pools._inherited[before:])
-        assert (idle.closed, client.closed, of_loop.closed) == (0, 0, 0)
+        reset(Event.FORK)
+        assert (of_threads.closed, client.closed, of_loop.closed) == (0, 0, 0)
         assert per_loop.get(loop) is not of_loop
 
     asyncio.run(body())
+    gc.collect()
+    assert (of_threads.closed, client.closed) == (0, 0)
     assert shared.get() is not client
-    with lease(free_list) as new:
-        assert new is not idle
+    assert use(pool) is not of_threads
 
 
-def test_fork_child_starts_with_empty_lists(free_list: FreeList[Client]) -> None:
-    with lease(free_list):
-        pass
+def test_fork_child_starts_with_empty_pools(pool: Pool[Client]) -> None:
+    idle(pool, 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # other tests' threads may live
         child = os.fork()
     if not child:
-        os._exit(len(free_list._free))
+        os._exit(len(pool._free))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert len(free_list._free) == 1
+    assert len(pool._free) == 1
