@@ -223,11 +223,16 @@ def _send(connection: "PGconn", statement: Statement, values: Sequence[Value], i
 
 def _results(connection: "PGconn") -> "Steps[list[PGresult]]":
     """Take what the pipeline returned: a statement's results end with None, all of them with a mark of their own."""
-    results = []
+    results: list[PGresult] = []
     while True:
         while connection.is_busy():
             yield connection.socket, READ
-            connection.consume_input()
+            try:
+                connection.consume_input()
+            except psycopg.OperationalError:
+                if results:  # the server said why before it ended the connection
+                    return results
+                raise
         result = connection.get_result()
         if result is None:
             if connection.status == pq.ConnStatus.BAD:
