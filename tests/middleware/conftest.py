@@ -12,9 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import path
 
-from django_multisession import deadline
 from django_multisession.bridge import driven, own, run_sync
-from django_multisession.stores.memory import MemoryStore
+from django_multisession.runtime import reset
 from tests.middleware.engine import Switchable
 
 OURS = "django_multisession.middleware.SessionMiddleware"
@@ -137,12 +136,12 @@ def site(settings: Any) -> Iterator[Any]:
     settings.MIDDLEWARE = [OURS]
     settings.SESSION_ENGINE = SERVER
     settings.MULTISESSION = SESSIONS
-    deadline._breakers.clear()
+    reset()
     Switchable.calls.clear()
     yield settings
     Switchable.down = False
     Switchable.before.clear()
-    MemoryStore._rows.clear()
+    reset()
 
 
 @pytest.fixture

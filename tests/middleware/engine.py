@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from django_multisession.sessions.server import ServerSession
@@ -11,7 +11,7 @@ from django_multisession.stores.memory import MemoryStore
 
 
 class Switchable(MemoryStore):
-    """Guarded as a store across the network is, so that breaker, budget and event loop count."""
+    """Called as a store across the network is, so that breaker, budget and event loop count."""
 
     local = False
     down: ClassVar[bool] = False
@@ -23,28 +23,31 @@ class Switchable(MemoryStore):
     def name(self) -> str:
         return f"switchable://127.0.0.1/{self.options.location or 0}"
 
-    def _reach(self, operation: str) -> None:
-        with self.guard():
-            self.calls.append(operation)
-            self.before.pop(operation, bool)()
-            if self.down:
-                raise ConnectionRefusedError
+    async def _reach(self, seconds: float, operation: str, *arguments: Any) -> Any:
+        self.calls.append(operation)
+        self.before.pop(operation, bool)()
+        if self.down:
+            raise ConnectionRefusedError
+        return await getattr(MemoryStore, operation)(self, *arguments)
 
     async def read(self, key: str) -> Record | None:
-        self._reach("read")
-        return await super().read(key)
+        return await self.call(self._reach, "read", key)
 
     async def insert(self, key: str, payload: bytes, ttl: int, version: bytes) -> bytes | None:
-        self._reach("insert")
-        return await super().insert(key, payload, ttl, version)
+        return await self.call(self._reach, "insert", key, payload, ttl, version)
 
     async def replace(self, key: str, payload: bytes, ttl: int, expected: bytes, version: bytes) -> bytes | None:
-        self._reach("replace")
-        return await super().replace(key, payload, ttl, expected, version)
+        return await self.call(self._reach, "replace", key, payload, ttl, expected, version)
 
     async def delete(self, key: str, expected: bytes | None = None) -> bool:
-        self._reach("delete")
-        return await super().delete(key, expected)
+        return await self.call(self._reach, "delete", key, expected)
+
+    async def exists(self, keys: Iterable[str]) -> set[str]:
+        return await self.call(self._reach, "exists", keys)
+
+    async def probe(self, node: Any) -> None:
+        if self.down:
+            raise ConnectionRefusedError
 
     @classmethod
     def go_down(cls, *_: Any) -> None:
