@@ -10,12 +10,11 @@ from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from ..bridge import driven
+from .base import LONGEST_TTL as LONGEST_TTL  # noqa: PLC0414 - for the stores on an alias
 from .base import StoreOptions
 
 APP = "django_multisession"
 TABLE = "multisession_record"
-LONGEST_TTL = 10**10
-"""Seconds, about 317 years: far beyond, a record would end after the year 9999."""
 
 UNDEFINED_TABLE = "42P01"
 """PostgreSQL's code."""

@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 ABSENT_KEY = "0" * 40
 """The storage key that a probe reads: no session key leads to it."""
+LONGEST_TTL = 10**10
+"""Seconds, about 317 years: stores cut a ttl to it, as no server keeps what ends after the year 9999."""
 
 
 class Record(NamedTuple):

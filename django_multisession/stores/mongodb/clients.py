@@ -1,54 +1,57 @@
-"""Where a MongoDB is, and its clients: one for all threads of the process, one an event loop."""
+"""The clients of a MongoDB: one for all threads of the process, one an event loop, one for a probe.
 
-import re
-import time
+PyMongo's clients keep pools of their own, and watch the servers with threads or tasks, so stores share them.
+"""
+
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
-from ...bridge import native_loop
+from ...breaker import PROBE_TIMEOUT
+from ...bridge import maybe_await, native_loop
 from ..base import StoreOptions
-from ..pools import ConcurrencyLimit, LoopLocal, PerProcess
+from ..pools import MAX_IDLE, ConcurrencyLimit, LoopLocal, PerProcess
+from .location import Location
 
 try:
     from pymongo import AsyncMongoClient, MongoClient, timeout
-    from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
+    from pymongo.errors import PyMongoError
 except ImportError as error:
     raise ImproperlyConfigured(
         'The mongodb engine needs PyMongo: pip install "django_multisession[mongodb]"'
     ) from error
 
-DEFAULT_LOCATION = "mongodb://127.0.0.1:27017/multisession"
+# isort: split
+from .waiting import in_task, in_time, wait_for_primary
 
-# wait_for_primary() does the waiting; PyMongo then takes one step of it at most.
-_ONE_STEP = {"serverSelectionTimeoutMS": 1}
 HEARTBEAT = 500
 """Milliseconds between looks at a server, PyMongo's least: with its default of ten seconds a server that has come
 back was found by the second or third call only, each of which had waited for half a second."""
-
-
 IN_FLIGHT = 16
 """How many operations of an event loop are under way at a time. PyMongo keeps the loop longer with each than the server
 does: hundreds at once would share it until all of them are late."""
+
+# wait_for_primary() does the waiting; PyMongo then takes one step of it at most.
+_ONE_STEP = {"serverSelectionTimeoutMS": 1}
+_ALONE = {"maxPoolSize": 1, "minPoolSize": 0}
 
 
 class LoopClient(NamedTuple):
     """The client of an event loop, and whose turn it is to use it."""
 
     client: AsyncMongoClient[Any]
-    slots: ConcurrencyLimit
+    limit: ConcurrencyLimit
 
 
 class Clients:
-    """The clients of one location. Each has threads or tasks that watch the servers, so stores share them.
+    """The clients of one location; ``indexed`` holds the collections whose TTL index this process has made."""
 
-    ``indexed`` holds the collections whose TTL index this process has made.
-    """
-
-    def __init__(self, location: str, shown: str, settings: Mapping[str, Any], patience: float) -> None:
+    def __init__(self, location: Location, make: Callable[..., Any], patience: float) -> None:
         def close(client: MongoClient[Any]) -> None:
             # It takes leave of the server, which may hang: without a bound, so would this.
             with timeout(patience):
@@ -58,14 +61,13 @@ class Clients:
             with timeout(patience):
                 await place.client.close()
 
+        self._make = make
         # connect=True starts looking for the servers in the background.
         self.process: PerProcess[MongoClient[Any]] = PerProcess(
-            lambda: MongoClient(location, connect=True, **{**settings, **_ONE_STEP}), close
+            lambda: make(MongoClient, connect=True, **_ONE_STEP), close
         )
         self.loops: LoopLocal[LoopClient] = LoopLocal(
-            lambda: LoopClient(
-                AsyncMongoClient(location, connect=False, **settings), ConcurrencyLimit(IN_FLIGHT, shown)
-            ),
+            lambda: LoopClient(make(AsyncMongoClient, connect=False), ConcurrencyLimit(IN_FLIGHT, location.shown)),
             close_in_loop,
         )
         self.indexed: set[str] = set()
@@ -75,86 +77,97 @@ class Clients:
         loop = native_loop()
         return self.process.get() if loop is None else self.loops.get(loop).client
 
+    async def probe(self, database: str, command: Mapping[str, Any]) -> None:
+        """Run a command on a new connection to the primary, within PROBE_TIMEOUT seconds."""
+        if native_loop() is None:
+            client = self._make(MongoClient, connect=True, **_ALONE, **_ONE_STEP)
+        else:
+            client = self._make(AsyncMongoClient, connect=False, **_ALONE)
+
+        def ask() -> Any:
+            return client[database].command(command)
+
+        def ask_in_time() -> Any:
+            wait_for_primary(client, PROBE_TIMEOUT)
+            return ask()
+
+        try:
+            if native_loop() is None:
+                in_time(PROBE_TIMEOUT, ask_in_time)
+            else:
+                await in_task(PROBE_TIMEOUT, ask)
+        finally:
+            with timeout(PROBE_TIMEOUT):
+                await maybe_await(client.close())
+
 
 _shared: "weakref.WeakValueDictionary[str, Clients]" = weakref.WeakValueDictionary()
 
 
-def clients_for(location: str, shown: str, options: StoreOptions) -> Clients:
+def clients_for(location: Location, options: StoreOptions) -> Clients:
     """Return the clients of a location; ImproperlyConfigured where PyMongo refuses it or OPTIONS."""
-    settings = _settings(location, options)
-    try:
+    given = dict(options.options)
+    path = given.pop("client", None)
+    settings = _settings(location.url, options, given)
+    if path is None:
         _check(location, settings)
-    except (PyMongoError, TypeError, ValueError) as error:
-        # PyMongo shows what it could not parse, which may be a part of the password.
-        reason = type(error).__name__ if "@" in location else error
+    make = partial(_make, _new if path is None else _imported(path), location.url, settings)
+    identity = f"{location.url} {path} {options.timeout} {options.connect_timeout} {sorted(settings.items())!r}"
+    return _shared.setdefault(identity, Clients(location, make, options.connect_timeout))
+
+
+def _make(factory: Callable[..., Any], url: str, settings: Mapping[str, Any], kind: type[Any], **more: Any) -> Any:
+    return factory(kind, url, **{**settings, **more})
+
+
+def _new(kind: type[Any], url: str, **settings: Any) -> Any:
+    return kind(url, **settings)
+
+
+def _imported(path: Any) -> Callable[..., Any]:
+    try:
+        factory: Callable[..., Any] = import_string(path)
+    except (ImportError, AttributeError, TypeError) as error:
         raise ImproperlyConfigured(
-            f"MULTISESSION's LOCATION {shown!r} or its OPTIONS cannot be used: {reason}"
-        ) from None
-    identity = f"{location} {options.timeout} {sorted(settings.items())!r}"
-    return _shared.setdefault(identity, Clients(location, shown, settings, options.connect_timeout))
+            f"MULTISESSION's OPTIONS['client'] is {path!r}; it must be the dotted path of a function"
+            " client(kind, url, **settings) that returns a new kind(url, **settings), which is MongoClient or"
+            f" AsyncMongoClient: {error}"
+        ) from error
+    return factory
 
 
-def parse(location: Any) -> tuple[str, str, str]:
-    """Return the location, the same without password and options, and the name of its database."""
-    location = DEFAULT_LOCATION if location is None else location
-    if not isinstance(location, str):
-        raise ImproperlyConfigured(
-            "MULTISESSION's LOCATION for the mongodb engine must be a string such as"
-            f" {DEFAULT_LOCATION!r}, not a {type(location).__name__}."
-        )
-    scheme, separator, rest = location.partition("://")
-    # Not by urlsplit(): it refuses, and shows, what has an unescaped bracket in its password.
-    # Options come after the database: a "?" before any "/" is of a password that was left unescaped.
-    front = rest.partition("?")[0]
-    user, at, address = (front if "/" in front else rest).rpartition("@")
-    hosts, _, database = address.partition("/")
-    shown = f"{scheme}{separator}{user.partition(':')[0]}{at}{hosts}/{database}"
-    if scheme not in {"mongodb", "mongodb+srv"} or not hosts:
-        raise ImproperlyConfigured(
-            f"MULTISESSION's LOCATION for the mongodb engine is {shown if separator else '…'!r}; it"
-            " must be 'mongodb://host:port/database' or 'mongodb+srv://host/database'."
-        )
-    if not re.fullmatch(r'[^/\\. "$\0]{1,63}', database):
-        raise ImproperlyConfigured(
-            f"MULTISESSION's LOCATION {shown!r} must end with the name of a database: 'mongodb://host:port/database'."
-        )
-    return location, shown, database
-
-
-def wait_for_primary(client: MongoClient[Any], seconds: float) -> None:
-    """Return as soon as a server is known that takes writes; ServerSelectionTimeoutError after seconds.
-
-    PyMongo's own waiting goes in steps of half a second: calls that had 0.5 s took up to 1 s.
-    """
-    end = time.monotonic() + seconds
-    while not client.topology_description.has_writable_server():
-        if time.monotonic() >= end:
-            raise ServerSelectionTimeoutError("no primary server was found in time")
-        time.sleep(0.005)
-
-
-def _settings(location: str, options: StoreOptions) -> dict[str, Any]:
+def _settings(url: str, options: StoreOptions, given: dict[str, Any]) -> dict[str, Any]:
     """Return MongoClient's keywords. LOCATION's own options stand, but for retries."""
     milliseconds = int(options.read_timeout * 1000)
+    idle = given.pop("max_idle", MAX_IDLE)
+    if isinstance(idle, bool) or not isinstance(idle, int | float) or idle <= 0:
+        raise ImproperlyConfigured(f"MULTISESSION's OPTIONS['max_idle'] is {idle!r}; it must be seconds above 0.")
     defaults = {
         "appname": "django_multisession",
         "connectTimeoutMS": int(options.connect_timeout * 1000),
         "heartbeatFrequencyMS": HEARTBEAT,
+        "maxIdleTimeMS": int(idle * 1000),
         # Each operation is bounded by timeout(); these are for what PyMongo does outside of one.
         "serverSelectionTimeoutMS": milliseconds,
         "socketTimeoutMS": milliseconds,
         "waitQueueTimeoutMS": milliseconds,
     }
-    given = {name.lower() for name, _ in parse_qsl(location.partition("?")[2])}
-    given |= {name.lower() for name in options.options}
+    named = {name.lower() for name, _ in parse_qsl(url.partition("?")[2])} | {name.lower() for name in given}
     # Atlas hands out locations with retryWrites=true. The session layer retries, and knows its own writes.
     retries = {"retryReads": False, "retryWrites": False}
-    unset = {name: value for name, value in defaults.items() if name.lower() not in given}
-    return {**unset, **retries, **options.options}
+    unset = {name: value for name, value in defaults.items() if name.lower() not in named}
+    return {**unset, **retries, **given}
 
 
-def _check(location: str, settings: Mapping[str, Any]) -> None:
-    if not location.startswith("mongodb://"):
+def _check(location: Location, settings: Mapping[str, Any]) -> None:
+    if not location.url.startswith("mongodb://"):
         return  # finding the servers' names is I/O
-    if not MongoClient[Any](location, connect=False, **settings).write_concern.acknowledged:
-        raise ValueError("with w=0 nobody knows whether a write has happened; leave w out")
+    try:
+        if not MongoClient[Any](location.url, connect=False, **settings).write_concern.acknowledged:
+            raise ValueError("with w=0 nobody knows whether a write has happened; leave w out")
+    except (PyMongoError, TypeError, ValueError) as error:
+        # PyMongo shows what it could not parse, which may be a part of the password.
+        reason = type(error).__name__ if "@" in location.url else error
+        raise ImproperlyConfigured(
+            f"MULTISESSION's LOCATION {location.shown!r} or its OPTIONS cannot be used: {reason}"
+        ) from None

@@ -1,191 +1,204 @@
-"""Sessions in MongoDB 4.2 or later: one document a session, written with majority write concern.
-
-A document holds ``_id`` (storage key), ``v`` (version), ``p`` (payload), ``w`` (when it was written, by the server's
-clock), ``t`` (its ttl in milliseconds) and ``e`` (when the server's TTL monitor may remove it).
-"""
+"""Sessions in MongoDB 4.2 or later: one document a session, written with majority write concern."""
 
 import logging
-import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from functools import cached_property
-from typing import Any, ClassVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final
 
-from django.core.exceptions import ImproperlyConfigured
-
-from ...bridge import maybe_await, native_loop
-from ...envelope import SKEW, VERSION
+from ...bridge import native_loop
+from ...deadline import left
+from ...envelope import VERSION
 from ...exceptions import SessionTooLarge
-from ..base import Inspection, Record, Store, StoreOptions
-from .clients import clients_for, parse, wait_for_primary
+from ..base import ABSENT_KEY, Failure, Inspection, Record, Store, StoreOptions
+from .clients import clients_for
+from .location import parse
 
 # isort: split
 # Later than the import above, which says which extra is missing.
-from bson.datetime_ms import DatetimeMS
-from bson.int64 import Int64
-from pymongo import ReadPreference, WriteConcern, timeout
+from pymongo import ReadPreference, WriteConcern
 from pymongo.errors import (
+    DocumentTooLarge,
     DuplicateKeyError,
-    ExecutionTimeout,
-    NetworkTimeout,
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
-    WaitQueueTimeoutError,
-    WTimeoutError,
-    _OperationCancelled,
 )
+
+from .diagnosis import failure_of, mistake_in, problems_of, root_of
+from .documents import (
+    ABSENT,
+    EXPIRED,
+    KEY_ONLY,
+    LARGEST,
+    LIVE,
+    LIVE_SESSION,
+    collection_for,
+    create_index,
+    find_command,
+    left_over,
+    update_to,
+)
+from .waiting import in_task, in_time, no_primary, wait_for_primary
 
 logger = logging.getLogger("django_multisession")
 
-COLLECTION = "multisession"
-TTL_INDEX = "multisession_expiry"
-PAGE = 1000
-SELECTION = 0.6
-"""Seconds that a call may take at least, if the budget allows: once a connection is lost, PyMongo looks for the
-server again within half a second, and a call that had 0.5 s sometimes missed that."""
+PAGE: Final = 1000
+SELECTION: Final = 0.6
+"""Seconds to wait for a primary where none is known, if the budget allows: PyMongo looks for it every half a second,
+and a call that had 0.5 s sometimes missed that."""
 
-# The server's clock on both sides of the comparison. An update pipeline could store the end itself, but an upsert's
-# filter may hold no $expr, and mongo-java-server, which stands in for mongod in tests, knows no pipelines.
-_END = {"$add": ["$w", "$t"]}
-_LIVE = {"$expr": {"$lt": ["$$NOW", _END]}}
-_EXPIRED = {"$expr": {"$gte": ["$$NOW", _END]}}
-# Every record has a version: an upsert with this filter creates, or finds the key taken, and updates nothing.
-_ABSENT = {"v": {"$exists": False}}
-_PAYLOAD_ONLY = {"_id": False, "p": True}
-_KEY_ONLY = {"_id": True}
+Command = Callable[[Any], Any]
+"""Asks the collection; what it returns is awaitable where the collection is an asynchronous client's."""
 
 
 class MongoDBStore(Store):
     """LOCATION is ``mongodb://host/database`` or ``mongodb+srv://…``; OPTIONS are MongoClient's keywords.
 
-    The collection is ``multisession``, with a KEY_PREFIX ``multisession_<prefix>``. Reads go to the primary, so that
-    a request sees what the one before it wrote.
+    Of its own it has ``max_idle`` (seconds after which an idle connection is not used again) and ``client`` (the dotted
+    path of a function that makes the client, see clients.py). The collection is ``multisession``, with a KEY_PREFIX
+    ``multisession_<prefix>``. Reads go to the primary, so that a request sees what the one before it wrote.
     """
 
     scannable = True
-    outages: ClassVar[tuple[type[BaseException], ...]] = (OSError, PyMongoError)
-    timeouts: ClassVar[tuple[type[BaseException], ...]] = (
-        TimeoutError,
-        NetworkTimeout,
-        ServerSelectionTimeoutError,
-        ExecutionTimeout,
-        WTimeoutError,
-        WaitQueueTimeoutError,
-        _OperationCancelled,  # PyMongo's own look at the server got no answer, so that it gave up all others
-    )
-    max_payload = 16 * 1024 * 1024 - 1024
-    """A document's limit of 16 MiB, less the other fields."""
+    max_payload = LARGEST
 
     def __init__(self, options: StoreOptions) -> None:
-        location, self._name, self._database = parse(options.location)
-        self._collection = _collection_name(options.prefix)
+        self._location = parse(options.location)
+        self._collection = collection_for(options.prefix)
         super().__init__(options)
-        self._clients = clients_for(location, self._name, options)
+        self._clients = clients_for(self._location, options)
         # A client and its collection, which it takes 10 µs to make; most processes have one, in threads or in a loop.
         self._latest: tuple[Any, Any] = None, None
 
     @property
     def name(self) -> str:
-        return self._name
+        return self._location.shown
 
-    @cached_property
-    def call_timeout(self) -> float:
-        return max(self.options.read_timeout, SELECTION)
+    # Asking the server.
 
     async def _run(
-        self,
-        command: Callable[[Any], Any],
-        expected: type[Exception] | tuple[type[Exception], ...] = (),
+        self, command: Command, expected: type[Exception] | tuple[type[Exception], ...] = (), harmless: bool = False
     ) -> Any:
-        """Return what command returns for our collection, None if it raises what is expected."""
+        """Return what command returns for our collection, None if it raises what is expected.
+
+        ``harmless``: it may be asked twice, as it changes nothing.
+        """
         loop = native_loop()
         if loop is None:
-            with self.guard() as seconds, timeout(seconds):
-                client = self._clients.process.get()
-                wait_for_primary(client, seconds)
-                return await self._ask(client, command, expected, seconds)
-        place = self._clients.loops.get(loop)
-        await place.slots.take(self.options.timeout)
+            return await self.call(self._ask, command, expected, harmless)
+        client, limit = self._clients.loops.get(loop)
+        await limit.acquire(left(self.options.timeout))
         try:
-            # maybe_await() tells a server that is silent from a loop that is busy; PyMongo's timeout can't.
-            with self.guard() as seconds, timeout(2 * seconds):
-                return await self._ask(place.client, command, expected, seconds)
+            return await self.call(self._ask_in_loop, client, command, expected)
         finally:
-            place.slots.give_back()
+            limit.release()
 
-    async def _ask(self, client: Any, command: Callable[[Any], Any], expected: Any, seconds: float) -> Any:
-        known, collection = self._latest
-        if client is not known:
-            collection = self._collection_of(client)
-            self._latest = client, collection
+    async def _ask(self, seconds: float, command: Command, expected: Any, harmless: bool) -> Any:
+        client = self._clients.process.get()
+        if not client.topology_description.has_writable_server():
+            seconds = self._longer(seconds)
+
+        def ask() -> Any:
+            wait_for_primary(client, seconds)
+            return command(self._collection_of(client))
+
         try:
-            return await maybe_await(command(collection), seconds)
+            return in_time(seconds, ask, harmless, self.options.timeout)
         except expected:
             return None
 
+    async def _ask_in_loop(self, seconds: float, client: Any, command: Command, expected: Any) -> Any:
+        if not client.topology_description.has_writable_server():
+            seconds = self._longer(seconds)
+        try:
+            return await in_task(seconds, lambda: command(self._collection_of(client)))
+        except expected:
+            return None
+
+    def _longer(self, seconds: float) -> float:
+        return max(seconds, min(SELECTION, left(self.options.timeout)))
+
     def _collection_of(self, client: Any) -> Any:
-        # Another w than ours may be asked for by LOCATION or OPTIONS; inspect() says what that means.
-        concern = WriteConcern(**{"w": "majority", **client.write_concern.document})
-        return client[self._database].get_collection(
-            self._collection, read_preference=ReadPreference.PRIMARY, write_concern=concern
-        )
+        known, collection = self._latest
+        if client is not known:
+            # Another w than ours may be asked for by LOCATION or OPTIONS; inspect() says what that means.
+            concern = WriteConcern(**{"w": "majority", **client.write_concern.document})
+            collection = client[self._location.database].get_collection(
+                self._collection, read_preference=ReadPreference.PRIMARY, write_concern=concern
+            )
+            self._latest = client, collection
+        return collection
+
+    def failure(self, error: Exception) -> tuple[Failure, str] | None:
+        if isinstance(error, TimeoutError | ServerSelectionTimeoutError):
+            client = self._clients.get()
+            if not client.topology_description.has_writable_server():
+                error = no_primary(client)
+        if not isinstance(error, PyMongoError):
+            return super().failure(error)
+        # A name that has never been found is misspelt, one that is not found any more is an outage.
+        mistake = None if self.breaker.answers else mistake_in(root_of(error))
+        return (Failure.MISTAKE, mistake) if mistake else failure_of(error)
+
+    async def probe(self, node: Any) -> None:
+        await self._clients.probe(self._location.database, find_command(self._collection, ABSENT_KEY))
+
+    # The operations.
 
     async def read(self, key: str) -> Record | None:
         # The command itself: find_one() makes a cursor first, which takes an eighth of the whole.
-        # The TTL monitor runs once a minute, hence the filter.
-        command = {
-            "find": self._collection,
-            "filter": {"_id": key, **_LIVE},
-            "projection": _PAYLOAD_ONLY,
-            "limit": 1,
-            "singleBatch": True,
-        }
+        command = find_command(self._collection, key)
 
         def find(collection: Any) -> Any:
             # By itself, a command takes no read concern from LOCATION or OPTIONS.
             concern = collection.read_concern.document
             return collection.database.command({**command, "readConcern": concern} if concern else command)
 
-        answer = await self._run(find)
+        answer = await self._run(find, harmless=True)
         for found in answer["cursor"]["firstBatch"]:
             return Record(found["p"], found["p"][VERSION])
         return None
 
     async def insert(self, key: str, payload: bytes, ttl: int, version: bytes) -> bytes | None:
-        update = self._update(payload, ttl, version)
+        update = update_to(payload, ttl)
         if self._collection not in self._clients.indexed:
             await self._index()
-        inserted = await self._run(
-            lambda c: c.update_one({"_id": key, **_ABSENT}, update, upsert=True), DuplicateKeyError
+        inserted = await self._write(
+            lambda c: c.update_one({"_id": key, **ABSENT}, update, upsert=True), DuplicateKeyError
         )
         if inserted is None:
-            taken_over = await self._run(lambda c: c.update_one({"_id": key, **_EXPIRED}, update))
+            taken_over = await self._write(lambda c: c.update_one({"_id": key, **EXPIRED}, update))
             return version if taken_over.matched_count else None
         return version
 
     async def replace(self, key: str, payload: bytes, ttl: int, expected: bytes, version: bytes) -> bytes | None:
-        update = self._update(payload, ttl, version)
-        current = {"_id": key, "v": expected, **_LIVE}
-        replaced = await self._run(lambda c: c.update_one(current, update))
+        update = update_to(payload, ttl)
+        current = {"_id": key, "v": expected, **LIVE}
+        replaced = await self._write(lambda c: c.update_one(current, update))
         return version if replaced.matched_count else None
 
-    def _update(self, payload: bytes, ttl: int, version: bytes) -> dict[str, Any]:
-        if len(payload) > self.max_payload:
-            raise SessionTooLarge(f"The session takes {len(payload)} bytes; MongoDB holds at most {self.max_payload}.")
-        # For the TTL monitor, which compares it with its own clock: later by what ours may be behind.
-        removal = DatetimeMS(int((time.time() + ttl + SKEW) * 1000))
-        return {
-            "$set": {"v": version, "p": payload, "t": Int64(ttl * 1000), "e": removal},
-            "$currentDate": {"w": True},
-        }
+    async def end(self, key: str, payload: bytes, ttl: int) -> None:
+        update = update_to(payload, ttl)
+
+        def put(collection: Any) -> Any:
+            return collection.update_one({"_id": key}, update, upsert=True)
+
+        # Of two upserts at the same time the server may refuse one, which finds the document there next time.
+        if await self._write(put, DuplicateKeyError) is None:
+            await self._write(put)
+
+    async def _write(self, command: Command, expected: type[Exception] | tuple[type[Exception], ...] = ()) -> Any:
+        try:
+            return await self._run(command, expected)
+        except DocumentTooLarge as error:
+            raise SessionTooLarge(f"The session is larger than this MongoDB takes: {self._location.shown}") from error
 
     async def delete(self, key: str, expected: bytes | None = None) -> bool:
-        current = {"_id": key, **({} if expected is None else {"v": expected}), **_LIVE}
+        current = {"_id": key, **({} if expected is None else {"v": expected}), **LIVE}
         deleted = await self._run(lambda c: c.delete_one(current))
         return bool(deleted.deleted_count)
 
     async def delete_many(self, keys: Iterable[str]) -> int:
-        return await self._delete_those(list(keys), _LIVE)
+        return await self._delete_those(list(keys), LIVE)
 
     async def _delete_those(self, keys: list[str], condition: Mapping[str, Any]) -> int:
         those = {"_id": {"$in": keys}, **condition}
@@ -194,83 +207,60 @@ class MongoDBStore(Store):
 
     async def exists(self, keys: Iterable[str]) -> set[str]:
         asked = list(keys)
-        return set(await self._find({"_id": {"$in": asked}, **_LIVE}, len(asked)))
+        return set(await self._find({"_id": {"$in": asked}, **LIVE_SESSION}, len(asked)))
 
     async def _find(self, condition: Mapping[str, Any], limit: int, sort: list[str] | None = None) -> list[str]:
         """Return the keys of at most limit records."""
         if not limit:  # which would be no limit
             return []
-        # One batch holds them all; the default of 101 would ask again.
-        found = await self._run(
-            lambda c: c.find(condition, _KEY_ONLY, limit=limit, batch_size=limit, sort=sort).to_list()
-        )
-        return [document["_id"] for document in found]
 
-    def _left_over(self) -> dict[str, Any]:
-        # The bound on e lets the index find them; among these the server's clock decides.
-        latest = DatetimeMS(int((time.time() + 2 * SKEW) * 1000))
-        return {"e": {"$lte": latest}, **_EXPIRED}
+        def find(collection: Any) -> Awaitable[list[Any]] | list[Any]:
+            # One batch holds them all; the default of 101 would ask again.
+            cursor = collection.find(condition, KEY_ONLY, limit=limit, batch_size=limit, sort=sort)
+            keys: Awaitable[list[Any]] | list[Any] = cursor.to_list()
+            return keys
+
+        return [document["_id"] for document in await self._run(find, harmless=True)]
 
     async def purge(self, batch_size: int = 1000) -> AsyncIterator[int]:
         """Remove what the TTL monitor has left, which may be a lot where the index was missing."""
-        while keys := await self._find(self._left_over(), batch_size):
-            if count := await self._delete_those(keys, _EXPIRED):
+        while keys := await self._find(left_over(), batch_size):
+            if count := await self._delete_those(keys, EXPIRED):
                 yield count
 
     async def expired(self) -> int:
-        return int(await self._run(lambda c: c.count_documents(self._left_over())))
+        return int(await self._run(lambda c: c.count_documents(left_over()), harmless=True))
 
     async def scan(self) -> AsyncIterator[str]:
         last = ""
-        while keys := await self._find({"_id": {"$gt": last}, **_LIVE}, PAGE, ["_id"]):
+        while keys := await self._find({"_id": {"$gt": last}, **LIVE_SESSION}, PAGE, ["_id"]):
             for key in keys:
                 yield key
             last = keys[-1]
 
     async def _index(self) -> None:
         """Make the TTL index, once a process; a server that refuses it is no reason to refuse sessions."""
-        if await self._run(_create_index, OperationFailure) is None:
+        if await self._run(create_index, OperationFailure) is None:
             logger.warning(
                 "The TTL index at %s could not be made; expired sessions stay until purgesessions"
                 " runs. checksessions --prepare tells why.",
-                self._name,
+                self.name,
             )
         self._clients.indexed.add(self._collection)
 
     async def prepare(self) -> None:
-        """Make the TTL index; StoreUnavailable if the server refuses it."""
-        await self._run(_create_index)
+        """Make the TTL index; StoreRefused or ImproperlyConfigured if the server refuses it."""
+        await self._run(create_index)
 
     async def inspect(self) -> Inspection:
-        build = await self._run(lambda c: c.database.command("buildInfo"))
+        build = await self._run(lambda c: c.database.command("buildInfo"), harmless=True)
         # The older command is all that mongo-java-server and servers before 4.4.2 know.
-        hello = await self._run(lambda c: c.database.command("hello"), OperationFailure)
-        hello = hello or await self._run(lambda c: c.database.command("isMaster"))
-        indexes = await self._run(lambda c: c.index_information())
+        hello = await self._run(lambda c: c.database.command("hello"), OperationFailure, harmless=True)
+        hello = hello or await self._run(lambda c: c.database.command("isMaster"), harmless=True)
+        indexes = await self._run(lambda c: c.index_information(), harmless=True)
         concern = self._clients.get().write_concern.document
-        problems = []
-        if not any("expireAfterSeconds" in index for index in indexes.values()):
-            problems.append("The TTL index is missing, so expired sessions pile up: run checksessions --prepare.")
-        if "setName" not in hello and hello.get("msg") != "isdbgrid":
-            problems.append("The server stands alone, and what it has acknowledged is lost with it: use a replica set.")
-        if concern.get("w", "majority") != "majority":
-            problems.append(
-                f"With w={concern['w']} a failover may undo an acknowledged write: leave w out of LOCATION and OPTIONS."
-            )
-        return Inspection(build["version"], hello["localTime"].timestamp(), tuple(problems))
+        return Inspection(build["version"], hello["localTime"].timestamp(), problems_of(hello, indexes, concern))
 
     def close(self) -> None:
         """Close the process' client, which stores with the same location and options share."""
         self._clients.process.close()
-
-
-def _create_index(collection: Any) -> Any:
-    return collection.create_index("e", name=TTL_INDEX, expireAfterSeconds=0)
-
-
-def _collection_name(prefix: str) -> str:
-    if "$" in prefix or "\0" in prefix or len(prefix.encode()) > 100:
-        raise ImproperlyConfigured(
-            f"MULTISESSION's KEY_PREFIX {prefix!r} becomes part of a collection's name: at most 100 bytes, without '$'."
-        )
-    return f"{COLLECTION}_{prefix}" if prefix else COLLECTION

@@ -1,0 +1,76 @@
+"""What a session is as a document, and the filters and updates that meet it.
+
+A document holds ``_id`` (storage key), ``v`` (version), ``p`` (payload), ``s`` (whether that is a session), ``w`` (when
+it was written, by the server's clock), ``t`` (its ttl in milliseconds) and ``e`` (when the server's TTL monitor may
+remove it).
+"""
+
+import time
+from typing import Any, Final
+
+from bson.datetime_ms import DatetimeMS
+from bson.int64 import Int64
+from django.core.exceptions import ImproperlyConfigured
+
+from ...envelope import SKEW, VERSION, is_session
+from ...exceptions import SessionTooLarge
+from ..base import LONGEST_TTL
+
+COLLECTION: Final = "multisession"
+TTL_INDEX: Final = "multisession_expiry"
+LARGEST: Final = 16 * 1024 * 1024 - 1024
+"""Bytes of a payload: a document's limit of 16 MiB, less the other fields."""
+
+# The server's clock on both sides of the comparison. An update pipeline could store the end itself, but an upsert's
+# filter may hold no $expr, and mongo-java-server, which stands in for mongod in tests, knows no pipelines.
+_END: Final = {"$add": ["$w", "$t"]}
+LIVE: Final = {"$expr": {"$lt": ["$$NOW", _END]}}
+EXPIRED: Final = {"$expr": {"$gte": ["$$NOW", _END]}}
+LIVE_SESSION: Final = {"s": {"$ne": False}, **LIVE}
+ABSENT: Final = {"v": {"$exists": False}}
+"""Every record has a version: an upsert with this filter creates, or finds the key taken, and updates nothing."""
+KEY_ONLY: Final = {"_id": True}
+
+
+def update_to(payload: bytes, ttl: int) -> dict[str, Any]:
+    """Return the update that makes a document hold payload for ttl seconds; SessionTooLarge where none can."""
+    if len(payload) > LARGEST:
+        raise SessionTooLarge(f"The session takes {len(payload)} bytes; MongoDB holds at most {LARGEST}.")
+    ttl = min(ttl, LONGEST_TTL)
+    # For the TTL monitor, which compares it with its own clock: later by what ours may be behind.
+    removal = DatetimeMS(int((time.time() + ttl + SKEW) * 1000))
+    fields = {"v": payload[VERSION], "p": payload, "s": is_session(payload), "t": Int64(ttl * 1000), "e": removal}
+    return {"$set": fields, "$currentDate": {"w": True}}
+
+
+def left_over() -> dict[str, Any]:
+    """Return the filter of what the TTL monitor should have removed."""
+    # The bound on e lets the index find them; among these the server's clock decides.
+    latest = DatetimeMS(int((time.time() + 2 * SKEW) * 1000))
+    return {"e": {"$lte": latest}, **EXPIRED}
+
+
+def find_command(collection: str, key: str) -> dict[str, Any]:
+    """Return the command that reads a live record's payload."""
+    return {
+        "find": collection,
+        # The TTL monitor runs once a minute, hence the filter.
+        "filter": {"_id": key, **LIVE},
+        "projection": {"_id": False, "p": True},
+        "limit": 1,
+        "singleBatch": True,
+    }
+
+
+def create_index(collection: Any) -> Any:
+    """Make the TTL index."""
+    return collection.create_index("e", name=TTL_INDEX, expireAfterSeconds=0)
+
+
+def collection_for(prefix: str) -> str:
+    """Return the name of the collection of a KEY_PREFIX; ImproperlyConfigured if none can have it."""
+    if "$" in prefix or "\0" in prefix or len(prefix.encode()) > 100:
+        raise ImproperlyConfigured(
+            f"MULTISESSION's KEY_PREFIX {prefix!r} becomes part of a collection's name: at most 100 bytes, without '$'."
+        )
+    return f"{COLLECTION}_{prefix}" if prefix else COLLECTION
