@@ -1,5 +1,6 @@
 """Sessions in MongoDB 4.2 or later: one document a session, written with majority write concern."""
 
+import datetime
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
@@ -259,7 +260,9 @@ class MongoDBStore(Store):
         hello = hello or await self._run(lambda c: c.database.command("isMaster"), harmless=True)
         indexes = await self._run(lambda c: c.index_information(), harmless=True)
         concern = self._clients.get().write_concern.document
-        return Inspection(build["version"], hello["localTime"].timestamp(), problems_of(hello, indexes, concern))
+        # Without a zone, by PyMongo's default; Django gives the process one.
+        clock = hello["localTime"].replace(tzinfo=datetime.UTC).timestamp()
+        return Inspection(build["version"], clock, problems_of(hello, indexes, concern))
 
     def close(self) -> None:
         """Close the process' client, which stores with the same location and options share."""
