@@ -35,5 +35,16 @@ def _problems(fields: dict[str, str], snapshots: bool) -> Iterator[str]:
             "The last snapshot failed, and Redis refuses writes until one succeeds. Its log says "
             "why; mostly the disk is full."
         )
+    if fields.get("cluster_enabled") == "1":
+        yield (
+            "This is a node of a Redis Cluster, which has a part of the sessions only. Set LOCATION to "
+            "'redis+cluster://host:port/'."
+        )
+    # Redis tells how many replicas are good only where min-replicas-to-write is set.
+    if int(fields.get("connected_slaves", 0)) and "min_slaves_good_slaves" not in fields:
+        yield (
+            "There are replicas, and 'min-replicas-to-write' is 0: a primary that is cut off goes on to take writes, "
+            "and a failover undoes them, logouts as well. Set it to 1, and 'min-replicas-max-lag' to 10."
+        )
     if fields.get("role") == "slave":
         yield "This is a replica, which refuses writes. Set LOCATION to the primary."

@@ -1,0 +1,136 @@
+"""How a record is written: at the token that is expected only, and to replicas where that was asked for.
+
+A swap is ``SET … IFEQ`` where the server knows it, and a script on the version elsewhere and for large records; a
+delete at a token likewise.
+"""
+
+import logging
+import time
+from hashlib import sha1
+from typing import Any, Final
+
+import redis
+
+from ...breaker import REPORT_INTERVAL
+from ...envelope import VERSION, is_session
+from .abilities import Abilities
+from .batches import Command
+from .failures import failure
+from .server import Server
+
+logger = logging.getLogger("django_multisession")
+
+_COMPARED: Final = 4096
+"""Bytes of the largest record that is compared as a whole, and so crosses the wire once more. The script sends 8 bytes
+instead, but costs the server more than a few thousand others do."""
+_VERSION_LENGTH: Final = VERSION.stop - VERSION.start
+_DELETES: Final = (("DELEX", "IFEQ"), ("DELIFEQ",))
+"""Redis' command that compares before it deletes, and Valkey's."""
+
+
+class _Script:
+    """A Lua script, called by its digest; the server forgets it when it restarts or fails over."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+# GETRANGE and not GET: the script copies 8 bytes, not the record. An absent key has none.
+_AT_VERSION = f"redis.call('GETRANGE', KEYS[1], {VERSION.start}, {VERSION.stop - 1}) == ARGV[1]"
+_REPLACE = _Script(
+    f"if not ({_AT_VERSION}) then return 0 end redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) return 1"
+)
+_DELETE = _Script(f"if {_AT_VERSION} then return redis.call('DEL', KEYS[1]) end return 0")
+
+
+def token_of(payload: bytes) -> bytes:
+    """Return the token of a record: itself, or its version where it is too large to be compared."""
+    return payload if len(payload) <= _COMPARED else payload[VERSION]
+
+
+def answered(answer: Any) -> Any:
+    """Return an answer; raise it if it is a refusal."""
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+class Writes:
+    """What writes to a server. ``seconds`` bound each answer as a whole; ``alone`` is for what is large."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._abilities = Abilities()
+        self._reported = -REPORT_INTERVAL
+
+    async def write(self, seconds: float, command: Command, alone: bool, durable: bool) -> Any:
+        """Return the answer to a command."""
+        return answered(await self._send(seconds, command, alone, durable))
+
+    async def replace(
+        self, seconds: float, address: str, payload: bytes, ttl: int, expected: bytes, *, alone: bool
+    ) -> Any:
+        """Replace a record at a token; return something true if it was there."""
+        # What is no session ends one.
+        durable = not is_session(payload)
+        server = self._server.of(address)
+        if len(expected) > _VERSION_LENGTH and self._abilities.has(server, "IFEQ"):
+            command: Command = ("SET", address, payload, "IFEQ", expected, "EX", ttl)
+            answer = await self._send(seconds, command, alone, durable)
+            if not self._abilities.refused(server, "IFEQ", answer):
+                return answered(answer)
+        return await self._run(seconds, _REPLACE, (address, _version(expected), payload, ttl), alone, durable)
+
+    async def delete(self, seconds: float, address: str, expected: bytes) -> Any:
+        """Delete a record at a token; return something true if it was there."""
+        server = self._server.of(address)
+        for name, *comparison in _DELETES if len(expected) > _VERSION_LENGTH else ():
+            if self._abilities.has(server, name):
+                answer = await self._send(seconds, (name, address, *comparison, expected), alone=False, durable=True)
+                if not self._abilities.refused(server, name, answer):
+                    return answered(answer)
+        return await self._run(seconds, _DELETE, (address, _version(expected)), alone=False, durable=True)
+
+    async def _run(self, seconds: float, script: _Script, arguments: Command, alone: bool, durable: bool) -> Any:
+        started = time.monotonic()
+        answer = await self._send(seconds, ("EVALSHA", script.digest, 1, *arguments), alone, durable)
+        if isinstance(answer, redis.exceptions.NoScriptError):
+            left = max(seconds - (time.monotonic() - started), 0.001)
+            answer = await self._send(left, ("EVAL", script.source, 1, *arguments), alone, durable)
+        return answered(answer)
+
+    async def _send(self, seconds: float, command: Command, alone: bool, durable: bool) -> Any:
+        """Return the answer to a command, a refusal as well.
+
+        What is durable (a session ends, or a new one begins) waits for as many replicas as OPTIONS["wait"] says. WAIT
+        goes over the connection that wrote: on any other it waits for nothing.
+        """
+        replicas = self._server.wait if durable else 0
+        if not replicas:
+            [answer] = await self._server.ask(seconds, [command], alone)
+            return answer
+        milliseconds = max(int(seconds * 800), 1)  # so that its answer is in time
+        answer, reached = await self._server.ask(seconds, [command, ("WAIT", replicas, milliseconds)], alone=True)
+        if isinstance(reached, Exception) or reached < replicas:
+            self._report(reached, replicas)
+        return answer
+
+    def _report(self, reached: Any, replicas: int) -> None:
+        """Log that too few replicas have a write, at most once a second: the write stands."""
+        now = time.monotonic()
+        if now - self._reported < REPORT_INTERVAL:
+            return
+        self._reported = now
+        refused = failure(reached) if isinstance(reached, Exception) else None
+        logger.warning(
+            "The session store at %s was to hand a write to %d replicas (OPTIONS['wait']): %s. The write stands, and a "
+            "failover may undo it.",
+            self._server.name,
+            replicas,
+            refused[1] if refused else f"{reached} had it in time",
+        )
+
+
+def _version(token: bytes) -> bytes:
+    return token if len(token) == _VERSION_LENGTH else token[VERSION]

@@ -1,0 +1,111 @@
+"""What redis-py's exceptions say of a server, and which of its answers."""
+
+import re
+from typing import Any, Final
+
+import redis
+
+from ..base import Failure
+
+_CLUSTER: Final = "this is a node of a Redis Cluster. Set LOCATION to redis+cluster://host:port/."
+
+_DATA: Final = re.compile("['\"`,:(@]")
+"""What follows one of these in an answer may be data."""
+
+# By the first word of an answer. What is not here is a refusal without advice.
+_CODES: Final[dict[str, tuple[Failure, str]]] = {
+    "OOM": (
+        Failure.REFUSAL,
+        "the server is full: it has reached maxmemory under 'maxmemory-policy noeviction'. Give it more memory, or "
+        "shorten the life of sessions.",
+    ),
+    "MISCONF": (
+        Failure.REFUSAL,
+        "the server cannot write to its disk, and takes no writes until it can. Its log says why; mostly the disk is "
+        "full.",
+    ),
+    "NOPERM": (
+        Failure.REFUSAL,
+        "the user lacks a permission. Let ACL SETUSER grant him +get +set +del +getrange +evalsha +eval +client and, "
+        "for the commands, +scan +info +time +wait, on the keys of the sessions.",
+    ),
+    "NOREPLICAS": (Failure.REFUSAL, "fewer replicas than 'min-replicas-to-write' are connected."),
+    "WRONGPASS": (Failure.MISTAKE, "wrong user or password. Correct LOCATION."),
+    "NOAUTH": (Failure.MISTAKE, "the server demands a password. Add it to LOCATION: redis://:password@host:port/0."),
+    "MOVED": (Failure.MISTAKE, _CLUSTER),
+    "ASK": (Failure.MISTAKE, _CLUSTER),
+    "LOADING": (Failure.LOSS, "the server is loading its data"),
+    "MASTERDOWN": (Failure.LOSS, "this replica has lost its primary"),
+    "CLUSTERDOWN": (Failure.LOSS, "the cluster does not serve these keys"),
+    "READONLY": (Failure.LOSS, "the server has become a replica"),
+    "TRYAGAIN": (Failure.LOSS, "the keys are moving to another node"),
+}
+
+# By words of an answer that begins with ERR.
+_ERRORS: Final[tuple[tuple[str, Failure, str], ...]] = (
+    ("DB index is out of range", Failure.MISTAKE, "the server has no such database. Correct the number in LOCATION."),
+    ("SELECT is not allowed in cluster mode", Failure.MISTAKE, _CLUSTER),
+    (
+        "unknown command",
+        Failure.MISTAKE,
+        "the server does not know a command. A Sentinel does not: then set LOCATION to "
+        "redis+sentinel://host:port/service.",
+    ),
+    ("Client sent AUTH, but no password is set", Failure.MISTAKE, "the server has no password. Correct LOCATION."),
+    ("AUTH <password> called without", Failure.MISTAKE, "the server has no password. Correct LOCATION."),
+    ("invalid password", Failure.MISTAKE, "wrong password. Correct LOCATION."),
+    ("max number of clients reached", Failure.LOSS, "the server has reached 'maxclients'"),
+)
+
+
+# By the class of an exception, where no answer says more.
+_CLASSES: Final[tuple[tuple[type[Exception], Failure, str], ...]] = (
+    (redis.TimeoutError, Failure.SILENCE, "no answer in time"),
+    (redis.AuthenticationError, Failure.MISTAKE, "wrong user or password. Correct LOCATION."),
+    (redis.ConnectionError, Failure.LOSS, "connection lost"),
+    (redis.InvalidResponse, Failure.LOSS, "what came is no answer of Redis"),
+    (redis.exceptions.ClusterError, Failure.LOSS, "no node of the cluster answered"),
+    # Not a RedisError, though redis-py raises it for whatever keeps it from a cluster's nodes.
+    (redis.RedisClusterException, Failure.LOSS, "no node of the cluster could be reached"),
+)
+
+
+def failure(error: Exception) -> tuple[Failure, str] | None:
+    """Return what an exception of redis-py says, without any data; None for one that says nothing of the server."""
+    if isinstance(error, redis.RedisError) and (answer := _answer(error)) is not None:
+        return answer
+    return next(((kind, said) for of_class, kind, said in _CLASSES if isinstance(error, of_class)), None)
+
+
+def ends_connection(answer: Any) -> bool:
+    """Tell whether what a server answered is a refusal that another connection may not meet."""
+    if not isinstance(answer, redis.RedisError):
+        return False
+    found = failure(answer)
+    return found is not None and found[0] is Failure.LOSS
+
+
+def cause(error: BaseException) -> OSError | None:
+    """Return the error of the system that redis-py has wrapped, which says more; None if there is none."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and not isinstance(seen, TimeoutError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _answer(error: redis.RedisError) -> tuple[Failure, str] | None:
+    text = str(error)
+    first = text.partition(" ")[0]
+    # redis-py takes a code that it knows out of the text, and leaves others there.
+    code = error.status_code or (first if first.isalpha() and first.isupper() else "ERR")
+    if code in _CODES:
+        kind, said = _CODES[code]
+        return kind, f"{code}, {said}"
+    for words, kind, said in _ERRORS:
+        if words in text:
+            return kind, f"{code}, {said}"
+    if isinstance(error, redis.ResponseError):
+        return Failure.REFUSAL, f"{code}, {_DATA.split(text)[0].strip()}"
+    return None

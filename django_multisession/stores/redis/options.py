@@ -1,0 +1,54 @@
+"""OPTIONS of the redis engine: two of ours, all others redis-py's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from django.core.exceptions import ImproperlyConfigured
+
+from ..pools import MAX_IDLE
+
+# Client options that would break a promise of the store, and why; a URL's query can hold them too.
+_REFUSED: Final = {
+    "connection_class": "LOCATION sets it",
+    "connection_pool": "the store keeps connections of its own",
+    "decode_responses": "a payload is bytes",
+    "max_connections": "an event loop has eight at most, and threads no more than calls at the same time",
+    "protocol": "the store speaks RESP2",
+    "retry": "a repeated swap would report a conflict with itself",
+    "retry_on_error": "a repeated swap would report a conflict with itself",
+    "retry_on_timeout": "a repeated swap would report a conflict with itself",
+    "socket_connect_timeout": "TIMEOUT sets it",
+    "socket_timeout": "TIMEOUT sets it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RedisOptions:
+    """``max_idle``: seconds after which an idle connection is not used again. ``wait``: replicas that must have the end
+    of a session, or a new one, before it counts. ``client``: what redis-py takes."""
+
+    max_idle: float
+    wait: int
+    client: Mapping[str, Any]
+
+    @classmethod
+    def checked(cls, options: Mapping[str, Any], url: Mapping[str, Any], name: str) -> Self:
+        """Return OPTIONS and what a URL holds, which goes first; ImproperlyConfigured for what cannot be."""
+        client = {**options, **url}
+        for refused in sorted(client.keys() & _REFUSED):
+            raise ImproperlyConfigured(
+                f"MULTISESSION: OPTIONS or LOCATION of {name} set {refused!r}, which is not allowed: "
+                f"{_REFUSED[refused]}."
+            )
+        max_idle = client.pop("max_idle", MAX_IDLE)
+        if not isinstance(max_idle, (int, float)) or not max_idle > 0:
+            raise ImproperlyConfigured(
+                f"MULTISESSION: OPTIONS['max_idle'] of {name} must be seconds above 0, not {max_idle!r}."
+            )
+        wait = client.pop("wait", 0)
+        if type(wait) is not int or wait < 0:
+            raise ImproperlyConfigured(
+                f"MULTISESSION: OPTIONS['wait'] of {name} must be a number of replicas, 0 or more, not {wait!r}."
+            )
+        return cls(float(max_idle), wait, client)
