@@ -93,7 +93,7 @@ class MultisessionBase(SessionBase):
             else:
                 with self.__dict__.setdefault("_loading", threading.RLock()):
                     if not hasattr(self, "_session_cache"):
-                        self._session_cache = self.load()
+                        self._loaded_as(self.load())
         return self._session_cache
 
     async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
@@ -104,8 +104,12 @@ class MultisessionBase(SessionBase):
             else:
                 async with self.__dict__.setdefault("_aloading", asyncio.Lock()):
                     if not hasattr(self, "_session_cache"):
-                        self._session_cache = await self.aload()
+                        self._loaded_as(await self.aload())
         return self._session_cache
+
+    def _loaded_as(self, data: dict[str, Any]) -> None:
+        # A thread and a task do not wait for one another: whoever is first has made the one dictionary.
+        self.__dict__.setdefault("_session_cache", data)
 
     _session = property(_get_session)
 

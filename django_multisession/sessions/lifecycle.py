@@ -74,7 +74,7 @@ class Lifecycle:
         InvalidRecord if it cannot be read. A session that has been looked at already is only looked at again: what a
         save merges with stays what it was.
         """
-        key, is_first = self.key(secret), self.loaded is None
+        key, is_first = self.key(secret), self.state is State.NEW
         try:
             found = await self._repository.load(key, now)
         except InvalidRecord:
@@ -165,7 +165,7 @@ class Lifecycle:
 
     def forget(self) -> None:
         """Know nothing of a record any more."""
-        self.state, self.loaded, self.user_before = State.NEW, None, None
+        self.state, self.loaded, self.rotation, self.user_before = State.NEW, None, None, None
 
     def leaving(self, secret: str | None) -> Rotation | None:
         """Return what a change of key is to leave behind, if anything."""

@@ -7,12 +7,13 @@ as a Draft; what comes back says what the store holds now.
 import os
 import random
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, NamedTuple
 
 from ..bridge import pause
 from ..deadline import left
-from ..envelope import Header, clamp
+from ..envelope import SERVER_SKEW, SKEW, Header, clamp
 from ..exceptions import InvalidRecord, StoreRefused, StoreUnavailable
 from ..keys import SessionKey
 from . import touch_throttle
@@ -63,7 +64,8 @@ class Repository:
         found = await self.records.read(key)
         if not isinstance(found, Loaded):
             return found
-        return None if found.header.expired(now) else (found, self._bodies.parse(found.plaintext))
+        skew = SKEW if self.records.store.local else SERVER_SKEW
+        return None if found.header.expired(now, skew) else (found, self._bodies.parse(found.plaintext))
 
     def parse(self, loaded: Loaded) -> Body:
         """Return the body anew, as it was loaded."""
@@ -117,9 +119,7 @@ class Repository:
                 await _back_off(attempt)
                 found = await self._read(old)
                 if isinstance(found, Moved):
-                    saved = await self._merge_in(old, base, draft)
-                    await self.records.delete(new.key)
-                    return saved
+                    return await self._merge_into(old, base, new, draft)
                 if found is None and base is None:
                     return None
                 if found is None:
@@ -137,8 +137,12 @@ class Repository:
         SessionEnded if they are not.
         """
         nothing = new._replace(plaintext=self._bodies.dump(NONE, {}))
-        saved = await self._merge_in(old, nothing, draft)
-        await self.records.delete(new.key)
+        return await self._merge_into(old, nothing, new, draft)
+
+    async def _merge_into(self, old: SessionKey, base: Loaded | None, new: Loaded, draft: Draft) -> Saved:
+        saved = await self._merge_in(old, base, draft)
+        with suppress(StoreUnavailable):  # nobody was told of this key: what is left ends by itself
+            await self.records.delete(new.key)
         return saved
 
     async def _point(self, ended: Loaded, target: SessionKey, draft: Draft) -> bool:
@@ -155,18 +159,20 @@ class Repository:
 
     async def end(self, key: SessionKey, loaded: Loaded | None) -> None:
         """Delete a session for good; wherever it has moved meanwhile, it is deleted there."""
-        for _ in range(MOST_POINTERS):
+        for attempt in range(SWAP_ATTEMPTS):
+            await _back_off(attempt)
+            # Only as it was seen: a pointer may have come since, and what it leads to would live on.
             if loaded is not None and await self.records.delete(key, loaded):
                 return
             try:
                 found = await self.records.read(key)
             except InvalidRecord:
-                found = None
-            if not isinstance(found, Moved):
-                # Whatever was saved meanwhile goes as well: a key is never used twice.
                 await self.records.delete(key)
                 return
-            key, loaded = found.key, None
+            if found is None:
+                return
+            key, loaded = (found.key, None) if isinstance(found, Moved) else (key, found)
+        raise self._too_busy()
 
     def validate(self, draft: Draft) -> None:
         """Raise what a save would raise of data that cannot be kept."""

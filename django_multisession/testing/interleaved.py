@@ -54,6 +54,10 @@ class Plan:
         """
         self._steps[operation].extend([_Step(before, after, lose, retryable)] * times)
 
+    def forget(self) -> None:
+        """Let the steps go that were not taken."""
+        self._steps.clear()
+
     def done(self) -> bool:
         """Tell whether every step has been taken."""
         return not any(self._steps.values())

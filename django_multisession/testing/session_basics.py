@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
 
-from ..exceptions import SessionNotSerializable, SessionTooLarge
+from ..bridge import pause
+from ..exceptions import SessionNotSerializable, SessionTooLarge, StoreUnavailable
+from .drive import Drive
 from .visits import Observed, Visits, in_both_colours
 
 Configure = Callable[..., None]
@@ -136,6 +139,9 @@ class Basics:
 class Colours:
     """Both colours in one test each."""
 
+    def leave_thread(self) -> None:
+        """See SessionContract."""
+
     def test_each_colour_sees_what_the_other_wrote(self, session_class: type[Observed]) -> None:
         written = session_class()
         written["a"] = 1
@@ -191,6 +197,81 @@ class Colours:
 
         with pytest.raises(SynchronousOnlyOperation):
             asyncio.run(use())
+
+    # Tasks and threads of one request.
+
+    @pytest.mark.parametrize("how_many", [2, 6])
+    def test_first_looks_at_the_same_time_share_one_load(
+        self, visits: Visits, drive: Drive, session_class: type[Observed], how_many: int
+    ) -> None:
+        visit = visits.open(_saved(session_class))
+        visits.plan.calls.clear()
+        visits.plan.on("read", after=lambda: pause(0.05))
+        drive.together([partial(visit.set, f"key{number}", number) for number in range(how_many)])
+        assert visits.plan.calls == ["read"]
+        expected = {"a": 1, **{f"key{number}": number for number in range(how_many)}}
+        assert drive(visit.data()) == expected
+        drive(visit.save())
+        assert drive(visits.data(visit.key)) == expected
+
+    @pytest.mark.parametrize("retryable", [False, True])
+    def test_first_look_that_meets_an_outage_hands_the_load_to_the_next(
+        self, visits: Visits, drive: Drive, session_class: type[Observed], retryable: bool
+    ) -> None:
+        async def look() -> bool:
+            try:
+                await visit.set("b", 2)
+            except StoreUnavailable:
+                return False
+            return True
+
+        visit = visits.open(_saved(session_class))
+        visits.plan.on("read", before=lambda: pause(0.05), lose="command", retryable=retryable)
+        assert sorted(drive.together([look, look])) == [retryable, True]
+        assert drive(visit.data()) == {"a": 1, "b": 2}
+
+    def test_cancelled_first_look_hands_the_load_to_the_next(self, session_class: type[Observed]) -> None:
+        key = _saved(session_class)
+
+        async def use() -> None:
+            session, started, never = session_class(key), asyncio.Event(), asyncio.Event()
+
+            async def hang() -> None:
+                started.set()
+                await never.wait()
+
+            session_class.plan.calls.clear()
+            session_class.plan.on("read", before=hang)
+            leader = asyncio.create_task(session.aset("of_the_leader", 1))
+            await started.wait()
+            next_one = asyncio.create_task(session.aset("b", 2))
+            await asyncio.sleep(0)
+            leader.cancel()
+            await next_one
+            assert dict(await session.aitems()) == {"a": 1, "b": 2}
+            assert leader.cancelled()
+            assert session_class.plan.calls == ["read", "read"]
+
+        asyncio.run(use())
+
+    def test_first_looks_of_both_colours_at_once_share_the_data(self, session_class: type[Observed]) -> None:
+        if session_class.records().store.local:
+            pytest.skip("This store does no I/O.")
+        key = _saved(session_class)
+
+        async def use() -> None:
+            session = session_class(key)
+
+            def look() -> None:
+                session["of_the_thread"] = 1
+                self.leave_thread()
+
+            # The task's load begins first and ends last.
+            session_class.plan.on("read", after=lambda: asyncio.to_thread(look))
+            await session.aset("of_the_task", 2)
+            assert dict(await session.aitems()) == {"a": 1, "of_the_thread": 1, "of_the_task": 2}
+
+        asyncio.run(use())
 
     def test_loaded_data_can_be_read_in_an_event_loop(self, session_class: type[Observed]) -> None:
         key = _saved(session_class)

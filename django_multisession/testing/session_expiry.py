@@ -8,7 +8,7 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.test import override_settings
 from django.utils import timezone
 
-from ..envelope import LATEST, SKEW, clamp
+from ..envelope import LATEST, SERVER_SKEW, SKEW, clamp
 from ..sessions.exceptions import SessionEnded
 from .visits import HOUR, Visits, in_both_colours
 
@@ -112,10 +112,24 @@ class Expiry:
     ) -> None:
         with override_settings(SESSION_COOKIE_AGE=HOUR):
             key = await visits.store(a=1)
-            monkeypatch.setattr(visits.session_class, "ahead", HOUR + SKEW + 5)
+            local = visits.session_class.records().store.local
+            monkeypatch.setattr(visits.session_class, "ahead", HOUR + (SKEW if local else SERVER_SKEW) + 5)
             visit = visits.open(key)
             assert await visit.data() == {}
             assert visit.key is None
+
+    @pytest.mark.parametrize("ahead", [130, 3000])
+    async def test_clock_that_is_ahead_ends_no_session_that_the_server_says_is_alive(
+        self, visits: Visits, monkeypatch: pytest.MonkeyPatch, ahead: int
+    ) -> None:
+        if visits.session_class.records().store.local:
+            pytest.skip("No server's clock decides.")
+        ours = visits.open()
+        await ours.set_expiry(30)
+        await ours.set("a", 1)
+        await ours.save()
+        monkeypatch.setattr(visits.session_class, "ahead", ahead)
+        assert await visits.data(ours.key) == {"_session_expiry": 30, "a": 1}
 
     async def test_session_that_expires_between_load_and_save_does_not_come_back(self, visits: Visits) -> None:
         key = await visits.store(a=1)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 from ..bridge import driven, own
 from ..envelope import VERSION, Header
+from ..http.handle import Handle
 from ..sessions.repository import Repository
 from ..sessions.server import ServerSession
 from ..stores.base import Record
@@ -70,6 +71,18 @@ class Visit:
 
     async def data(self) -> dict[str, Any]:
         return dict(await own(self.session, "items"))
+
+    async def commit(self) -> None:
+        await self.session.commit()
+
+    async def answer(self) -> str | None:
+        """End the request as our middleware does; return the key of the cookie that the browser is sent, if any."""
+        handle = Handle(self.session)
+        if await handle.is_dirty():
+            await handle.save()
+        else:
+            await handle.abandon()
+        return self.session.session_key if handle.is_saved else None
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         return functools.partial(own, self.session, method)

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
 from django_multisession.sessions.server import ServerSession
@@ -71,6 +72,9 @@ class OnAlias(SessionContract):
     def _unblocked(self, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
         with django_db_blocker.unblock():
             yield
+
+    def leave_thread(self) -> None:
+        connections.close_all()
 
 
 class TestDatabaseOnSQLite(OnAlias):
