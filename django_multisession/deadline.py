@@ -1,6 +1,6 @@
 """How long a request may wait for its stores: one budget for all that it asks, counted in waiting alone.
 
-A request opens a budget (RequestBudget), and each operation of a session counts what it waits against it
+A request opens a budget (request_budget()), and each operation of a session counts what it waits against it
 (operation()): for servers, for connections, for the turn of a save, for pauses. Where there is no budget, an
 operation has one of its own; so has what a view starts in a task of its own, and what outlives its request, or it
 would fail for good once the time was used up.
@@ -11,7 +11,7 @@ silent: the clocks here stand still then.
 
 import asyncio
 import time
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -90,7 +90,9 @@ def _clock() -> LoopClock | ThreadClock:
 class Budget:
     """What the operations of one request have waited; operations that overlap count once."""
 
-    __slots__ = ("_task", "is_closed", "spent")
+    __slots__ = ("_task", "_token", "is_closed", "spent")
+
+    _token: "Token[Budget | None]"
 
     def __init__(self) -> None:
         self.spent = 0.0
@@ -104,9 +106,19 @@ class Budget:
         task = _current_task()
         return task is None or self._task is None or task is self._task
 
+    def open(self) -> None:
+        """Let all operations from now on, in this context, share this budget."""
+        self._token = _request.set(self)
+
+    def close(self) -> None:
+        """End what open() began: what outlives the request has a budget of its own."""
+        self.is_closed = True
+        _request.reset(self._token)
+
 
 def _current_task() -> object:
-    return None if native_loop() is None else asyncio.current_task()
+    loop = native_loop()
+    return None if loop is None else asyncio.current_task(loop)
 
 
 _request: ContextVar[Budget | None] = ContextVar("multisession_budget", default=None)
@@ -168,31 +180,15 @@ def left(total: float) -> float:
     return total if operation is None else operation.left(total)
 
 
-class RequestBudget:
-    """Lets all operations inside share one budget, which ends with the block; inside another one it changes nothing.
+def request_budget() -> Budget | None:
+    """Open a budget for a request, to be closed at its end; None inside of another one, which nothing changes then.
 
     The middleware opens one a request. A WebSocket that lives for hours opens none of its own, so that its operations
     do not add up.
     """
-
-    __slots__ = ("_budget", "_token")
-
-    _budget: Budget | None
-
-    def __enter__(self) -> None:
-        outer = _request.get()
-        if outer is not None and outer.is_mine():
-            self._budget = None
-            return
-        self._budget = Budget()
-        self._token = _request.set(self._budget)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._budget is not None:
-            self._budget.is_closed = True
-            _request.reset(self._token)
+    outer = _request.get()
+    if outer is not None and outer.is_mine():
+        return None
+    budget = Budget()
+    budget.open()
+    return budget

@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 
 from .bridge import driven, maybe_await, run_sync
 from .conf import DEFAULT
-from .deadline import RequestBudget
+from .deadline import request_budget
 from .exceptions import StoreUnavailable
 from .http.error_reports import ExceptionReporterFilter
 from .http.finish import finish, interrupted
@@ -37,20 +37,28 @@ class SessionMiddleware(DjangoSessionMiddleware):
     def __call__(self, request: HttpRequest) -> Any:
         if self.async_mode:
             return self.__acall__(request)
-        with RequestBudget():
+        budget = request_budget()
+        try:
             self.process_request(request)
             response = run_sync(_preload(request)) if preloaded() else None
             if response is None:
                 response = cast(HttpResponse, self.get_response(request))
             return self.process_response(request, response)
+        finally:
+            if budget is not None:
+                budget.close()
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        with RequestBudget():
+        budget = request_budget()
+        try:
             self.process_request(request)
             response: HttpResponseBase | None = await _preload(request) if preloaded() else None
             if response is None:
                 response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
             return await self.aprocess_response(request, response)
+        finally:
+            if budget is not None:
+                budget.close()
 
     def process_request(self, request: HttpRequest) -> None:
         """Attach request.session and request.sessions; nothing is read yet."""
@@ -89,14 +97,16 @@ async def _preload(request: HttpRequest) -> HttpResponse | None:
 
 def _sessions(request: HttpRequest) -> Sessions:
     # A subclass' process_request() may have set request.session alone.
-    return getattr(request, "sessions", None) or Sessions(request)
+    sessions: Sessions | None = getattr(request, "sessions", None)
+    return Sessions(request) if sessions is None else sessions
 
 
 def _opened(request: HttpRequest) -> list[SessionBase]:
     """Return the sessions that a response may say something of: none for a page that has not looked at any."""
-    opened = _sessions(request).opened()
-    if len(opened) == 1 and not settings.SESSION_SAVE_EVERY_REQUEST:
-        session = opened[0]
-        if not session.accessed and not session.modified and (session.session_key or not request.COOKIES):
-            return []
-    return opened
+    sessions = _sessions(request)
+    if not sessions.has_named and not settings.SESSION_SAVE_EVERY_REQUEST:
+        session = getattr(request, "session", None)
+        if isinstance(session, SessionBase) and not session.accessed and not session.modified:
+            # An empty one is looked at: its cookie is deleted.
+            return [] if session.session_key or not request.COOKIES else [session]
+    return sessions.opened()

@@ -1,7 +1,7 @@
 """``request.sessions``: every configured session by name, made when it is asked for."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple
 
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
@@ -20,9 +20,16 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110
 class Sessions(Mapping[str, Any]):
     """The sessions of one request. ``["default"]`` is request.session, also when that was assigned anew."""
 
+    __slots__ = ("_named", "_request")
+
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
         self._named: dict[str, SessionBase] = {}
+
+    @property
+    def has_named(self) -> bool:
+        """Whether any but the default session was opened."""
+        return bool(self._named)
 
     def __getitem__(self, name: str) -> Any:
         if name == DEFAULT:
@@ -32,7 +39,7 @@ class Sessions(Mapping[str, Any]):
         except KeyError:
             return self._named.setdefault(name, self._open(name))
 
-    def _open(self, name: str) -> SessionBase:
+    def _open(self, name: str) -> Any:
         if name not in names():
             raise KeyError(f"MULTISESSION has no session {name!r}; configured are {', '.join(map(repr, names()))}")
         return open_session(self._request, name)
@@ -53,15 +60,32 @@ class Sessions(Mapping[str, Any]):
         return [*([default] if isinstance(default, SessionBase) else []), *self._named.values()]
 
 
-def open_session(request: HttpRequest, name: str) -> SessionBase:
-    """Return the session of a request's cookies, unloaded."""
+class _Opening(NamedTuple):
+    """What is known of a session before a request comes."""
+
+    store: type[Any]
+    is_ours: bool
+    is_on_server: bool
+    on_outage: str
+
+
+@cached
+def _opening(name: str) -> _Opening:
     store = session_class(name)
     if not issubclass(store, MultisessionBase):
-        return cast(SessionBase, store(request.COOKIES.get(cookie_options(name).name)))
-    session = store(store.joined(request.COOKIES))
-    if isinstance(session, ServerSession):
+        return _Opening(store, False, False, "error")
+    return _Opening(store, True, issubclass(store, ServerSession), session_config(name).entry.on_outage)
+
+
+def open_session(request: HttpRequest, name: str) -> Any:
+    """Return the session of a request's cookies, unloaded."""
+    opening = _opening(name)
+    if not opening.is_ours:
+        return opening.store(request.COOKIES.get(cookie_options(name).name))
+    session = opening.store(opening.store.joined(request.COOKIES))
+    if opening.is_on_server:
         session.commits_with_response = True
-        if session.config().entry.on_outage == "anonymous" and request.method in SAFE_METHODS:
+        if opening.on_outage == "anonymous" and request.method in SAFE_METHODS:
             session.may_be_anonymous = True
     return session
 

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 
 from django_multisession import deadline
 from django_multisession.bridge import run_sync
-from django_multisession.deadline import TICK, LoopClock, Operation, RequestBudget, current_operation, left
+from django_multisession.deadline import TICK, LoopClock, Operation, current_operation, left, request_budget
+
+
+@contextmanager
+def request_with_a_budget() -> Iterator[None]:
+    """Do for the block what the middleware does for a request."""
+    budget = request_budget()
+    try:
+        yield
+    finally:
+        if budget is not None:
+            budget.close()
 
 
 class Clock:
@@ -87,7 +100,7 @@ def test_operation_may_ask_once_more_for_each(clock: Clock) -> None:
 
 
 def test_operations_of_a_request_share_its_budget(clock: Clock) -> None:
-    with RequestBudget():
+    with request_with_a_budget():
         for expected in (1.0, 0.6, 0.2):
             with Operation():
                 assert left(1.0) == pytest.approx(expected)
@@ -98,8 +111,8 @@ def test_operations_of_a_request_share_its_budget(clock: Clock) -> None:
 
 
 def test_budget_inside_another_changes_nothing(clock: Clock) -> None:
-    with RequestBudget():
-        with RequestBudget(), Operation():
+    with request_with_a_budget():
+        with request_with_a_budget(), Operation():
             clock.wait(0.4)
         with Operation():
             assert left(1.0) == pytest.approx(0.6)
@@ -107,7 +120,7 @@ def test_budget_inside_another_changes_nothing(clock: Clock) -> None:
 
 def test_budget_ends_with_its_block(clock: Clock) -> None:
     def request() -> None:
-        with RequestBudget(), Operation():
+        with request_with_a_budget(), Operation():
             clock.wait(0.9)
             raise KeyError
 
@@ -118,7 +131,7 @@ def test_budget_ends_with_its_block(clock: Clock) -> None:
 
 
 def test_what_outlives_its_request_has_a_budget_of_its_own(clock: Clock) -> None:
-    with RequestBudget():
+    with request_with_a_budget():
         with Operation():
             clock.wait(0.9)
         context = contextvars.copy_context()
@@ -139,7 +152,7 @@ def test_task_of_a_view_has_a_budget_of_its_own() -> None:
             return left(1.0)
 
     async def request() -> None:
-        with RequestBudget():
+        with request_with_a_budget():
             with Operation():
                 await asyncio.sleep(0.05)
             assert await asyncio.create_task(task()) > 0.98
