@@ -70,8 +70,11 @@ class Handle:
                 session.save()
             else:
                 await session.asave()
-            if server is not None:
-                await server.commit()
+            if server is not None and server.has_rotated:
+                if driven():
+                    server.commit()
+                else:
+                    await server.acommit()
         except BaseException:
             await self.abandon()
             raise
@@ -79,8 +82,12 @@ class Handle:
 
     async def abandon(self) -> None:
         """Leave the session under the key that it had before, for the response saves nothing."""
-        if self.server is not None:
-            await self.server.abandon()
+        if self.server is None or not self.server.has_rotated:
+            return
+        if driven():
+            self.server.abandon()
+        else:
+            await self.server.aabandon()
 
     async def _is_to_be_sent(self) -> bool:
         """Tell whether the browser is to have the cookie.

@@ -1,12 +1,12 @@
 """SessionStore over a store: Django's semantics, in both colours, on the bodies of repository.py."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 from django.contrib.sessions.backends.base import CreateError
 
-from ..bridge import iterate, maybe_await, run_sync
+from ..bridge import driven, in_both_colours, iterate
 from ..deadline import Operation
 from ..exceptions import InvalidRecord, StoreUnavailable
 from ..stores.base import Store
@@ -21,9 +21,6 @@ from .repository import Repository, Saved
 from .tracking import TrackedDict
 
 T = TypeVar("T")
-
-Method = Callable[..., Any]
-"""A public method of the session in the colour of the body: what it returns may be awaitable."""
 
 KEY_ATTEMPTS = 5
 _MAX_KEY_LENGTH = 128
@@ -53,99 +50,6 @@ class ServerSession(MultisessionBase):
         """Return the records below the repository."""
         return cls.repository().records
 
-    # Both colours.
-
-    def _sync(self, body: Coroutine[Any, Any, T]) -> T:
-        return run_sync(self._async(body))
-
-    async def _async(self, body: Coroutine[Any, Any, T]) -> T:
-        with Operation():
-            try:
-                return await body
-            except StoreUnavailable as error:
-                self.outage = error
-                raise
-
-    def load(self) -> dict[str, Any]:
-        """Return the session's data; empty, and without a key, if there is no such session.
-
-        Empty as well, with a line in the log django.security.SuspiciousSession, if the record is not as we wrote it.
-        """
-        return self._sync(self._load())
-
-    async def aload(self) -> dict[str, Any]:
-        """See load()."""
-        return await self._async(self._load())
-
-    def save(self, must_create: bool = False) -> None:
-        """Write what has changed since load(), creating the session if it has no key.
-
-        Raises SessionEnded (an UpdateError) if the session was deleted meanwhile (it does not come back),
-        SessionConflict if what was written meanwhile must not be merged, SessionTooLarge and SessionNotSerializable
-        for data that cannot be kept, and CreateError with must_create if the key is taken.
-        """
-        self._sync(self._save(must_create, self._get_session, self.save, self.delete))
-
-    async def asave(self, must_create: bool = False) -> None:
-        """See save()."""
-        await self._async(self._save(must_create, self._aget_session, self.asave, self.adelete))
-
-    def create(self) -> None:
-        """Give the session a new key and write it under that."""
-        self._sync(self._create(self.save))
-
-    async def acreate(self) -> None:
-        """See create()."""
-        await self._async(self._create(self.asave))
-
-    def delete(self, session_key: str | None = None) -> None:
-        """Delete the record under session_key, or this session's own; nothing happens if there is none."""
-        self._sync(self._delete(session_key))
-
-    async def adelete(self, session_key: str | None = None) -> None:
-        """See delete()."""
-        await self._async(self._delete(session_key))
-
-    def exists(self, session_key: str) -> bool:
-        """Tell whether there is a live session with this key."""
-        return self._sync(self._exists(session_key))
-
-    async def aexists(self, session_key: str) -> bool:
-        """See exists()."""
-        return await self._async(self._exists(session_key))
-
-    def cycle_key(self) -> None:
-        """Move the session to a new key and end the old one, with all that was saved under it until then.
-
-        Under our middleware the old one ends when the response is made: see commit(). Elsewhere it ends at once, and
-        SessionEnded is raised if the session was deleted meanwhile: then the new key does not live either.
-        """
-        self._sync(self._cycle_key(self._get_session, self.create))
-
-    async def acycle_key(self) -> None:
-        """See cycle_key()."""
-        await self._async(self._cycle_key(self._aget_session, self.acreate))
-
-    def flush(self) -> None:
-        """End the session, wherever it is; even if the store does not answer, the browser's cookie goes."""
-        self._sync(self._flush(self._get_session, self.delete))
-
-    async def aflush(self) -> None:
-        """See flush()."""
-        await self._async(self._flush(self._aget_session, self.adelete))
-
-    @classmethod
-    def clear_expired(cls) -> None:
-        """Remove expired records, where the server does not do it by itself."""
-        for _ in iterate(cls.records().store.purge()):
-            pass
-
-    @classmethod
-    async def aclear_expired(cls) -> None:
-        """See clear_expired()."""
-        async for _ in cls.records().store.purge():
-            pass
-
     # Without I/O.
 
     @cached_property
@@ -157,6 +61,11 @@ class ServerSession(MultisessionBase):
     def state(self) -> State:
         """What the session knows of its record."""
         return self.life.state if "life" in self.__dict__ else State.NEW
+
+    @property
+    def has_rotated(self) -> bool:
+        """Whether a change of key waits for commit() or abandon()."""
+        return "life" in self.__dict__ and self.life.rotation is not None
 
     @property
     def written(self) -> bool:
@@ -213,9 +122,26 @@ class ServerSession(MultisessionBase):
     def _tracked(self, data: dict[str, Any]) -> dict[str, Any]:
         return TrackedDict(data) if self.config().is_strict else data
 
-    # The bodies. Public methods come in as arguments, in the colour of the caller, so that a subclass' are honoured.
+    # With I/O: each body is written once, and serves both colours. It calls public methods in the colour of its caller,
+    # so that a subclass' are honoured.
+
+    async def as_operation(self, body: Coroutine[Any, Any, T]) -> T:
+        """Await a body as one operation, and remember an outage."""
+        with Operation():
+            try:
+                return await body
+            except StoreUnavailable as error:
+                self.outage = error
+                raise
+
+    async def _data(self) -> dict[str, Any]:
+        return self._get_session() if driven() else await self._aget_session()
 
     async def _load(self) -> dict[str, Any]:
+        """Return the session's data; empty, and without a key, if there is no such session.
+
+        Empty as well, with a line in the log django.security.SuspiciousSession, if the record is not as we wrote it.
+        """
         key = self.session_key
         if key is None:
             return {}
@@ -239,24 +165,37 @@ class ServerSession(MultisessionBase):
             self.cookie_changes().loaded(body.options)
         return self._tracked(body.data)
 
-    async def _save(self, must_create: bool, get_session: Method, save: Method, delete: Method) -> None:
+    load, aload = in_both_colours(_load)
+
+    async def _save(self, must_create: bool = False) -> None:
+        """Write what has changed since load(), creating the session if it has no key.
+
+        Raises SessionEnded (an UpdateError) if the session was deleted meanwhile (it does not come back),
+        SessionConflict if what was written meanwhile must not be merged, SessionTooLarge and SessionNotSerializable for
+        data that cannot be kept, and CreateError with must_create if the key is taken.
+        """
         if must_create:
             await self._insert()
             return
         had_key = self.session_key is not None
-        await maybe_await(get_session())
+        await self._data()
         if had_key and self.session_key is None:
             raise self.life.ended()
         saved = await self.life.save(self.session_key, self._draft())
         if saved is Next.CREATE:
-            await self._create(save)
+            await self._create()
         elif saved is Next.DELETE:
-            await maybe_await(delete())
+            if driven():
+                self.delete()
+            else:
+                await self.adelete()
         elif isinstance(saved, Saved):
             self._keep(saved)
             # The middleware sends no cookie for what was not written; elsewhere nobody else would notice.
             if not saved.written and not self.commits_with_response and not await self.life.exists():
                 raise self.life.ended()
+
+    save, asave = in_both_colours(_save)
 
     async def _insert(self) -> None:
         self._session_cache = getattr(self, "_session_cache", {})
@@ -267,7 +206,8 @@ class ServerSession(MultisessionBase):
                 raise CreateError
             self._keep(saved)
 
-    async def _create(self, save: Method) -> None:
+    async def _create(self) -> None:
+        """Give the session a new key and write it under that."""
         if self.state is State.ANONYMOUS and self.outage is not None:
             raise self.outage
         previous = self.session_key
@@ -275,7 +215,10 @@ class ServerSession(MultisessionBase):
             for _ in range(KEY_ATTEMPTS):
                 self._session_key = self._get_new_session_key()
                 try:
-                    await maybe_await(save(True))
+                    if driven():
+                        self.save(True)
+                    else:
+                        await self.asave(True)
                 except CreateError:
                     continue
                 self.modified = True
@@ -286,50 +229,89 @@ class ServerSession(MultisessionBase):
         self._session_key = previous
         raise RuntimeError(f"Session {self.session_name!r}: {KEY_ATTEMPTS} new session keys were all taken.")
 
-    async def _delete(self, session_key: str | None) -> None:
+    create, acreate = in_both_colours(_create)
+
+    async def _delete(self, session_key: str | None = None) -> None:
+        """Delete the record under session_key, or this session's own; nothing happens if there is none."""
         key = self.session_key if session_key is None else session_key
         if key is not None and self._validate_session_key(key):
             await self.life.end(key)
             if key == self.session_key:
                 self.life.loaded = None
 
+    delete, adelete = in_both_colours(_delete)
+
     async def _exists(self, session_key: str) -> bool:
+        """Tell whether there is a live session with this key."""
         records = self.records()
         return self._validate_session_key(session_key) and await records.exists(records.key(session_key))
 
-    async def _flush(self, get_session: Method, delete: Method) -> None:
+    exists, aexists = in_both_colours(_exists)
+
+    async def _flush(self) -> None:
+        """End the session, wherever it is; even if the store does not answer, the browser's cookie goes."""
         try:
             if our_middleware():
-                await maybe_await(get_session())  # the cookie is deleted where set_cookie_options() has put it
+                await self._data()  # the cookie is deleted where set_cookie_options() has put it
             self.clear()
-            await maybe_await(delete())
+            if driven():
+                self.delete()
+            else:
+                await self.adelete()
             await self.life.end_rotated()
         finally:
             self._session_key = None
             self.life.forget()
 
-    async def _cycle_key(self, get_session: Method, create: Method) -> None:
-        await maybe_await(get_session())
+    flush, aflush = in_both_colours(_flush)
+
+    async def _cycle_key(self) -> None:
+        """Move the session to a new key and end the old one, with all that was saved under it until then.
+
+        Under our middleware the old one ends when the response is made: see commit(). Elsewhere it ends at once, and
+        SessionEnded is raised if the session was deleted meanwhile: then the new key does not live either.
+        """
+        await self._data()
         left = self.life.leaving(self.session_key)
-        await maybe_await(create())
+        if driven():
+            self.create()
+        else:
+            await self.acreate()
         if await self.life.leave(left) and not self.commits_with_response:
             try:
-                await self.commit()
+                await self._commit()
             except BaseException:
-                await self.abandon()
+                await self._abandon()
                 raise
 
-    async def commit(self) -> None:
+    cycle_key, acycle_key = in_both_colours(_cycle_key)
+
+    async def _commit(self) -> None:
         """End the old key of a cycle_key(); SessionEnded if its session was logged out, or is somebody else's now.
 
-        If another request has changed the key as well, this session goes on under the key that won. A body for both
-        colours, as abandon(): the middleware drives them.
+        If another request has changed the key as well, this session goes on under the key that won.
         """
-        if "life" in self.__dict__ and self.life.rotation is not None:
-            self._keep(await self._async(self.life.commit(self._draft())))
+        if self.life.rotation is not None:
+            self._keep(await self.life.commit(self._draft()))
 
-    async def abandon(self) -> None:
+    commit, acommit = in_both_colours(_commit)
+
+    async def _abandon(self) -> None:
         """Take a cycle_key() back: the old session stays as it was, and the new one goes."""
-        left = await self._async(self.life.abandon()) if "life" in self.__dict__ else None
+        left = await self.life.abandon()
         if left is not None:
             self._session_key = None if left.state is State.MOVED else left.key.secret
+
+    abandon, aabandon = in_both_colours(_abandon)
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        """Remove expired records, where the server does not do it by itself."""
+        for _ in iterate(cls.records().store.purge()):
+            pass
+
+    @classmethod
+    async def aclear_expired(cls) -> None:
+        """See clear_expired()."""
+        async for _ in cls.records().store.purge():
+            pass
