@@ -11,11 +11,14 @@ _LAST = {1: frozenset(""), 2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048"
 
 _encode: Callable[[bytes], bytes] | None = None
 _decode: Callable[[bytes], bytes] | None = None
+_refused: tuple[type[Exception], ...] = (Error, ValueError)
 try:
+    from msgspec import MsgspecError
     from msgspec.json import Decoder, Encoder
 except ImportError:  # the extra [typed] is not installed
     pass
 else:
+    _refused += (MsgspecError,)  # a ValueError in some versions only
     # In JSON, msgspec writes bytes as text in standard Base64.
     _encode, _decode = Encoder().encode, Decoder(bytes).decode
 
@@ -44,5 +47,5 @@ def _standard(padded: bytes) -> bytes:
         if _decode is None:
             return a2b_base64(padded, strict_mode=True)
         return _decode(b'"' + padded + b'"')
-    except (Error, ValueError) as error:
+    except _refused as error:
         raise ValueError("not Base64") from error

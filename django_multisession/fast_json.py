@@ -48,7 +48,7 @@ class FastJSONSerializer(JSONSerializer):
                 data = msgspec.json.encode(obj)
                 if data.isascii():
                     return data
-        except (ValueError, RecursionError):  # msgspec's own errors are ValueErrors
+        except (msgspec.MsgspecError, ValueError, RecursionError):  # the first is a ValueError in some versions only
             pass
         return super().dumps(obj)
 
@@ -57,7 +57,7 @@ class FastJSONSerializer(JSONSerializer):
         if data.isascii():
             try:
                 return msgspec.json.decode(data)
-            except msgspec.DecodeError:
+            except msgspec.MsgspecError:
                 pass
         return super().loads(data)
 

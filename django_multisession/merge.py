@@ -67,7 +67,7 @@ def merge(
 
     data = dict(theirs)
     overwritten = []
-    for key in sorted(here):
+    for key in (key for key in {**base, **ours} if key in here):
         value = ours.get(key, _ABSENT)
         if key in there and key in rules:
             value = _apply(key, rules[key], base.get(key), theirs.get(key), ours.get(key))
@@ -77,7 +77,7 @@ def merge(
             data.pop(key, None)
         else:
             data[key] = value
-    return Merged(data, tuple(overwritten))
+    return Merged(data, tuple(sorted(overwritten, key=repr)))
 
 
 def _apply(key: str, rule: Rule, base: Any, theirs: Any, ours: Any) -> Any:
@@ -89,7 +89,7 @@ def _apply(key: str, rule: Rule, base: Any, theirs: Any, ours: Any) -> Any:
 
 
 def _listed(keys: Iterable[str]) -> str:
-    return ", ".join(repr(key) for key in sorted(keys))
+    return ", ".join(repr(key) for key in sorted(keys, key=repr))
 
 
 def append(base: Any, theirs: Any, ours: Any) -> Any:

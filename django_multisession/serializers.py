@@ -16,7 +16,16 @@ except ImportError as missing:  # pragma: no cover - the extra is installed wher
     raise ImproperlyConfigured('TypedSerializer needs msgspec: pip install "django_multisession[typed]"') from missing
 
 # Codes of MessagePack extensions. They are stored: never give one a second meaning.
-_TUPLE, _SET, _FROZENSET, _DATETIME, _DATE, _TIME, _TIMEDELTA, _DECIMAL, _UUID, _INTEGER = range(1, 11)
+_TUPLE, _SET, _FROZENSET, _DATETIME, _DATE, _TIME, _TIMEDELTA, _DECIMAL, _UUID, _INTEGER, _TEXT, _ITEMS = range(1, 13)
+
+
+def _plain_datetime(value: datetime) -> datetime:
+    fields = (value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond)
+    return datetime(*fields, tzinfo=value.tzinfo, fold=value.fold)
+
+
+def _plain_time(value: time) -> time:
+    return time(value.hour, value.minute, value.second, value.microsecond, value.tzinfo, fold=value.fold)
 
 
 _BASES: tuple[tuple[type[Any], Callable[[Any], Any]], ...] = (
@@ -26,6 +35,15 @@ _BASES: tuple[tuple[type[Any], Callable[[Any], Any]], ...] = (
     (bytes, bytes),
     (list, list),
     (dict, dict),
+    (tuple, tuple),  # a named tuple
+    (set, set),
+    (frozenset, frozenset),
+    (datetime, _plain_datetime),  # before date, of which it is one
+    (date, lambda value: date(value.year, value.month, value.day)),
+    (time, _plain_time),
+    (timedelta, lambda value: timedelta(value.days, value.seconds, value.microseconds)),
+    (Decimal, Decimal),
+    (UUID, lambda value: UUID(int=value.int)),
 )
 
 
@@ -39,9 +57,9 @@ def _rezone(value: Any, name: str | None, fold: int) -> Any:
     return value.replace(tzinfo=ZoneInfo(name) if name else value.tzinfo, fold=fold)
 
 
-def _pack(value: Any) -> Any:
+def _pack(value: Any) -> Any:  # noqa: PLR0911 - one for each kind of value
     kind = type(value)
-    if value is None or kind in (bool, float, str, bytes):
+    if value is None or kind in (bool, float, bytes) or (kind is str and value.isascii()):
         return value
     if kind is int:
         # MessagePack's own integers end at 64 bits.
@@ -49,7 +67,9 @@ def _pack(value: Any) -> Any:
     if kind is list:
         return [_pack(item) for item in value]
     if kind is dict:
-        return {_pack_key(key): _pack(item) for key, item in value.items()}
+        return _pack_items(list(map(_pack_key, value)), list(map(_pack, value.values())))
+    if kind is str:
+        return _pack_text(value)
     try:
         code, shape = _SHAPES[kind]
     except KeyError:
@@ -66,13 +86,29 @@ def _to_bytes(value: int) -> bytes:
     return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
 
 
+def _pack_text(value: str) -> Any:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        # A lone surrogate, as in a file's name: JSON keeps it, UTF-8 has none.
+        return msgspec.msgpack.Ext(_TEXT, value.encode("utf-8", "surrogatepass"))
+    return value
+
+
+def _pack_items(keys: list[Any], values: list[Any]) -> Any:
+    try:
+        return dict(zip(keys, values, strict=True))
+    except TypeError:  # an Ext is not hashable
+        return msgspec.msgpack.Ext(_ITEMS, msgspec.msgpack.encode([keys, values]))
+
+
 def _pack_key(key: Any) -> Any:
     if type(key) is int and not -(2**63) <= key < 2**64:
         raise TypeError("Keys of a dictionary that are integers must fit into 64 bits")
-    if type(key) in (str, int, bool, float, bytes) or key is None:
+    if type(key) in (int, bool, float, bytes) or key is None:
         return key
     if isinstance(key, str):
-        return str.__str__(key)
+        return _pack_text(str.__str__(key))
     raise TypeError(f"Keys of a dictionary must be str, int, float, bool, bytes or None, not {type(key).__name__}")
 
 
@@ -90,7 +126,7 @@ _SHAPES: Mapping[type, tuple[int, Callable[[Any], Any]]] = MappingProxyType(
         date: (_DATE, date.isoformat),
         time: (_TIME, _zone),
         timedelta: (_TIMEDELTA, lambda value: [value.days, value.seconds, value.microseconds]),
-        Decimal: (_DECIMAL, str),
+        Decimal: (_DECIMAL, Decimal.__str__),
         UUID: (_UUID, lambda value: value.bytes),
     }
 )
@@ -106,6 +142,7 @@ _VALUES: Mapping[int, Callable[[Any], Any]] = MappingProxyType(
         _TIMEDELTA: lambda shape: timedelta(*shape),
         _DECIMAL: Decimal,
         _UUID: lambda shape: UUID(bytes=shape),
+        _ITEMS: lambda shape: dict(zip(*shape, strict=True)),
     }
 )
 
@@ -113,6 +150,8 @@ _VALUES: Mapping[int, Callable[[Any], Any]] = MappingProxyType(
 def _unpack(code: int, data: memoryview) -> Any:
     if code == _INTEGER:
         return int.from_bytes(data, "big", signed=True)
+    if code == _TEXT:
+        return bytes(data).decode("utf-8", "surrogatepass")
     return _VALUES[code](_decoder.decode(data))
 
 
@@ -121,6 +160,8 @@ _decoder = msgspec.msgpack.Decoder(ext_hook=_unpack)
 
 class TypedSerializer:
     """MessagePack that keeps types: datetime, date, time, timedelta, Decimal, UUID, bytes, set, tuple.
+
+    Subclasses come back as what they are based on: an enum's member as its value, a named tuple as a tuple.
 
     Set ``SESSION_SERIALIZER = "django_multisession.serializers.TypedSerializer"``, or SERIALIZER of an entry. Needs
     the extra ``[typed]``. Dictionaries keep integer keys, which JSON turns into strings.
@@ -134,5 +175,6 @@ class TypedSerializer:
         """Return what dumps() was given; ValueError for anything else."""
         try:
             return _decoder.decode(data)
-        except (KeyError, IndexError, TypeError, ArithmeticError) as error:
+        except (msgspec.MsgspecError, LookupError, TypeError, ArithmeticError) as error:
+            # MsgspecError is a ValueError in some versions only.
             raise ValueError("not written by TypedSerializer") from error

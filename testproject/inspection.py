@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from django_multisession.bridge import run_sync
 from django_multisession.conf import DEFAULT, names
-from django_multisession.cookies import MAX_SIZE, chunk_name
+from django_multisession.cookies import chunk_name
 from django_multisession.envelope import Header
 from django_multisession.exceptions import InvalidRecord, StoreUnavailable
 from django_multisession.sessions.cookie import CookieSession
@@ -126,7 +126,7 @@ def _kept(session: Any) -> tuple[int | None, int | None]:
         return None, None
     if isinstance(session, CookieSession):
         try:
-            return None, session.codec().decode(key, limit=MAX_SIZE * session.config().entry.chunks).header.expires_at
+            return None, session.codec().decode(key).header.expires_at
         except InvalidRecord:
             return None, None
     records = session.records()

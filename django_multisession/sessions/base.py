@@ -1,7 +1,6 @@
 """What every session shares, wherever it is kept: its name and settings, its lifetime, and what its cookie is to be."""
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -18,8 +17,7 @@ from ..runtime import Event, Kept
 from .config import SessionConfig, session_config
 from .cookie_changes import CookieAttributes, CookieChanges, checked
 from .flashes import FLASH_KEY, FlashBag
-
-security_logger = logging.getLogger("django.security.SuspiciousSession")
+from .unreadable import report_unreadable
 
 _classes: Kept[dict[tuple[type[Any], str], type[Any]]] = Kept(dict, Event(0))
 
@@ -142,7 +140,7 @@ class MultisessionBase(SessionBase):
         return not self.unreadable and super().is_empty()
 
     def _reject(self, reason: InvalidRecord) -> None:
-        security_logger.warning("Session %r unreadable: %s", self.session_name, reason)
+        report_unreadable(self.session_name, reason)
 
     def _get_new_session_key(self) -> str:
         # No look-up whether it is taken: insert() finds out in the same round trip.

@@ -24,9 +24,12 @@ class Body(NamedTuple):
 class BodyCodec:
     """Bodies of one session name, by its serializer."""
 
-    def __init__(self, session_name: str, serializer: type[Any]) -> None:
+    def __init__(self, session_name: str, serializer: type[Any], shown: str, remedy: str = "") -> None:
+        """``shown`` is how errors name the serializer, and ``remedy`` what they advise of a value that it refuses."""
         self._session_name = session_name
         self._serializer = serializer()
+        self._shown = shown
+        self._remedy = remedy
 
     def dump(self, options: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
         """Return the body; SessionNotSerializable, naming the key, if the serializer refuses a value."""
@@ -40,15 +43,14 @@ class BodyCodec:
             raise SessionNotSerializable(f"Session {self._session_name!r} cannot be saved: {reason}") from error
 
     def _refusal(self, data: Mapping[str, Any]) -> str:
-        name = getattr(self._serializer, "shown_name", type(self._serializer).__qualname__)
         for key, value in data.items():
             try:
                 self._serializer.dumps({key: value})
             except _REFUSALS:
-                advice = getattr(self._serializer, "advice", "")
                 kind = type(value).__qualname__
-                return f"{name} cannot serialize the value of {key!r}, of type {kind}. {advice}".strip()
-        return f"{name} refuses it."
+                sentence = f"{self._shown} cannot serialize the value of {key!r}, of type {kind}."
+                return f"{sentence} {self._remedy}".strip()
+        return f"{self._shown} refuses it."
 
     def parse(self, stored: bytes) -> Body:
         """Return options and data; InvalidRecord if the bytes were not made by dump() with such a serializer."""
@@ -71,7 +73,8 @@ class BodyCodec:
 
     def largest(self, data: Mapping[str, Any]) -> str:
         """Say which top-level keys take most room, in bytes as serialised."""
-        sizes = sorted(((len(self._serializer.dumps({key: value})), key) for key, value in data.items()), reverse=True)
+        sizes = [(len(self._serializer.dumps({key: value})), key) for key, value in data.items()]
+        sizes.sort(key=lambda found: found[0], reverse=True)
         return "Its largest keys: " + ", ".join(f"{key!r} ({size} bytes)" for size, key in sizes[:3])
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -11,13 +11,18 @@ from django.utils.module_loading import import_string
 
 from ..codec import CookieCodec, RecordCodec
 from ..conf import DEFAULT, Entry, entry
-from ..cookies import CookieOptions
+from ..cookies import MAX_SIZE, CookieOptions
 from ..fast_json import FastJSONSerializer, fastest
 from ..keys import Keyring, StorageKeys
 from ..merge import RULES, Rule, append, append_messages
 from ..runtime import cached
 from .body import BodyCodec
 from .flashes import FLASH_KEY
+
+_TYPED: Final = (
+    "Store what JSON knows, or set SERIALIZER to 'django_multisession.serializers.TypedSerializer', which keeps dates, "
+    "Decimal, UUID, bytes, sets and tuples."
+)
 
 
 class SessionConfig:
@@ -47,12 +52,19 @@ class SessionConfig:
                 f"MULTISESSION[{self.name!r}]['ENCRYPT'] is True, but its engine signs and does not encrypt. "
                 'Use "django_multisession.engines.encrypted_cookies".'
             )
-        return CookieCodec(self.keyring, encrypt=encrypt, compress=self.entry.compress)
+        return CookieCodec(
+            self.keyring, encrypt=encrypt, compress=self.entry.compress, size=MAX_SIZE, chunks=self.entry.chunks
+        )
 
     @cached_property
     def serializer(self) -> type[Any]:
         """The class of the serializer: SERIALIZER of the entry, else SESSION_SERIALIZER."""
-        return fastest(import_string(self.entry.serializer or settings.SESSION_SERIALIZER))
+        return fastest(self._configured_serializer)
+
+    @cached_property
+    def _configured_serializer(self) -> type[Any]:
+        found: type[Any] = import_string(self.entry.serializer or settings.SESSION_SERIALIZER)
+        return found
 
     @cached_property
     def writes_alike(self) -> bool:
@@ -63,7 +75,9 @@ class SessionConfig:
 
     @cached_property
     def bodies(self) -> BodyCodec:
-        return BodyCodec(self.name, self.serializer)
+        configured = self._configured_serializer
+        remedy = _TYPED if issubclass(configured, JSONSerializer) else ""
+        return BodyCodec(self.name, self.serializer, configured.__name__, remedy)
 
     @cached_property
     def merge_rules(self) -> Mapping[str, Rule]:

@@ -14,6 +14,8 @@ from .body import NONE
 from .draft import Draft
 
 _SID_BYTES = 20
+_MISSING = "."
+"""Stands for a chunk that did not come; no cookie of ours has this character, and so the whole is refused."""
 
 
 class CookieSession(MultisessionBase):
@@ -44,7 +46,7 @@ class CookieSession(MultisessionBase):
         if value is None:
             return {}
         try:
-            content = self.codec().decode(value, limit=MAX_SIZE * self.config().entry.chunks)
+            content = self.codec().decode(value)
             if self._expired(content.header):
                 self._session_key = None
                 return {}
@@ -121,8 +123,8 @@ class CookieSession(MultisessionBase):
         chunks = cls.config().entry.chunks
         if first is None or chunks == 1 or len(name) + len(first) > MAX_SIZE:
             return first  # the last is what no browser keeps, but Django's test client
-        rest = (cookies.get(chunk_name(name, index), "") for index in range(1, min(CookieCodec.chunks(first), chunks)))
-        return first + "".join(rest)
+        rest = range(1, min(CookieCodec.chunks(first), chunks))
+        return first + "".join(cookies.get(chunk_name(name, index)) or _MISSING for index in rest)
 
     def clear(self) -> None:
         """Empty the session. It is read first, without I/O: its cookie must be replaced or deleted where it is."""

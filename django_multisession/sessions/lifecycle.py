@@ -15,6 +15,7 @@ from .draft import Draft
 from .exceptions import SessionEnded
 from .loaded import Loaded, Moved
 from .repository import Repository, Saved
+from .unreadable import report_unreadable
 
 
 class State(enum.Enum):
@@ -139,7 +140,8 @@ class Lifecycle:
         if loaded is None:
             try:
                 found = await self._repository.load(key, draft.now)
-            except InvalidRecord:
+            except InvalidRecord as reason:
+                report_unreadable(self._repository.name, reason)
                 return Next.CREATE  # what is stored cannot be read, and so is not ours to replace
             if found is None:
                 raise self.ended()

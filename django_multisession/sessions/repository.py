@@ -26,6 +26,7 @@ from .loaded import Loaded, Moved, has_same_identity
 from .merging import Merger
 from .records import POINTER_TTL, Records
 from .save_queue import contended, exclusive
+from .unreadable import report_unreadable
 
 SWAP_ATTEMPTS: Final = 64
 LONGEST_PAUSE: Final = 0.032
@@ -54,7 +55,7 @@ class Repository:
         self._bodies = config.bodies
         self._merger = Merger(config)
         self._limits = Limits(config)
-        self._name = config.name
+        self.name = config.name
         self._timeout = config.entry.timeout
 
     # Reading.
@@ -166,7 +167,8 @@ class Repository:
                 return
             try:
                 found = await self.records.read(key)
-            except InvalidRecord:
+            except InvalidRecord as reason:
+                report_unreadable(self.name, reason)
                 await self.records.delete(key)
                 return
             if found is None:
@@ -220,8 +222,9 @@ class Repository:
         try:
             return await self.records.read(key)
         except InvalidRecord as reason:
+            report_unreadable(self.name, reason)
             raise SessionConflict(
-                f"Session {self._name!r} was changed meanwhile by what we cannot read: {reason}"
+                f"Session {self.name!r} was changed meanwhile by what we cannot read: {reason}"
             ) from reason
 
     # Swapping.
@@ -263,10 +266,10 @@ class Repository:
 
     def ended(self) -> SessionEnded:
         """Return the error of a session that is not there any more."""
-        return SessionEnded(f"Session {self._name!r} was deleted meanwhile.")
+        return SessionEnded(f"Session {self.name!r} was deleted meanwhile.")
 
     def _too_busy(self) -> SessionConflict:
-        return SessionConflict(f"Session {self._name!r} was changed by others too often while it was being saved.")
+        return SessionConflict(f"Session {self.name!r} was changed by others too often while it was being saved.")
 
 
 def _with(draft: Draft, body: Body) -> Draft:

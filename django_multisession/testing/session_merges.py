@@ -180,6 +180,18 @@ class Merging:
         await ours.save()
         assert await visits.data(key) == {"price": 2, "order": 1}
 
+    async def test_keys_of_several_types_merge(self, visits: Visits, configure: Configure) -> None:
+        configure(SERIALIZER="django_multisession.serializers.TypedSerializer")
+        key = await visits.store(a=0)
+        ours = await visits.load(key)
+        mixed: Any = ours
+        await mixed.set(1, "one")
+        await ours.set("b", 1)
+        visits.plan.on("replace", before=visits.changing(key, a=2, c=2))
+        await ours.save()
+        found: Any = await visits.data(key)
+        assert found == {"a": 2, "b": 1, "c": 2, 1: "one"}
+
     async def test_overwrite_leaves_ours_alone(self, visits: Visits, configure: Configure) -> None:
         configure(ON_CONFLICT="overwrite")
         key = await visits.store(a=0)

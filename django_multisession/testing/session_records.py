@@ -177,11 +177,13 @@ class ForeignRecords:
     ) -> None:
         configure(COMPRESS=0)
         key = await visits.store(a=PRIVATE * 100)
-        monkeypatch.setattr(codec, "MAX_INFLATED", 1000)
+        monkeypatch.setattr(codec.RecordCodec, "max_inflated", 1000)
         await assert_refused(visits, key, caplog)
         assert "inflates to more than 1000 bytes" in caplog.text
 
-    async def test_unreadable_record_in_the_middle_of_a_save_stays(self, visits: Visits) -> None:
+    async def test_unreadable_record_in_the_middle_of_a_save_stays_and_is_logged(
+        self, visits: Visits, caplog: pytest.LogCaptureFixture
+    ) -> None:
         key = await visits.store(a=PRIVATE)
         ours = await visits.load(key)
         await ours.set("a", 1)
@@ -190,3 +192,18 @@ class ForeignRecords:
         with pytest.raises(Exception, match="changed meanwhile by what we cannot read"):
             await ours.save()
         assert await visits.payload(key) == damaged
+        (warning,) = warnings_in(caplog)
+        assert "unreadable: forged" in warning.getMessage()
+
+    async def test_unreadable_record_under_a_save_that_replaces_all_is_logged(
+        self, visits: Visits, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        key = await visits.store(a=PRIVATE)
+        damaged = flipped(await visits.payload(key), REGIONS["body"])
+        await visits.overwrite(key, damaged)
+        visit = visits.open(key)
+        visit.session.clear()
+        await _save_as_new(visit)
+        assert visit.key != key
+        assert await visits.payload(key) == damaged
+        assert warnings_in(caplog)

@@ -39,7 +39,7 @@ def records(encrypt: bool, compress: int | None = None, keyring: Keyring | None 
 
 
 def cookies(encrypt: bool, compress: int | None = None, keyring: Keyring | None = None) -> CookieCodec:
-    return CookieCodec(keyring or ring(), encrypt=encrypt, compress=compress)
+    return CookieCodec(keyring or ring(), encrypt=encrypt, compress=compress, size=LIMIT, chunks=3)
 
 
 def pad(value: str) -> bytes:
@@ -194,7 +194,7 @@ def test_nothing_is_inflated_before_it_is_authenticated(encrypt: bool, monkeypat
 def test_cookie_comes_back(encrypt: bool, body: bytes, compress: int | None, chunks: int) -> None:
     content = CONTENT._replace(plaintext=body)
     value = cookies(encrypt, compress).encode(content, chunks)
-    found = cookies(encrypt).decode(value, limit=LIMIT)
+    found = cookies(encrypt).decode(value)
     assert (found.sid, found.epoch, found.plaintext) == (content.sid, content.epoch, body)
     assert found.header.expires_at == HEADER.expires_at
 
@@ -205,16 +205,16 @@ def test_cookie_changed_in_any_bit_is_unreadable(encrypt: bool) -> None:
         forged = bytearray(payload)
         forged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(InvalidRecord):
-            cookies(encrypt).decode(unpad(bytes(forged)), limit=LIMIT)
+            cookies(encrypt).decode(unpad(bytes(forged)))
 
 
 def test_cookie_cut_or_longer_is_unreadable(encrypt: bool) -> None:
     value = cookies(encrypt).encode(CONTENT)
     for size in range(len(value)):
         with pytest.raises(InvalidRecord):
-            cookies(encrypt).decode(value[:size], limit=LIMIT)
+            cookies(encrypt).decode(value[:size])
     with pytest.raises(InvalidRecord):
-        cookies(encrypt).decode(value + "A", limit=LIMIT)
+        cookies(encrypt).decode(value + "A")
 
 
 def test_cookie_has_one_spelling(encrypt: bool) -> None:
@@ -224,7 +224,7 @@ def test_cookie_has_one_spelling(encrypt: bool) -> None:
         accepted = []
         for character in alphabet:
             try:
-                cookies(encrypt).decode(value[:-1] + character, limit=LIMIT)
+                cookies(encrypt).decode(value[:-1] + character)
             except InvalidRecord:
                 continue
             accepted.append(character)
@@ -234,15 +234,17 @@ def test_cookie_has_one_spelling(encrypt: bool) -> None:
 @pytest.mark.parametrize("value", ["=", "AQ==", "AQ\n", "A Q", "A+/Q", "ä", "\ud800", "\0"])
 def test_cookie_outside_of_the_alphabet_is_unreadable(encrypt: bool, value: str) -> None:
     with pytest.raises(InvalidRecord, match="not a cookie of ours"):
-        cookies(encrypt).decode(value, limit=LIMIT)
+        cookies(encrypt).decode(value)
 
 
 def test_cookie_over_its_limit_is_not_decoded(encrypt: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     value = cookies(encrypt).encode(CONTENT)
-    assert cookies(encrypt).decode(value, limit=len(value)).sid == CONTENT.sid
+    exactly = CookieCodec(ring(), encrypt=encrypt, compress=None, size=len(value))
+    less = CookieCodec(ring(), encrypt=encrypt, compress=None, size=len(value) - 1)
+    assert exactly.decode(value).sid == CONTENT.sid
     monkeypatch.setattr(codec, "base64url", None)
     with pytest.raises(InvalidRecord, match="not a cookie of ours"):
-        cookies(encrypt).decode(value, limit=len(value) - 1)
+        less.decode(value)
 
 
 def test_cookie_tells_its_number_of_chunks_under_authentication(encrypt: bool) -> None:
@@ -251,7 +253,7 @@ def test_cookie_tells_its_number_of_chunks_under_authentication(encrypt: bool) -
     forged = bytearray(pad(value))
     forged[LENGTH] = 2
     with pytest.raises(InvalidRecord, match="forged"):
-        cookies(encrypt).decode(unpad(bytes(forged)), limit=LIMIT)
+        cookies(encrypt).decode(unpad(bytes(forged)))
 
 
 @pytest.mark.parametrize("value", ["", "x", "!" * 44, "ä" * 44, "A" * 43, "\\u0041" * 4 + "A" * 20])
@@ -262,20 +264,20 @@ def test_cookie_that_is_none_of_ours_comes_in_one_chunk(value: str) -> None:
 def test_cookie_of_the_other_engine_is_unreadable(encrypt: bool) -> None:
     value = cookies(not encrypt).encode(CONTENT._replace(plaintext=b"x" * 100))
     with pytest.raises(InvalidRecord):
-        cookies(encrypt).decode(value, limit=LIMIT)
+        cookies(encrypt).decode(value)
 
 
 @pytest.mark.parametrize("other", [ring("another"), ring(prefix="p"), ring(name="cart")])
 def test_cookie_of_another_keyring_is_unreadable(encrypt: bool, other: Keyring) -> None:
     value = cookies(encrypt, keyring=other).encode(CONTENT)
     with pytest.raises(InvalidRecord):
-        cookies(encrypt).decode(value, limit=LIMIT)
+        cookies(encrypt).decode(value)
 
 
 def test_record_is_no_cookie(encrypt: bool) -> None:
     written = records(encrypt).encode(HEADER, b"x" * 100, PLACE, SESSION_KEY)
     with pytest.raises(InvalidRecord):
-        cookies(encrypt).decode(unpad(written), limit=LIMIT)
+        cookies(encrypt).decode(unpad(written))
 
 
 def test_encrypted_cookie_hides_its_content() -> None:
@@ -308,3 +310,22 @@ def test_encryption_without_its_extra_says_what_to_install(
         make(False)
         with pytest.raises(ImproperlyConfigured, match=r"django_multisession\[encryption\]"):
             make(True)
+
+
+def test_cookie_inflates_no_further_than_an_honest_one(encrypt: bool) -> None:
+    one = CookieCodec(ring(), encrypt=encrypt, compress=0, size=4096)
+    within, beyond = b"x" * one.max_inflated, b"x" * (one.max_inflated + 1)
+    assert one.decode(one.encode(CONTENT._replace(plaintext=within))).plaintext == within
+    assert len(one.encode(CONTENT._replace(plaintext=beyond))) > len(beyond)  # as it is: too large for any browser
+    dishonest = CookieCodec(ring(), encrypt=encrypt, compress=0, size=4096)
+    dishonest.max_inflated = MAX_INFLATED
+    value = dishonest.encode(CONTENT._replace(plaintext=b"x" * 2_000_000))
+    assert len(value) < 4096
+    with pytest.raises(InvalidRecord, match="inflates to more than 65536"):
+        one.decode(value)
+
+
+def test_cookie_of_more_chunks_than_allowed_is_unreadable(encrypt: bool) -> None:
+    value = cookies(encrypt).encode(CONTENT, chunks=4)
+    with pytest.raises(InvalidRecord, match="takes 4 cookies, and CHUNKS allows 3"):
+        cookies(encrypt).decode(value)

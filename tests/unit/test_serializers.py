@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -16,11 +16,15 @@ import msgspec
 import pytest
 from django.core.signing import JSONSerializer
 from django.http import QueryDict
+from django.test import override_settings
 from django.utils.safestring import mark_safe
 
 from django_multisession import fast_json
+from django_multisession.engines import signed_cookies
+from django_multisession.exceptions import SessionNotSerializable
 from django_multisession.fast_json import FastJSONSerializer, fastest
 from django_multisession.serializers import TypedSerializer
+from django_multisession.sessions.config import session_config
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -31,6 +35,44 @@ class Colour(str, enum.Enum):  # noqa: UP042 - StrEnum would hide what str() doe
 
 class Number(enum.IntEnum):
     ONE = 1
+
+
+class Moment(datetime):
+    def __str__(self) -> str:
+        return "now"
+
+    isoformat = __str__  # type: ignore[assignment]
+
+
+class Day(date):
+    def isoformat(self) -> str:
+        return "today"
+
+
+class Hour(time):
+    pass
+
+
+class Span(timedelta):
+    pass
+
+
+class Price(Decimal):
+    def __str__(self) -> str:
+        return "cheap"
+
+
+class Identifier(UUID):
+    pass
+
+
+class Pair(NamedTuple):
+    left: Any
+    right: Any
+
+
+class Tags(set[Any]):
+    pass
 
 
 @pytest.fixture
@@ -46,6 +88,9 @@ def serializer() -> TypedSerializer:
         1.5,
         float("inf"),
         "Zoë",
+        "\ud800 and \udfff",
+        {"\udcff": "\udcff"},
+        {1: "one", "a": "text"},
         b"\0\xff",
         0,
         -(2**63),
@@ -120,6 +165,14 @@ def test_sets_of_equal_values_give_equal_bytes(serializer: TypedSerializer) -> N
         (OrderedDict(a=1), {"a": 1}),
         ({mark_safe("k"): 1}, {"k": 1}),
         ({Colour.RED: 1}, {"red": 1}),
+        (Moment(2026, 10, 25, 2, 30, 1, 7, tzinfo=BERLIN, fold=1), datetime(2026, 10, 25, 2, 30, 1, 7, BERLIN, fold=1)),
+        (Day(2026, 10, 25), date(2026, 10, 25)),
+        (Hour(1, 2, 3, 4, tzinfo=UTC), time(1, 2, 3, 4, tzinfo=UTC)),
+        (Span(days=1, microseconds=2), timedelta(days=1, microseconds=2)),
+        (Price("1.10"), Decimal("1.10")),
+        (Identifier(int=7), UUID(int=7)),
+        (Pair(1, Pair("a", None)), (1, ("a", None))),
+        (Tags({1}), {1}),
     ],
 )
 def test_subclass_comes_back_as_its_base(serializer: TypedSerializer, value: Any, base: Any) -> None:
@@ -253,3 +306,50 @@ def test_fastest_is_no_other_serializers_business(monkeypatch: pytest.MonkeyPatc
     assert fastest(JSONSerializer) is FastJSONSerializer
     monkeypatch.setattr(fast_json, "msgspec", None)
     assert fastest(JSONSerializer) is JSONSerializer
+
+
+# What errors say.
+
+
+def refusal(serializer: str, value: object) -> str:
+    entry = {"SERIALIZER": serializer}
+    with override_settings(MULTISESSION={"default": entry}), pytest.raises(SessionNotSerializable) as caught:
+        session_config("default").bodies.dump({}, {"fine": 1, "wrong": value})
+    return str(caught.value)
+
+
+def test_error_names_the_serializer_that_is_configured_and_advises_another() -> None:
+    told = refusal("django.core.signing.JSONSerializer", {1, 2})
+    assert "JSONSerializer cannot serialize the value of 'wrong', of type set. " in told
+    assert "FastJSON" not in told
+    assert "'django_multisession.serializers.TypedSerializer'" in told
+
+
+def test_error_of_typed_serializer_does_not_advise_itself() -> None:
+    told = refusal("django_multisession.serializers.TypedSerializer", object())
+    assert told.endswith("TypedSerializer cannot serialize the value of 'wrong', of type object.")
+
+
+def test_sizes_of_keys_of_several_types_are_told() -> None:
+    with override_settings(MULTISESSION={"default": {"SERIALIZER": "django_multisession.serializers.TypedSerializer"}}):
+        told = session_config("default").bodies.largest({1: "x", "a": "x"})  # type: ignore[dict-item]
+    assert told.startswith("Its largest keys: ")
+
+
+MALFORMED = ["A", "AA.A", "A" * 45, "ä", "A\\A", "!" * 60]
+
+
+@pytest.mark.parametrize("value", MALFORMED)
+def test_malformed_cookie_is_no_session_whatever_msgspec_is_installed(value: str) -> None:
+    # Up to msgspec 0.20 its errors are no ValueErrors.
+    with override_settings(MULTISESSION={"default": {"SERIALIZER": "django_multisession.serializers.TypedSerializer"}}):
+        assert signed_cookies.SessionStore(value).load() == {}
+
+
+@pytest.mark.parametrize("serializer", [TypedSerializer, FastJSONSerializer])
+@pytest.mark.parametrize("data", [b"\xc1", b"{", b"", b"\x81\x01", b"[1", b"\xd4\x63\x00"])
+def test_malformed_data_is_a_value_error_whatever_msgspec_is_installed(serializer: type[Any], data: bytes) -> None:
+    if data == b"{" and serializer is TypedSerializer:
+        data += b"\xc1"  # alone, it is a number
+    with pytest.raises(ValueError, match=r"\S"):
+        serializer().loads(data)
