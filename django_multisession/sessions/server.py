@@ -174,6 +174,9 @@ class ServerSession(MultisessionBase):
         SessionConflict if what was written meanwhile must not be merged, SessionTooLarge and SessionNotSerializable for
         data that cannot be kept, and CreateError with must_create if the key is taken.
         """
+        if must_create and self.session_key is None:
+            await self._create()  # as Django's do
+            return
         if must_create:
             await self._insert()
             return

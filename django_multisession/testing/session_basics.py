@@ -25,6 +25,13 @@ class Basics:
         assert await visits.data(visit.key) == {}
         assert await visit.exists(visit.key)
 
+    async def test_save_that_must_create_yields_a_key(self, visits: Visits) -> None:
+        first, second = visits.open(), visits.open()
+        for visit in (first, second):
+            await visit.save(True)
+            assert await visits.data(visit.key) == {}
+        assert first.key != second.key
+
     async def test_session_key_is_what_django_makes(self, visits: Visits) -> None:
         key = await visits.store()
         assert len(key) == 32

@@ -125,7 +125,7 @@ class Cycles:
         ours = await visits.load(key, commits_with_response=True)
         await ours.cycle_key()
         created = ours.key
-        await ours.session.abandon()
+        await ours.abandon()
         assert ours.key == key
         assert await visits.data(key) == {"a": 0}
         assert await visits.data(created) is None

@@ -72,9 +72,6 @@ class Visit:
     async def data(self) -> dict[str, Any]:
         return dict(await own(self.session, "items"))
 
-    async def commit(self) -> None:
-        await self.session.commit()
-
     async def answer(self) -> str | None:
         """End the request as our middleware does; return the key of the cookie that the browser is sent, if any."""
         handle = Handle(self.session)
