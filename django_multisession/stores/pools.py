@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 from ..bridge import Limit, maybe_await, native_loop, run_sync
 from ..exceptions import StoreUnavailable
 from ..runtime import Event, Kept, on
+from .sockets import Allowance
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -98,22 +99,54 @@ class ThreadLimit:
     def __init__(self, limit: int, name: str) -> None:
         self._limit = limit
         self._name = name
-        self._slots = threading.Semaphore(limit)
         _instances.value.add(self)
+        self.forget()
 
     @asynccontextmanager
     async def slot(self, seconds: float) -> AsyncIterator[None]:
         """Take a slot for the block, waiting for it so many seconds at most; StoreUnavailable after that."""
-        slots = self._slots
-        if not slots.acquire(timeout=max(seconds, 0.0)):
-            raise StoreUnavailable(self._name, "all of the process' connections are in use")
+        self._acquire(seconds)
         try:
             yield
         finally:
-            slots.release()
+            self._release()
+
+    def _acquire(self, seconds: float) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            waiter = threading.Event()
+            self._waiting.append(waiter)
+        allowance = Allowance(seconds)
+        while not waiter.wait(allowance.left()):
+            try:
+                allowance.go_on()
+            except TimeoutError as error:
+                if self._gives_up(waiter):
+                    raise StoreUnavailable(self._name, "all of the process' connections are in use") from error
+                return
+
+    def _gives_up(self, waiter: threading.Event) -> bool:
+        """Tell whether a waiter has left the queue; False if its slot came in the last moment."""
+        with self._lock:
+            if waiter.is_set():
+                return False
+            self._waiting.remove(waiter)
+            return True
+
+    def _release(self) -> None:
+        # To whoever has waited the longest; of a semaphore, somebody who comes just then may take it.
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._free += 1
 
     def forget(self) -> None:
-        self._slots = threading.Semaphore(self._limit)  # threads of the parent may have held some
+        self._lock = threading.Lock()  # threads of the parent may have held it, and slots
+        self._free = self._limit
+        self._waiting: deque[threading.Event] = deque()
 
 
 class Pool(Generic[C]):

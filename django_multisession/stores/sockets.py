@@ -1,48 +1,108 @@
-"""Sockets that are bounded as a whole, for client libraries that bound each recv() alone, and connecting not at all."""
+"""Sockets that are bounded as a whole, for client libraries that bound each recv() alone, and connecting not at all.
 
-import errno
+What counts is waiting. A gevent hub that is busy with another greenlet, or a thread that gets no processor, is no
+server that is silent: what the thread does meanwhile counts nowhere, and whoever comes past the end finds it moved,
+once, by as much as it was late.
+"""
+
+import math
+import os
+import select
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
+from ..deadline import ThreadClock
 from ..runtime import ALWAYS, Kept
 
 T = TypeVar("T")
 AddressInfo = tuple[int, int, int, str, Any]
 
+READ: Final = 1
+WRITE: Final = 2
+
 KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Options of TCP, where the system has them: after a minute of silence a probe every 10 s, three in all."""
-_SHORTEST: Final = 0.001
-"""Seconds for a wait when no time is left: 0 would mean not to wait at all, and takes other errors."""
 
+_ONE_LOOK: Final = 0.001
 _NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+_clock: Final = ThreadClock().time
+
+
+class Allowance:
+    """Seconds of waiting, of which some are left; see the module's docstring."""
+
+    __slots__ = ("_ends_at", "_is_extended")
+
+    def __init__(self, seconds: float) -> None:
+        self._ends_at = _clock() + seconds
+        self._is_extended = False
+
+    def left(self) -> float:
+        """Return how many seconds the next wait may take, 0 for none."""
+        return max(self._ends_at - _clock(), 0.0)
+
+    def go_on(self) -> None:
+        """Return if there is something left after a wait that was in vain; TimeoutError if not."""
+        now = _clock()
+        late = now - self._ends_at
+        if late < 0:
+            return
+        if self._is_extended:
+            raise TimeoutError("no answer in time")
+        self._ends_at, self._is_extended = now + max(late, _ONE_LOOK), True
 
 
 class BoundedSocket:
-    """Stands in for a connected socket, TLS or not; whatever is not here is the socket's own.
+    """Stands in for a socket, TLS or not; whatever is not here is the socket's own.
 
-    bound() gives all that follows so many seconds. A server that sends a byte now and then gains nothing by it: each
-    call on the socket waits for what is left only. Nor does a thread or a gevent hub that was late lose by it: past
-    the end, a call looks once more, without waiting, for what lies in the socket already.
+    bound() gives all that follows so many seconds of waiting, be it in one piece or, if a server sends a byte now and
+    then, in a thousand.
     """
 
-    def __init__(self, connected: socket.socket) -> None:
-        self._socket = connected
-        self._ends_at = 0.0
-        self._timeout = connected.gettimeout()
+    def __init__(self, bare: socket.socket) -> None:
+        self._socket = bare
+        self._timeout = bare.gettimeout()
+        self._allowance = Allowance(0.0)
         self._is_first = True
 
     def bound(self, seconds: float) -> None:
-        """Let what is sent and received from now on take so many seconds."""
-        self._ends_at = time.monotonic() + seconds
+        """Let what follows take so many seconds."""
+        self._allowance = Allowance(seconds)
         self._is_first = True
-        if seconds != self._timeout:  # setting it costs a system call
-            self._timeout = seconds
-            self._socket.settimeout(seconds)
+        self._wait_for(seconds)
+
+    def left(self) -> float:
+        """Return how many seconds are left."""
+        return self._allowance.left()
+
+    def connect(self, address: Any) -> None:
+        """See socket.connect(); TimeoutError at the end of the time."""
+        self._is_first = False
+        self._wait_for(0.0)
+        try:
+            self._socket.connect(address)
+        except BlockingIOError:
+            if self._socket.family == socket.AF_UNIX:
+                raise  # too many wait already
+        else:
+            return
+        while not is_ready(self._socket.fileno(), WRITE, self.left()):
+            self._allowance.go_on()
+        error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
+
+    def start_tls(self, tls: ssl.SSLContext, host: str) -> None:
+        """Encrypt what follows; TimeoutError at the end of the time."""
+        encrypted = tls.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
+        self._socket = encrypted
+        self._is_first = False
+        self._within(encrypted.do_handshake)
 
     def recv(self, *arguments: Any) -> bytes:
         """See socket.recv(); TimeoutError at the end of the time."""
@@ -52,32 +112,55 @@ class BoundedSocket:
         """See socket.recv_into(); TimeoutError at the end of the time."""
         return self._within(self._socket.recv_into, *arguments)
 
-    def sendall(self, *arguments: Any) -> None:
-        """See socket.sendall(), which bounds itself as a whole; TimeoutError at the end of the time."""
-        self._socket.sendall(*arguments)
+    def sendall(self, data: bytes) -> None:
+        """See socket.sendall(); TimeoutError at the end of the time."""
+        try:
+            sent = self._socket.send(data)
+        except (TimeoutError, *_NOTHING_YET):
+            sent = 0
+        while sent < len(data):
+            self._is_first = False
+            sent += self._within(self._socket.send, memoryview(data)[sent:])
 
     def settimeout(self, seconds: float | None) -> None:
         """See socket.settimeout(); bound() is what counts."""
 
-    def _within(self, receive: Callable[..., T], *arguments: Any) -> T:
+    def _wait_for(self, seconds: float) -> None:
+        if seconds != self._timeout:  # setting it costs a system call
+            self._timeout = seconds
+            self._socket.settimeout(seconds)
+
+    def _within(self, ask: Callable[..., T], *arguments: Any) -> T:
         if self._is_first:
             self._is_first = False  # its timeout is the whole
         else:
-            self._timeout = max(self._ends_at - time.monotonic(), 0.0)
-            self._socket.settimeout(self._timeout)
-        try:
-            return receive(*arguments)
-        except (TimeoutError, *_NOTHING_YET):
-            pass
-        self._timeout = 0.0
-        self._socket.settimeout(0.0)
-        try:
-            return receive(*arguments)
-        except _NOTHING_YET:
-            raise TimeoutError("no answer in time") from None
+            self._wait_for(self._allowance.left())
+        while True:
+            try:
+                return ask(*arguments)
+            except (TimeoutError, *_NOTHING_YET):
+                self._allowance.go_on()
+            self._wait_for(self._allowance.left())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)
+
+
+if hasattr(select, "poll"):
+
+    def is_ready(descriptor: int, events: int, seconds: float) -> bool:
+        """Tell whether a descriptor can be read from or written to (READ, WRITE) after so many seconds at most."""
+        # Looked up at each call: gevent replaces it.
+        poll = select.poll()
+        poll.register(descriptor, (select.POLLIN if events & READ else 0) | (select.POLLOUT if events & WRITE else 0))
+        return bool(poll.poll(math.ceil(seconds * 1000)))
+
+else:
+
+    def is_ready(descriptor: int, events: int, seconds: float) -> bool:
+        """Tell whether a descriptor can be read from or written to (READ, WRITE) after so many seconds at most."""
+        waited = [descriptor] if events & READ else [], [descriptor] if events & WRITE else []
+        return any(select.select(*waited, [], seconds))
 
 
 def connect(
@@ -88,31 +171,28 @@ def connect(
 ) -> BoundedSocket:
     """Return a socket that is connected to a host and port, or to the path of a Unix socket.
 
-    The name, the first address that takes the connection, and TLS share the seconds (TimeoutError after that).
-    ``options`` are arguments of setsockopt(). Unlike socket.create_connection(), whose limit is for each address.
+    The name, the first address that takes the connection, and TLS share the seconds (TimeoutError after that), and the
+    socket is bounded by what is left of them. ``options`` are arguments of setsockopt(). Unlike
+    socket.create_connection(), whose limit is for each address.
     """
-    ends_at = time.monotonic() + seconds
+    allowance = Allowance(seconds)
     if isinstance(address, str):
-        return BoundedSocket(_connected((socket.AF_UNIX, socket.SOCK_STREAM, 0, "", address), seconds, options))
-    host, port = address
-    found = resolve(host, port, seconds)
-    for waiting in range(len(found), 0, -1):
+        return _connected((socket.AF_UNIX, socket.SOCK_STREAM, 0, "", address), seconds, None, options)
+    encryption = (tls, address[0]) if tls is not None else None
+    *others, last = resolve(*address, seconds)
+    for number, info in enumerate(others):
         try:
-            connected = _connected(found[-waiting], (ends_at - time.monotonic()) / waiting, options)
+            return _connected(info, allowance.left() / (len(others) + 1 - number), encryption, options)
         except OSError:
-            if waiting == 1:
-                raise
-        else:
-            break
-    if tls is not None:
-        connected.settimeout(max(ends_at - time.monotonic(), _SHORTEST))  # the handshake's, as a whole
-        connected = tls.wrap_socket(connected, server_hostname=host)
-    return BoundedSocket(connected)
+            continue
+    return _connected(last, allowance.left(), encryption, options)
 
 
-def _connected(info: AddressInfo, seconds: float, options: Iterable[tuple[Any, ...]]) -> socket.socket:
+def _connected(
+    info: AddressInfo, seconds: float, encryption: tuple[ssl.SSLContext, str] | None, options: Iterable[tuple[Any, ...]]
+) -> BoundedSocket:
     family, kind, protocol, _, address = info
-    made = socket.socket(family, kind, protocol)
+    made = BoundedSocket(socket.socket(family, kind, protocol))
     try:
         if family != socket.AF_UNIX:
             # One packet an exchange: nothing to gather, so Nagle's algorithm could only delay it.
@@ -123,14 +203,10 @@ def _connected(info: AddressInfo, seconds: float, options: Iterable[tuple[Any, .
                     made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         for option in options:
             made.setsockopt(*option)
-        made.settimeout(max(seconds, _SHORTEST))
-        try:
-            made.connect(address)
-        except TimeoutError:
-            # This thread, or its hub, may have been late: once more, without waiting.
-            made.settimeout(0.0)
-            if made.connect_ex(address) not in (0, errno.EISCONN):
-                raise
+        made.bound(seconds)
+        made.connect(address)
+        if encryption is not None:
+            made.start_tls(*encryption)
     except BaseException:
         made.close()
         raise
@@ -142,7 +218,12 @@ _lookups: Kept[dict[tuple[str, int], "Future[Sequence[AddressInfo]]"]] = Kept(di
 
 def resolve(host: str, port: int, seconds: float) -> Sequence[AddressInfo]:
     """Return the addresses of a host, as socket.getaddrinfo() does, within so many seconds (TimeoutError)."""
-    return look_up(host, port).result(seconds)
+    lookup, allowance = look_up(host, port), Allowance(seconds)
+    while True:
+        try:
+            return lookup.result(allowance.left())
+        except TimeoutError:
+            allowance.go_on()
 
 
 def look_up(host: str, port: int) -> "Future[Sequence[AddressInfo]]":

@@ -4,7 +4,6 @@ import errno
 import re
 import socket
 import ssl
-import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -40,14 +39,14 @@ class Link:
     def __init__(self, connect_timeout: float, tls: ssl.SSLContext | None) -> None:
         self._connect_timeout = connect_timeout
         self._tls = tls
-        self._ends_at = 0.0
+        self._seconds = 0.0
         self._options: list[tuple[Any, ...]] = []
         self._socket: BoundedSocket | None = None
 
     def bound(self, seconds: float) -> None:
         """Let connecting, if need be, and the next answer take so many seconds together."""
         if self._socket is None:
-            self._ends_at = time.monotonic() + seconds
+            self._seconds = seconds
         else:
             self._socket.bound(seconds)
 
@@ -76,9 +75,9 @@ class Link:
 
     def connect(self, address: str | tuple[str, int]) -> None:
         """See sockets.connect()."""
-        left = self._ends_at - time.monotonic()
-        self._socket = connect(address, min(left, self._connect_timeout), self._tls, self._options)
-        self._socket.bound(max(self._ends_at - time.monotonic(), 0.001))
+        limit = min(self._seconds, self._connect_timeout)
+        self._socket = connect(address, limit, self._tls, self._options)
+        self._socket.bound(self._seconds - limit + self._socket.left())
 
     def sendall(self, data: bytes) -> None:
         """See socket.sendall()."""

@@ -21,8 +21,9 @@ from psycopg.conninfo import make_conninfo
 
 from ... import deadline
 from ...bridge import within
+from ..sockets import READ, WRITE
 from .names import resolved
-from .waits import READ, WRITE, Steps, in_loop, on_thread
+from .waits import Steps, in_loop, on_thread
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGcancelConn, PGconn, PGresult

@@ -6,37 +6,23 @@ end returns a result. Steps that were left half-way can be taken up again by ano
 """
 
 import asyncio
-import math
-import select
 from collections.abc import Generator
-from time import monotonic
-from typing import Final, TypeVar
+from typing import TypeVar
+
+from ..sockets import READ, WRITE, Allowance, is_ready
 
 T = TypeVar("T")
 Steps = Generator[tuple[int, int], None, T]
 
-READ: Final = 1
-WRITE: Final = 2
-
-_ONE_LOOK: Final = 0.001
-
 
 def on_thread(steps: Steps[T], seconds: float) -> T:
-    """Take the steps to their end, blocking this thread; TimeoutError if they wait for longer in all.
-
-    A thread or a gevent hub may be late. So whoever comes past the end gets as much time again as it was late by, and
-    one more look at least: what the server has sent by then counts.
-    """
-    ends_at = monotonic() + seconds
-    is_late = False
+    """Take the steps to their end, blocking this thread; TimeoutError if they wait for longer in all (see sockets)."""
+    allowance = Allowance(seconds)
     try:
         while True:
             socket, events = next(steps)
-            while (left := ends_at - monotonic()) <= 0 or not _is_ready(socket, events, left):
-                if is_late:
-                    raise TimeoutError("no answer in time")
-                now = monotonic()
-                ends_at, is_late = now + max(now - ends_at, _ONE_LOOK), True
+            while not is_ready(socket, events, allowance.left()):
+                allowance.go_on()
     except StopIteration as finished:
         result: T = finished.value
         return result
@@ -68,18 +54,3 @@ async def in_loop(steps: Steps[T]) -> T:
 def _set(ready: "asyncio.Future[None]") -> None:
     if not ready.done():
         ready.set_result(None)
-
-
-if hasattr(select, "poll"):
-
-    def _is_ready(socket: int, events: int, seconds: float) -> bool:
-        # Looked up at each call: gevent replaces it.
-        poll = select.poll()
-        poll.register(socket, (select.POLLIN if events & READ else 0) | (select.POLLOUT if events & WRITE else 0))
-        return bool(poll.poll(math.ceil(seconds * 1000)))
-
-else:
-
-    def _is_ready(socket: int, events: int, seconds: float) -> bool:
-        waited = [socket] if events & READ else [], [socket] if events & WRITE else []
-        return any(select.select(*waited, [], seconds))
