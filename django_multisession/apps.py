@@ -11,7 +11,8 @@ class MultisessionConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from .checks import check_settings, check_tables
+        from .checks import check_deploy, check_settings, check_tables
 
         checks.register(check_settings, "multisession")
         checks.register(check_tables, checks.Tags.database)
+        checks.register(check_deploy, "multisession", deploy=True)

@@ -12,7 +12,8 @@ from django.conf import settings
 from django.http.response import HttpResponseBase
 from django.utils.http import http_date
 
-from .conf import DEFAULT, MOST_CHUNKS, Entry, entry
+from .conf import DEFAULT, Entry, entry
+from .entry_keys import MOST_CHUNKS
 
 MAX_SIZE = 4096
 """Bytes that browsers keep for name, value and attributes together (RFC 6265, section 6.1)."""
@@ -24,6 +25,8 @@ LONGEST = 2**32 - 1
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~:-]+", re.ASCII)  # http.cookies takes no other
 _UNSAFE = re.compile(r"[^\x20-\x3a\x3c-\x7e]")  # ";" ends an attribute (RFC 6265, section 4.1.1)
 _SAMESITE = ("Lax", "Strict", "None")
+_HTTP_ONLY = ("__http-", "__host-http-")
+"""Prefixes, in lower case, of cookies that browsers keep from scripts (draft-ietf-httpbis-layered-cookies)."""
 
 
 class PartitionedMorsel(Morsel[str]):
@@ -109,6 +112,7 @@ class CookieOptions:
                     ("Partitioned", self.partitioned),
                     ("the prefix __Secure-", prefix.startswith("__secure-")),
                     ("the prefix __Host-", prefix.startswith("__host-")),
+                    ("the prefix __Http-", prefix.startswith("__http-")),
                 )
                 if given
             ]
@@ -116,6 +120,11 @@ class CookieOptions:
                 f"Cookie {self.name!r} is not secure, but {need} needs Secure (RFC 6265bis, section 5.7, and CHIPS)."
                 for need in needs
             ]
+        if prefix.startswith(_HTTP_ONLY) and not self.httponly:
+            found.append(
+                f"Cookie {self.name!r} is readable by scripts, but its prefix needs HttpOnly: browsers drop it "
+                "(draft-ietf-httpbis-layered-cookies)."
+            )
         if prefix.startswith("__host-") and (self.domain or self.path != "/"):
             found.append(
                 f"Cookie {self.name!r} has the prefix __Host-, which needs path '/' and no domain "
@@ -143,7 +152,9 @@ class CookieOptions:
 
     def delete(self, response: HttpResponseBase, name: str | None = None) -> None:
         """Have the browser delete the cookie: it does so for the same path, domain and partition only."""
-        replace(self, httponly=False).set(response, "", 0, name)
+        # Without HttpOnly, as short as Django's; browsers ignore the deletion of a cookie whose prefix demands it.
+        httponly = self.httponly and self.name.lower().startswith(_HTTP_ONLY)
+        replace(self, httponly=httponly).set(response, "", 0, name)
         response.cookies[name or self.name]["expires"] = "Thu, 01 Jan 1970 00:00:00 GMT"
 
     def delete_beside(self, response: HttpResponseBase, name: str) -> None:

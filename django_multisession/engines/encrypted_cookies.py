@@ -4,6 +4,6 @@ from ..sessions.cookie import CookieSession
 
 
 class SessionStore(CookieSession):
-    """See CookieSession; sealed with AES-256-GCM, which needs the extra [encryption]."""
+    """See CookieSession; sealed with AES-256-GCM."""
 
     encrypt = True

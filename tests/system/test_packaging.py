@@ -109,7 +109,7 @@ def environment(distributions: dict[str, Path], tmp_path_factory: pytest.TempPat
     """The programs of a new virtual environment with the wheel in it."""
     directory = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", directory)
-    wheel = f"{distributions['.whl']}[redis,encryption]"
+    wheel = f"{distributions['.whl']}[redis]"
     run(directory / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-warn-script-location", wheel)
     return directory / "bin"
 
@@ -181,15 +181,6 @@ def test_installed_engine_without_its_extra_names_it(environment: Path, project:
         ("pymemcache", "memcached", {"SESSION_ENGINE": "django_multisession.engines.memcached"}),
         ("pymongo", "mongodb", {"SESSION_ENGINE": "django_multisession.engines.mongodb"}),
         ("psycopg", "postgresql", {"SESSION_ENGINE": "django_multisession.engines.postgresql"}),
-        ("cryptography", "encryption", {"SESSION_ENGINE": "django_multisession.engines.encrypted_cookies"}),
-        (
-            "cryptography",
-            "encryption",
-            {
-                "SESSION_ENGINE": "django_multisession.engines.memory",
-                "MULTISESSION": {"default": {"ENCRYPT": True}},
-            },
-        ),
         (
             "msgspec",
             "typed",

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
+from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
-from django_multisession.checks import check_settings, check_tables
+from django_multisession.checks import check_deploy, check_settings, check_tables, refuse
 from django_multisession.engines.memory import SessionStore
+from django_multisession.middleware import SessionMiddleware
 from tests.databases import database, sqlite
 
 ENGINES = "django_multisession.engines"
+STORE = "django_multisession.stores.redis"
 MEMORY = {"ENGINE": f"{ENGINES}.memory"}
 WITHOUT_US = [name for name in settings.INSTALLED_APPS if name != "django_multisession"]
 
@@ -56,7 +63,7 @@ def test_check_of_correct_entries_finds_nothing() -> None:
 
 def test_checks_are_registered() -> None:
     registered = checks.registry.registry.get_checks(include_deployment_checks=True)
-    assert {check_settings, check_tables} <= set(registered)
+    assert {check_settings, check_tables, check_deploy} <= set(registered)
 
 
 def test_check_of_a_setting_that_is_no_dictionary_says_so() -> None:
@@ -134,17 +141,10 @@ def test_check_of_a_session_engine_that_cannot_be_imported_names_it() -> None:
 def test_check_of_an_engine_without_its_extra_names_the_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (f"{ENGINES}.redis", "django_multisession.stores.redis", "django_multisession.stores.redis.store"):
+    for module in [f"{ENGINES}.redis", *(name for name in sys.modules if name.startswith(STORE))]:
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "redis", None)
     assert "django_multisession[redis]" in found({}, "redis")["E003"][0]
-
-
-@pytest.mark.parametrize("engine", ["memory", "encrypted_cookies"])
-def test_check_of_encryption_without_its_extra_names_the_extra(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
-    (sentence,) = found({"default": {"ENCRYPT": True}}, engine)["E004"]
-    assert "django_multisession[encryption]" in sentence
 
 
 def test_check_of_encryption_on_signed_cookies_names_the_other_engine() -> None:
@@ -189,9 +189,10 @@ def test_check_of_two_sessions_with_one_cookie_name_names_both(name: str) -> Non
     assert repr("default" if name == "sessionid" else "cart") in sentence
 
 
-def test_check_of_a_foreign_default_leaves_its_entry_alone() -> None:
-    with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.db", MULTISESSION={"default": {"X": 1}}):
-        assert check_settings() == []
+@pytest.mark.parametrize("entries", [{}, {"default": {"X": 1}}])
+def test_check_of_a_foreign_default_says_only_that_its_entry_means_nothing(entries: Any) -> None:
+    with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.db", MULTISESSION=entries):
+        assert list(by_number(check_settings())) == ["W004"] * bool(entries)
 
 
 def test_check_of_a_subclass_of_our_engine_checks_its_entry(
@@ -238,6 +239,7 @@ def test_check_of_tables_on_a_server_that_is_down_leaves_that_to_others(
         assert tables_at(alias, [alias]) == {}
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("multisession", [[], {"cart": {"ENGINE": "nowhere"}, "other": 1}])
 def test_check_of_tables_with_wrong_settings_leaves_them_to_the_other_check(
     multisession: Any,
@@ -246,7 +248,7 @@ def test_check_of_tables_with_wrong_settings_leaves_them_to_the_other_check(
         assert check_tables(databases=["default"]) == []
 
 
-def test_check_of_the_postgresql_engine_without_our_app_warns(
+def test_check_of_the_postgresql_engine_without_our_app_finds_it(
     django_db_blocker: DjangoDbBlocker,
 ) -> None:
     settings = {"ENGINE": "django.db.backends.postgresql", "NAME": "never-connected"}
@@ -255,10 +257,135 @@ def test_check_of_the_postgresql_engine_without_our_app_warns(
         database(settings, migrate=False) as alias,
         override_settings(INSTALLED_APPS=WITHOUT_US),
     ):
-        (sentence,) = found({"default": {"LOCATION": alias}}, "postgresql")["W001"]
+        (sentence,) = found({"default": {"LOCATION": alias}}, "postgresql")["E009"]
     assert "INSTALLED_APPS" in sentence
 
 
 def test_check_of_the_db_engine_without_our_app_finds_it() -> None:
     with override_settings(INSTALLED_APPS=WITHOUT_US):
         assert "INSTALLED_APPS" in found({}, "db")["E004"][0]
+
+
+# What only a combination of settings makes wrong.
+
+
+@pytest.mark.parametrize("age", ["3600", 0, -1, True, 1.5, None])
+def test_check_of_a_cookie_age_that_is_no_number_of_seconds_finds_it(age: Any) -> None:
+    with override_settings(SESSION_COOKIE_AGE=age):
+        assert f"SESSION_COOKIE_AGE is {age!r}" in found({})["E010"][0]
+
+
+@pytest.mark.parametrize(
+    ("middleware", "finds"),
+    [
+        ("django.contrib.sessions.middleware.SessionMiddleware", True),
+        ("no.such.Middleware", True),
+        ("django_multisession.middleware.SessionMiddleware", False),
+        (f"{__name__}.Subclass", False),
+    ],
+)
+def test_check_of_named_sessions_without_our_middleware_finds_it(middleware: str, finds: bool) -> None:
+    with override_settings(MIDDLEWARE=[middleware]):
+        assert ("W005" in found({"cart": MEMORY})) is finds
+        assert "W005" not in found({})
+
+
+class Subclass(SessionMiddleware):
+    """A project's own."""
+
+
+@pytest.mark.parametrize("engine", ["memory", "signed_cookies", "encrypted_cookies"])
+def test_check_of_a_location_that_means_nothing_finds_it(engine: str) -> None:
+    (sentence,) = found({"default": {"LOCATION": "redis://u:hush-hush@127.0.0.1"}}, engine)["W006"]
+    assert "['LOCATION'] means nothing" in sentence
+    assert "hush-hush" not in sentence
+
+
+@pytest.mark.parametrize("cookie", ["csrftoken", "messages", "django_language"])
+def test_check_of_a_cookie_named_like_one_of_djangos_finds_it(cookie: str) -> None:
+    (sentence,) = found({"cart": {**MEMORY, "COOKIE": {"NAME": cookie}}})["E011"]
+    assert "'cart'" in sentence
+    assert repr(cookie) in sentence
+
+
+def test_check_of_many_cookies_tells_what_nginx_needs() -> None:
+    signed = {"ENGINE": f"{ENGINES}.signed_cookies", "CHUNKS": 2}
+    with override_settings(SESSION_ENGINE=f"{ENGINES}.memory", MULTISESSION={"cart": signed}):
+        (message,) = check_settings()
+    assert message.id == "multisession.W003"
+    assert "502" in message.msg
+    assert message.hint
+    assert "proxy_buffer_size 16k; proxy_buffers 8 16k; large_client_header_buffers 4 16k" in message.hint
+
+
+@pytest.mark.parametrize(
+    ("engine", "location", "cache"),
+    [
+        ("redis", None, {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://localhost"}),
+        ("redis", "redis://h:1/2", {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": ["redis://x@h:1/2"]}),
+        ("redis", "unix:///a?db=3", {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "unix:///a?db=3"}),
+        (
+            "redis",
+            "redis://h/2",
+            {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://h", "OPTIONS": {"db": 2}},
+        ),
+        (
+            "memcached",
+            ["h:1", "h:2"],
+            {"BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache", "LOCATION": "g:1;h:2"},
+        ),
+    ],
+)
+def test_check_of_a_cache_at_the_same_place_finds_it(engine: str, location: Any, cache: dict[str, Any]) -> None:
+    entry = {} if location is None else {"LOCATION": location}
+    with override_settings(CACHES={"default": cache}):
+        assert "cache.clear()" in found({"default": entry}, engine)["W007"][0]
+
+
+@pytest.mark.parametrize(
+    "cache",
+    [
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1/1"},
+        {"BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache", "LOCATION": "127.0.0.1:6379"},
+        {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    ],
+)
+def test_check_of_a_cache_elsewhere_finds_nothing(cache: dict[str, Any]) -> None:
+    with override_settings(CACHES={"default": cache}):
+        assert found({}, "redis") == {}
+
+
+@pytest.mark.django_db
+def test_check_of_djangos_live_sessions_beside_ours_finds_them() -> None:
+    with override_settings(SESSION_ENGINE=f"{ENGINES}.memory", MULTISESSION={}):
+        assert by_number(check_tables(databases=["default"])) == {}
+        for days, finds in ((-1, False), (1, True)):
+            end = timezone.now() + timedelta(days=days)
+            Session.objects.create(session_key=f"key{days}", session_data="", expire_date=end)
+            assert ("W008" in by_number(check_tables(databases=["default"]))) is finds
+
+
+# The middleware's part.
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"MULTISESSION": {"default": {"MERGE": {"count": "sum_up"}}}}, "'sum_up'"),
+        ({"MULTISESSION": {"default": {"SERIALIZER": "nowhere.Pickle"}}}, "nowhere"),
+        ({"MULTISESSION": {"default": {"TIME": 5}}}, "'TIME'"),
+        ({"MULTISESSION": []}, "of type list"),
+        ({"SESSION_COOKIE_AGE": "3600"}, "SESSION_COOKIE_AGE is '3600'"),
+        ({"SESSION_ENGINE": f"{ENGINES}.db", "INSTALLED_APPS": WITHOUT_US}, "INSTALLED_APPS"),
+    ],
+)
+def test_refuse_raises_what_cannot_work(changes: dict[str, Any], words: str) -> None:
+    with override_settings(**{"SESSION_ENGINE": f"{ENGINES}.memory", "MULTISESSION": {}, **changes}):
+        for _ in range(2):
+            with pytest.raises(ImproperlyConfigured, match=re.escape(words)):
+                refuse()
+
+
+def test_refuse_lets_warnings_pass() -> None:
+    with override_settings(SESSION_ENGINE=f"{ENGINES}.memory", MULTISESSION={"default": {"LOCATION": "x"}}):
+        refuse()

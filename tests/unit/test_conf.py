@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from django_multisession import conf
-from django_multisession.conf import GUARDED, Entry, cached, entry, names, on_change, problems
+from django_multisession.conf import GUARDED, Entry, entry, names, problems
+from django_multisession.entry_keys import ALLOWED
+from django_multisession.guards import PRESETS
+from django_multisession.runtime import Event, cached, reset
 
 ENGINE = {"ENGINE": "django_multisession.engines.memory"}
 SECRET = "obviously-fake-password"
@@ -58,6 +62,9 @@ def test_entry_takes_every_key(configure: Any) -> None:
             "MERGE": {"seen": "union", "cart": rule},
             "GUARD": ["pending"],
             "TIMEOUT": 0.5,
+            "CONNECT_TIMEOUT": 0.1,
+            "MAX_SIZE": 4 * 1024 * 1024,
+            "MAX_KEYS": 5,
             "OPTIONS": {"client_name": "x"},
         }
     )
@@ -68,7 +75,8 @@ def test_entry_takes_every_key(configure: Any) -> None:
     assert found.keys == ("new", "old")
     assert found.guard == GUARDED | {"pending"}
     assert found.merge == {"seen": "union", "cart": rule}
-    assert (found.compress, found.encrypt, found.timeout) == (1000, True, 0.5)
+    assert (found.compress, found.encrypt, found.timeout, found.connect_timeout) == (1000, True, 0.5, 0.1)
+    assert (found.max_size, found.max_keys) == (4 * 1024 * 1024, 5)
 
 
 def test_names_begin_with_the_default(configure: Any) -> None:
@@ -118,6 +126,14 @@ def test_entry_does_not_show_secrets(configure: Any) -> None:
         ("TIMEOUT", 0, "seconds above 0"),
         ("TIMEOUT", True, "seconds above 0"),
         ("TIMEOUT", float("nan"), "seconds above 0"),
+        ("TIMEOUT", 1209600, "SESSION_COOKIE_AGE"),
+        ("CONNECT_TIMEOUT", 0, "None for half of TIMEOUT"),
+        ("CONNECT_TIMEOUT", "1", "None for half of TIMEOUT"),
+        ("MAX_SIZE", 0, "up to 4194304"),
+        ("MAX_SIZE", 4194305, "up to 4194304"),
+        ("MAX_SIZE", None, "up to 4194304"),
+        ("MAX_KEYS", 0, "the most top-level keys"),
+        ("MAX_KEYS", 2.5, "the most top-level keys"),
         ("OPTIONS", ["a"], "a dictionary for the client"),
     ],
 )
@@ -173,6 +189,29 @@ def test_what_is_no_dictionary_is_refused_unseen(configure: Any, settings: Any, 
         assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "meant"), [("ENGIN", "ENGINE"), ("location", "LOCATION"), ("TIME_OUT", "TIMEOUT"), ("MERGES", "MERGE")]
+)
+def test_unknown_key_that_is_nearly_right_is_asked_about(configure: Any, key: str, meant: str) -> None:
+    configure(cart={**ENGINE, key: 1})
+    with pytest.raises(ImproperlyConfigured, match=f"unknown key '{key}'. Did you mean '{meant}'"):
+        entry("cart")
+
+
+@pytest.mark.parametrize("application", [*PRESETS, "django_otp.plugins.otp_totp", "allauth.mfa.apps.MFAConfig"])
+def test_guard_of_an_installed_package_applies_by_itself(configure: Any, settings: Any, application: str) -> None:
+    known = next(keys for name, keys in PRESETS.items() if f"{application}.".startswith(f"{name}."))
+    configure(default={}, own={**ENGINE, "GUARD": ["pending"]}, none={**ENGINE, "GUARD": []})
+    assert entry("default").guard == GUARDED
+    # Not by the fixture: Django would want to import it.
+    with patch.object(django_settings, "INSTALLED_APPS", [*settings.INSTALLED_APPS, application]):
+        reset(Event.SETTINGS)
+        assert entry("default").guard >= GUARDED | known
+        assert entry("own").guard == entry("default").guard | {"pending"}
+        assert entry("none").guard == GUARDED
+    reset(Event.SETTINGS)
+
+
 @pytest.mark.parametrize("name", ["", "my cart", "1st", "ünï", "x" * 33, 5])
 def test_wrong_session_name_is_refused(settings: Any, name: Any) -> None:
     settings.MULTISESSION = {name: ENGINE}
@@ -224,6 +263,8 @@ def test_entry_is_read_again_after_a_change(configure: Any) -> None:
         ("SESSION_COOKIE_AGE", True),
         ("SECRET_KEY_FALLBACKS", True),
         ("DATABASES", True),
+        ("INSTALLED_APPS", True),
+        ("MIDDLEWARE", True),
         ("LANGUAGE_CODE", False),
     ],
 )
@@ -235,20 +276,15 @@ def test_cached_results_go_when_a_setting_changes(setting: str, resets: bool) ->
         calls.append(name)
         return name
 
-    notified: list[bool] = []
-    on_change(lambda: notified.append(True))
-    try:
-        assert result("a") == result("a") == "a"
-        setting_changed.send(sender=None, setting=setting, value=None, enter=True)
-        result("a")
-    finally:
-        del conf._resets[-2:]
+    setting_changed.send(sender=None, setting="MULTISESSION", value=None, enter=True)
+    assert result("a") == result("a") == "a"
+    setting_changed.send(sender=None, setting=setting, value=None, enter=True)
+    result("a")
     assert len(calls) == 1 + resets
-    assert bool(notified) is resets
 
 
 def test_readme_names_every_key_of_an_entry() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     table = readme.partition("| key | meaning | default |")[2].partition("\n\n")[0]
     first_column = " ".join(row.split("|")[1] for row in table.splitlines() if "|" in row)
-    assert set(re.findall("`([A-Z_]+)`", first_column)) == set(conf._ALLOWED)
+    assert set(re.findall("`([A-Z_]+)`", first_column)) == set(ALLOWED)

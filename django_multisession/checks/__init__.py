@@ -1,0 +1,84 @@
+"""System checks: what is wrong with the settings, before a request finds out.
+
+They come from the same places as the errors at run time. The default session is checked while SESSION_ENGINE is an
+engine of ours or a subclass of one. Servers that run no checks, such as gunicorn, are not left without: the middleware
+refuses to start with an error of check_settings(), by way of refuse().
+
+- **multisession.E001**: MULTISESSION is no dictionary.
+- **multisession.E002**: an entry has an unknown key, a wrong value, or a name that is none.
+- **multisession.E003**: an engine cannot be imported (an extra may be missing), or is none of ours.
+- **multisession.E004**: the engine refuses its LOCATION, OPTIONS or ENCRYPT, or needs an extra for them.
+- **multisession.E005**: MERGE names a function that cannot be imported.
+- **multisession.E006**: SERIALIZER or SESSION_SERIALIZER cannot be imported.
+- **multisession.E007**: two sessions have the same cookie name, or one the name of the other's chunk.
+- **multisession.E008**: browsers would refuse a session's cookie for its attributes.
+- **multisession.E009**: an engine keeps its records in a table, and django_multisession is not in INSTALLED_APPS.
+- **multisession.E010**: SESSION_COOKIE_AGE is no number of seconds.
+- **multisession.E011**: a session's cookie has the name of one of Django's own.
+- **multisession.W002**: the table is missing (a database check: ``check --database ALIAS``).
+- **multisession.W003**: the cookies of all sessions together can pass what servers accept in a header.
+- **multisession.W004**: MULTISESSION["default"] means nothing, as SESSION_ENGINE is none of ours.
+- **multisession.W005**: there are named sessions, and no middleware of ours.
+- **multisession.W006**: LOCATION means nothing to the engine.
+- **multisession.W007**: a cache shares a session's Redis database or memcached, and cache.clear() empties it.
+- **multisession.W008**: Django's own session table has live sessions that nobody reads (a database check).
+
+With ``--deploy``, for every session:
+
+- **multisession.W003**: as above, for a single cookie too.
+- **multisession.W020**, **W021**, **W022**: the cookie lacks Secure, HttpOnly, or a SameSite of Lax or Strict.
+- **multisession.W023**: KEYS has a secret of fewer than 32 characters.
+- **multisession.W024**: GUARD is empty though a package with a second factor or hijacked logins is installed.
+- **multisession.W025**, **W026**: the session is in memory; logins are on memcached.
+- **multisession.W027**, **W028**: the server is elsewhere and reached without TLS, or its certificate is not verified.
+- **multisession.W029**: error reports can show session keys.
+- **multisession.W030**: ATOMIC_REQUESTS on SQLite without IMMEDIATE transactions.
+- **multisession.I001**: the cookie could have the prefix ``__Host-``.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+
+from ..conf import names
+from ..runtime import cached
+from .caches import check_caches
+from .cookies import check_names, check_sizes
+from .deployment import check_deployment
+from .found import Messages, error
+from .sessions import check_sessions
+from .tables import check_databases
+
+__all__ = ["check_deploy", "check_settings", "check_tables", "refuse"]
+
+
+def check_settings(app_configs: object = None, **kwargs: Any) -> Messages:
+    """Check MULTISESSION, and what SESSION_ENGINE and its entries lead to."""
+    try:
+        names()
+    except ImproperlyConfigured as problem:
+        return [error("E001", str(problem))]
+    return [*check_sessions(), *check_names(), *check_sizes(), *check_caches()]
+
+
+def check_tables(app_configs: object = None, databases: Sequence[str] | None = None, **kwargs: Any) -> Messages:
+    """Check on the given databases that the engines that use them find their table."""
+    return list(check_databases(databases))
+
+
+def check_deploy(app_configs: object = None, **kwargs: Any) -> Messages:
+    """Check what endangers sessions in production."""
+    return list(check_deployment())
+
+
+@cached
+def refuse() -> None:
+    """Raise ImproperlyConfigured for the first setting with which sessions cannot work; without I/O.
+
+    For whatever starts without the checks, such as the middleware under gunicorn. Warnings pass.
+    """
+    for message in check_settings():
+        if message.level >= checks.ERROR:
+            raise ImproperlyConfigured(f"{message.msg} {message.hint or ''}".rstrip())

@@ -1,0 +1,68 @@
+"""The cookies of all sessions together: their names, and how much room they take in a header."""
+
+import itertools
+from importlib import import_module
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from ..conf import entry, names
+from ..cookies import MAX_SIZE, chunk_names, cookie_options
+from .found import Found, entry_of, error, in_cookies, sessions, warning
+
+CURE = "proxy_buffer_size 16k; proxy_buffers 8 16k; large_client_header_buffers 4 16k;"
+"""What nginx needs so that it passes on what browsers keep; measured with nginx 1.22."""
+
+
+def check_names() -> Found:
+    """Check that no cookie of a session is another's, or one of Django's own."""
+    cookies: dict[str, str] = {}
+    for name in names():
+        try:
+            cookies[name] = cookie_options(name).name
+        except ImproperlyConfigured:
+            continue  # said already
+    for other, name in itertools.combinations(cookies, 2):
+        cookie, taken = cookies[name], cookies[other]
+        if cookie in chunk_names(taken) or taken in chunk_names(cookie):
+            yield error(
+                "E007",
+                f"The sessions {other!r} and {name!r} have the cookies {taken!r} and {cookie!r}, and would end each "
+                "other: a cookie and its chunks belong to one session.",
+                f"Set {entry_of(name)}['COOKIE']['NAME'] to another name.",
+            )
+    taken_by = _djangos()
+    for name, cookie in cookies.items():
+        if cookie in taken_by:
+            yield error(
+                "E011",
+                f"The cookie of session {name!r} is named {cookie!r}, as is that of {taken_by[cookie]}: they would "
+                "overwrite each other.",
+                "Choose another name.",
+            )
+
+
+def _djangos() -> dict[str, str]:
+    """Return whose the names of Django's own cookies are."""
+    found = {settings.LANGUAGE_COOKIE_NAME: "the language (LANGUAGE_COOKIE_NAME)"}
+    if not settings.CSRF_USE_SESSIONS:
+        found[settings.CSRF_COOKIE_NAME] = "the CSRF protection (CSRF_COOKIE_NAME)"
+    storage = "django.contrib.messages.storage.cookie"
+    if "django.contrib.messages" in settings.INSTALLED_APPS:
+        found[import_module(storage).CookieStorage.cookie_name] = "django.contrib.messages"
+    return found
+
+
+def check_sizes(allowed: int = 1) -> Found:
+    """Check that no more than so many full cookies can come together; those of sessions on servers are short."""
+    chunks = {name: entry(name).chunks for name, session in sessions() if in_cookies(session)}
+    count = sum(chunks.values())
+    if count > allowed:
+        yield warning(
+            "W003",
+            f"The cookies of {', '.join(map(repr, chunks))} together can take {count * MAX_SIZE} bytes. By default, "
+            "nginx answers 502 to the visitor once a response sets 3.8 kB of cookies (proxy_buffer_size is 4k), and "
+            "gunicorn (limit_request_field_size, 8,190 bytes) and nginx (large_client_header_buffers, 8k) answer 4xx "
+            "to every request that brings more back: he cannot even log out.",
+            f"Keep such sessions small and few, and tell nginx: {CURE} gunicorn: limit_request_field_size = 16380.",
+        )

@@ -1,0 +1,99 @@
+"""Each session by itself: its entry, its engine, and whatever its settings lead to."""
+
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from ..conf import DEFAULT, entry, names, problems
+from ..cookies import cookie_options
+from ..sessions.base import MultisessionBase
+from ..sessions.cookie import CookieSession
+from ..sessions.loading import session_class
+from ..sessions.server import ServerSession
+from ..stores.aliases import APP, TABLE
+from .found import (
+    Found,
+    attempt,
+    default_is_foreign,
+    entry_of,
+    error,
+    has_our_middleware,
+    in_cookies,
+    store_of,
+    warning,
+)
+
+
+def check_sessions() -> Found:
+    """Check every entry, and those together that only a combination of settings makes wrong."""
+    configured = names()
+    for name in configured:
+        yield from _check_session(name)
+    age: object = settings.SESSION_COOKIE_AGE
+    if not isinstance(age, int) or isinstance(age, bool) or age <= 0:
+        yield error("E010", f"SESSION_COOKIE_AGE is {age!r}; it must be a whole number of seconds above 0.")
+    if configured[1:] and not has_our_middleware():
+        yield warning(
+            "W005",
+            f"MULTISESSION has the sessions {', '.join(map(repr, configured[1:]))}, but no middleware of ours is in "
+            "MIDDLEWARE: there is no request.sessions, and nothing saves them.",
+            "Put django_multisession.middleware.SessionMiddleware in the place of Django's.",
+        )
+
+
+def _check_session(name: str) -> Found:
+    if name == DEFAULT and default_is_foreign():
+        if DEFAULT in getattr(settings, "MULTISESSION", {}):
+            yield warning(
+                "W004",
+                f"{entry_of(name)} means nothing: SESSION_ENGINE is {settings.SESSION_ENGINE!r}, which is no engine of "
+                "django_multisession.",
+                "Set SESSION_ENGINE to one, such as 'django_multisession.engines.db', or remove the entry.",
+            )
+        return
+    sentences = problems(name)
+    yield from (error("E002", sentence) for sentence in sentences)
+    if sentences:
+        return
+    try:
+        session = session_class(name)
+    except ImproperlyConfigured as problem:
+        yield error("E003", str(problem))
+        return
+    yield from (error("E008", problem) for problem in cookie_options(name).problems())
+    yield from attempt("E005", lambda: session.config().merge_rules)
+    wrong_serializer = list(attempt("E006", lambda: session.config().serializer))
+    yield from wrong_serializer or attempt("E004", lambda: _make(session))
+    yield from _check_keys_of_others(name, session)
+    alias = getattr(store_of(session), "alias", None)
+    if alias is not None and not apps.is_installed(APP):
+        yield error(
+            "E009",
+            f"Session {name!r} is kept in the table {TABLE} of the database {alias!r}, and {APP!r} is not in "
+            "INSTALLED_APPS: its migrations do not run.",
+            f"Add {APP!r} to INSTALLED_APPS.",
+        )
+
+
+def _check_keys_of_others(name: str, session: type[MultisessionBase]) -> Found:
+    """Check for keys that this kind of engine does not know."""
+    given = entry(name)
+    if given.chunks > 1 and not in_cookies(session):
+        yield error(
+            "E004", f"{entry_of(name)}['CHUNKS'] is for cookie engines; this session is on a server. Remove it."
+        )
+    store = store_of(session)
+    if given.location is not None and (in_cookies(session) or (store is not None and store.local)):
+        where = "in its cookie" if in_cookies(session) else "in this process' memory"
+        yield warning(
+            "W006",
+            f"{entry_of(name)}['LOCATION'] means nothing: the session lives {where}.",
+            "Remove it, or choose the engine of that server.",
+        )
+
+
+def _make(session: type[MultisessionBase]) -> object:
+    """Make what the session's settings describe, without I/O."""
+    if issubclass(session, ServerSession):
+        return session.records()
+    return session.codec() if issubclass(session, CookieSession) else None

@@ -1,0 +1,66 @@
+"""What is on the databases: the engines' table, and sessions of Django's that nobody reads any more."""
+
+import sys
+from collections.abc import Sequence
+
+from django.apps import apps
+from django.db import DatabaseError, InterfaceError
+from django.utils import timezone
+
+from ..conf import DEFAULT
+from ..stores.aliases import APP, missing_table, table_exists
+from .found import Found, sessions, store_of, warning
+
+
+def check_databases(databases: Sequence[str] | None) -> Found:
+    """Check those databases that Django allows a check to ask."""
+    allowed = databases or ()
+    if apps.is_installed(APP) and not _is_migrating():
+        for alias in dict.fromkeys(_aliases()):
+            if alias in allowed:
+                yield from _check_table(alias)
+    if "default" in allowed and any(name == DEFAULT for name, _ in sessions()):
+        yield from _check_djangos_sessions()
+
+
+def _is_migrating() -> bool:
+    # migrate checks the databases before it makes the table; Django does not tell a check who asks.
+    return sys.argv[1:2] == ["migrate"]
+
+
+def _aliases() -> list[str]:
+    found = (getattr(store_of(session), "alias", None) for _, session in sessions())
+    return [alias for alias in found if alias is not None]
+
+
+def _check_table(alias: str) -> Found:
+    try:
+        missing = not table_exists(alias)
+    except (DatabaseError, InterfaceError):
+        return  # checksessions says why a server cannot be reached
+    if missing:
+        yield warning(
+            "W002",
+            f"Database {alias!r}: {missing_table(alias)}",
+            "manage.py checksessions --prepare makes the tables of all sessions.",
+        )
+
+
+def _check_djangos_sessions() -> Found:
+    """Look for sessions that code may list and delete, to no effect on those that are ours."""
+    if not apps.is_installed("django.contrib.sessions"):
+        return
+    from django.contrib.sessions.models import Session
+
+    try:
+        live = Session.objects.filter(expire_date__gt=timezone.now()).exists()
+    except (DatabaseError, InterfaceError):
+        return
+    if live:
+        yield warning(
+            "W008",
+            "django.contrib.sessions has live sessions in its table, which no request reads: SESSION_ENGINE keeps them "
+            "elsewhere. Code that deletes Session.objects to log somebody out ends none of those that are in use.",
+            "Once no process uses Django's engine any more, empty the table, and remove 'django.contrib.sessions' from "
+            "INSTALLED_APPS if nothing else needs it.",
+        )

@@ -1,0 +1,133 @@
+"""What an entry of MULTISESSION may hold: each key, how its value is tried, and the words for what is allowed."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any, Final
+
+Table = Mapping[str, tuple[Callable[[Any], object], str]]
+"""By key, a function that accepts a value, and what is allowed in words."""
+
+LARGEST: Final = 4 * 1024 * 1024
+"""The highest that MAX_SIZE can be, in bytes: reading more takes longer than an answer may take."""
+MOST_CHUNKS: Final = 20
+"""The highest that CHUNKS can be: more cookies than that, browsers drop."""
+LONGEST_TIMEOUT: Final = 60
+"""Seconds; whoever gives more mistakes TIMEOUT for the lifetime of a session, or of an entry of CACHES."""
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)  # RFC 6265, section 4.1.1
+
+
+def _is_wait(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LONGEST_TIMEOUT
+
+
+def _is_strings(value: Any) -> bool:
+    return isinstance(value, list | tuple | set | frozenset) and all(isinstance(item, str) and item for item in value)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_prefix(value: Any) -> bool:
+    # It becomes part of keys on Redis and Memcached: 250 bytes, no white space (memcached's protocol.txt).
+    return isinstance(value, str) and len(value) <= 64 and all("!" <= c <= "~" for c in value)
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+
+
+ALLOWED: Final[Table] = MappingProxyType(
+    {
+        "ENGINE": (lambda v: isinstance(v, str) and v, "the dotted path of an engine module"),
+        "LOCATION": (
+            lambda v: (isinstance(v, str) and v) or (_is_strings(v) and v and not isinstance(v, set | frozenset)),
+            "a string, or a list of them for memcached",
+        ),
+        "COOKIE": (_is_mapping, "a dictionary"),
+        "KEY_PREFIX": (_is_prefix, "at most 64 printable ASCII characters without spaces"),
+        "SERIALIZER": (lambda v: isinstance(v, str) and v, "the dotted path of a serializer"),
+        "COMPRESS": (
+            lambda v: v is None or _is_int(v),
+            "None, or the size in bytes from which on to compress",
+        ),
+        "ENCRYPT": (lambda v: v is None or isinstance(v, bool), "True or False, or None for True on a server"),
+        "KEYS": (lambda v: _is_strings(v) and isinstance(v, list | tuple) and v, "a list of secrets, the newest first"),
+        "ON_CONFLICT": (lambda v: v in ("merge", "strict", "overwrite"), '"merge", "strict" or "overwrite"'),
+        "MERGE": (
+            lambda v: _is_mapping(v) and all(callable(rule) or isinstance(rule, str) for rule in v.values()),
+            'a dictionary of session keys to "append", "counter", "union" or the dotted path of a function',
+        ),
+        "GUARD": (_is_strings, "a list of session keys"),
+        "TIMEOUT": (
+            _is_wait,
+            f"seconds above 0, at most {LONGEST_TIMEOUT}: how long a request may wait for its stores. How long a "
+            "session lives is SESSION_COOKIE_AGE, or MAX_AGE of its COOKIE",
+        ),
+        "CONNECT_TIMEOUT": (
+            lambda v: v is None or _is_wait(v),
+            f"seconds above 0, at most {LONGEST_TIMEOUT}, or None for half of TIMEOUT",
+        ),
+        "MAX_SIZE": (
+            lambda v: _is_int(v) and 0 < v <= LARGEST,
+            f"bytes that a session may take on its server, up to {LARGEST}",
+        ),
+        "MAX_KEYS": (lambda v: _is_int(v) and v > 0, "the most top-level keys of a session"),
+        "OPTIONS": (_is_mapping, "a dictionary for the client library"),
+        "CHUNKS": (
+            lambda v: _is_int(v) and 1 <= v <= MOST_CHUNKS,
+            f"the most cookies for one session, 1 to {MOST_CHUNKS}",
+        ),
+        "ON_OUTAGE": (lambda v: v in ("error", "anonymous"), '"error" or "anonymous"'),
+        "PRELOAD": (lambda v: isinstance(v, bool), "True or False"),
+    }
+)  # fmt: skip
+
+
+_SECRET = ("KEYS", "OPTIONS", "LOCATION")
+"""What may hold passwords: of a wrong value only the type is shown."""
+
+COOKIE: Final[Table] = MappingProxyType(
+    {
+        "NAME": (
+            lambda v: isinstance(v, str) and _TOKEN.fullmatch(v),
+            "a cookie name: letters, digits and !#$%&'*+-.^_`|~ (RFC 6265, section 4.1.1)",
+        ),
+        "PATH": (
+            lambda v: isinstance(v, str) and v.startswith("/"),
+            'a path that begins with "/" (RFC 6265, section 5.2.4)',
+        ),
+        "DOMAIN": (
+            lambda v: v is None or (isinstance(v, str) and v),
+            "a domain, or None for the host alone (RFC 6265, section 5.2.3)",
+        ),
+        "MAX_AGE": (
+            lambda v: v is None or _is_int(v),
+            "seconds (RFC 6265, section 5.2.2), 0 until the browser closes, or None for SESSION_COOKIE_AGE",
+        ),
+        "HTTPONLY": (lambda v: isinstance(v, bool), "True or False"),
+        "SECURE": (lambda v: isinstance(v, bool), "True or False"),
+        "SAMESITE": (
+            lambda v: v is None or v is False or (isinstance(v, str) and v.lower() in ("lax", "strict", "none")),
+            '"Lax", "Strict", "None" (RFC 6265bis, section 4.1.2.7), or False to leave it out',
+        ),
+        "PARTITIONED": (lambda v: isinstance(v, bool), "True or False"),
+    }
+)  # fmt: skip
+
+
+def wrong_values(where: str, given: Mapping[Any, Any], table: Table) -> Iterator[str]:
+    """Yield a sentence for each key that is not in the table, and each value that it does not allow."""
+    for key, value in given.items():
+        if key not in table:
+            alike = get_close_matches(str(key).upper(), table, 1)
+            meant = f" Did you mean {alike[0]!r}?" if alike else ""
+            yield f"{where} has the unknown key {key!r}.{meant} Allowed are {', '.join(table)}."
+            continue
+        accepts, allowed = table[key]
+        if not accepts(value):
+            shown = f"of type {type(value).__name__}" if key in _SECRET else repr(value)
+            yield f"{where}[{key!r}] is {shown}; it must be {allowed}."
