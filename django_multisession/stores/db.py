@@ -40,7 +40,8 @@ from .aliases import (
 )
 from .base import ABSENT_KEY, Failure, Inspection, Record, Store, StoreOptions
 from .shared import SharedConnection
-from .sql_errors import is_too_large
+from .sql_errors import PACKET_TOO_LARGE, SERVER_GONE, number_of
+from .sqlite import sqlite_problems
 
 if TYPE_CHECKING:
     from ..models import SessionRecord
@@ -61,6 +62,9 @@ class Clock(Now):
         template = "SYS_EXTRACT_UTC(SYSTIMESTAMP)"
         return self.as_sql(compiler, connection, template=template, **context)
 
+
+_STATEMENT = 1024
+"""Bytes of a statement beside its payload, roundly."""
 
 _EPOCH = {
     "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
@@ -197,12 +201,28 @@ class DatabaseStore(Store):
         try:
             return write(key, values)
         except DatabaseError as error:
-            if is_too_large(error):
+            payload = values["payload"]
+            if self._is_above_packet(payload, error):
                 raise SessionTooLarge(
-                    f"A session of {len(values['payload'])} bytes is larger than max_allowed_packet of "
-                    f"{self.name} allows."
+                    f"A session of {len(payload)} bytes is larger than max_allowed_packet of {self.name} allows."
                 ) from error
             raise
+
+    def _is_above_packet(self, payload: bytes, error: DatabaseError) -> bool:
+        """Tell whether MySQL refused a statement for its size; of a larger one it only closes the connection."""
+        connection = connections[self.alias]
+        code = number_of(error)
+        if code == PACKET_TOO_LARGE or code not in SERVER_GONE or connection.in_atomic_block:
+            return code == PACKET_TOO_LARGE
+        connection.close()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT @@max_allowed_packet")
+                # In a statement the bytes that mean something to SQL are two.
+                size = _STATEMENT + len(payload) + sum(map(payload.count, b"\0\n\r\x1a\"'\\"))
+                return size > int(cursor.fetchone()[0])
+        except DatabaseError:  # it has gone indeed
+            return False
 
     async def delete(self, key: str, expected: bytes | None = None) -> bool:
         row = self._live(key=key) if expected is None else self._live(key=key, version=expected)
@@ -282,18 +302,11 @@ class DatabaseStore(Store):
 
     def _sqlite_problems(self, cursor: Any) -> list[str]:
         cursor.execute("PRAGMA journal_mode")
-        settings = connections[self.alias].settings_dict
-        problems = []
+        problems = sqlite_problems(self.alias)
         if cursor.fetchone()[0] not in ("wal", "memory"):
             problems.append(
                 "journal_mode is not WAL: every save makes all readers wait. Set OPTIONS of "
                 f"DATABASES[{self.alias!r}] to {{'init_command': 'PRAGMA journal_mode=WAL'}}."
-            )
-        if settings["ATOMIC_REQUESTS"] and settings["OPTIONS"].get("transaction_mode") != "IMMEDIATE":
-            problems.append(
-                "With ATOMIC_REQUESTS, of requests that save at the same time some fail ('database "
-                "is locked'). Add 'transaction_mode': 'IMMEDIATE' to OPTIONS of "
-                f"DATABASES[{self.alias!r}]."
             )
         return problems
 

@@ -43,6 +43,10 @@ _SQLSTATE: Final = {
     "57P03": (Failure.LOSS, "the server is starting or stopping"),
 }
 
+PACKET_TOO_LARGE: Final = 1153
+SERVER_GONE: Final = (2006, 2013)
+"""Of MySQL."""
+
 _MYSQL: Final = {
     1020: (Failure.REFUSAL, _ISOLATION),
     1021: (Failure.REFUSAL, "its disk is full"),
@@ -52,7 +56,7 @@ _MYSQL: Final = {
     1049: (Failure.MISTAKE, _DATABASE),
     1053: (Failure.LOSS, "the server is shutting down"),
     1142: (Failure.REFUSAL, _DENIED),
-    1153: (Failure.REFUSAL, "the session is larger than its max_allowed_packet"),
+    PACKET_TOO_LARGE: (Failure.REFUSAL, "the session is larger than its max_allowed_packet"),
     1205: (Failure.REFUSAL, _LOCKED),
     1213: (Failure.REFUSAL, _DEADLOCK),
     1290: (Failure.REFUSAL, _READ_ONLY),
@@ -123,8 +127,8 @@ def by_exception(alias: str, error: Exception) -> Verdict | None:
     sqlstate = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     if sqlstate:
         return by_sqlstate(alias, sqlstate)
-    code = cause.args[0] if cause.args else None
-    if isinstance(code, int):
+    code = number_of(error)
+    if code is not None:
         return _by_number(alias, code)
     return _by_words(alias, error, str(cause), type(cause).__name__)
 
@@ -147,6 +151,8 @@ def _by_words(alias: str, error: Exception, message: str, name: str) -> Verdict 
     return by_connect_message(alias, message) if "connection" in message else (Failure.LOSS, name)
 
 
-def is_too_large(error: Exception) -> bool:
-    """Tell whether MySQL refused a statement for its size."""
-    return bool((error.__cause__ or error).args[:1] == (1153,))
+def number_of(error: Exception) -> int | None:
+    """Return MySQL's number of an error, None of another database's."""
+    cause = error.__cause__ or error
+    code = cause.args[0] if cause.args else None
+    return code if isinstance(code, int) else None

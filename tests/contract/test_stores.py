@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,11 @@ from django_multisession.stores.mongodb.store import MongoDBStore
 from django_multisession.stores.postgresql.store import PostgreSQLStore
 from django_multisession.stores.redis.store import RedisStore
 from django_multisession.testing import StoreContract
+from django_multisession.testing.servers.mariadb import MariaDBServer
 from django_multisession.testing.servers.memcached import MemcachedServer
 from django_multisession.testing.servers.mongodb import DATABASE, MongoDBServer
-from django_multisession.testing.servers.postgresql import PostgreSQLServer
+from django_multisession.testing.servers.pgbouncer import PgBouncerServer
+from django_multisession.testing.servers.postgresql import PostgreSQLServer, SpeaksPostgreSQL
 from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer
 from tests.databases import database, sqlite
 
@@ -116,17 +118,41 @@ class TestDatabaseStoreOnPostgreSQL(AliasContract):
             yield DatabaseStore(StoreOptions(alias, PREFIX, PATIENCE))
 
 
+class TestDatabaseStoreOnMariaDB(AliasContract):
+    @pytest.fixture
+    def store(self, mariadb_server: MariaDBServer, django_db_blocker: DjangoDbBlocker) -> Iterator[DatabaseStore]:
+        with django_db_blocker.unblock(), database(mariadb_server.location, self.alias) as alias:
+            yield DatabaseStore(StoreOptions(alias, PREFIX, PATIENCE))
+
+
 class TestPostgreSQLStore(AliasContract):
-    connection = "own"
+    options: Mapping[str, Any] = {"connection": "own"}
 
     @pytest.fixture
-    def store(
-        self, postgresql_server: PostgreSQLServer, django_db_blocker: DjangoDbBlocker
-    ) -> Iterator[PostgreSQLStore]:
-        options = {"connection": self.connection}
-        with django_db_blocker.unblock(), database(postgresql_server.location, self.alias) as alias:
-            yield PostgreSQLStore(StoreOptions(alias, PREFIX, PATIENCE, options))
+    def server(self, postgresql_server: PostgreSQLServer) -> SpeaksPostgreSQL:
+        return postgresql_server
+
+    @pytest.fixture
+    def store(self, server: SpeaksPostgreSQL, django_db_blocker: DjangoDbBlocker) -> Iterator[PostgreSQLStore]:
+        with django_db_blocker.unblock(), database(server.location, self.alias) as alias:
+            yield PostgreSQLStore(StoreOptions(alias, PREFIX, PATIENCE, self.options))
+
+
+class TestPostgreSQLStoreUnprepared(TestPostgreSQLStore):
+    options = {"connection": "own", "prepare": False}
 
 
 class TestPostgreSQLStoreOnDjangosConnection(TestPostgreSQLStore):
-    connection = "shared"
+    options = {"connection": "shared"}
+
+
+class TestPostgreSQLStoreBehindPgBouncer(TestPostgreSQLStore):
+    options = {"connection": "own", "pooler": "transaction"}
+
+    @pytest.fixture
+    def server(self, pgbouncer_server: PgBouncerServer) -> SpeaksPostgreSQL:
+        return pgbouncer_server
+
+
+class TestPostgreSQLStorePreparedBehindPgBouncer(TestPostgreSQLStoreBehindPgBouncer):
+    options = {"connection": "own", "pooler": "transaction", "prepare": True}
