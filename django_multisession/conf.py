@@ -44,6 +44,13 @@ class Entry:
     timeout: float = 1.0
     connect_timeout: float | None = None
     """Seconds that connecting may take; None is half of the timeout."""
+    idle_timeout: int | None = None
+    """Seconds after its last use at which a session ends; None for no such end."""
+    absolute_timeout: int | None = None
+    """Seconds after its creation or, if that was later, its login at which a session ends, 0 for no such end.
+
+    None is no such end on a server, and for a cookie engine twice the larger of the cookie's age and set_expiry().
+    """
     max_size: int = 256 * 1024
     """Bytes of a session on a server, as stored. One that is larger already stays readable; changes are refused."""
     max_keys: int = 1000

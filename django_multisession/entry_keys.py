@@ -71,6 +71,11 @@ ALLOWED: Final[Table] = MappingProxyType(
             lambda v: v is None or _is_wait(v),
             f"seconds above 0, at most {LONGEST_TIMEOUT}, or None for half of TIMEOUT",
         ),
+        "IDLE_TIMEOUT": (lambda v: v is None or (_is_int(v) and v > 0), "whole seconds above 0, or None"),
+        "ABSOLUTE_TIMEOUT": (
+            lambda v: v is None or _is_int(v),
+            "whole seconds, 0 for no such end, or None for the engine's default",
+        ),
         "MAX_SIZE": (
             lambda v: _is_int(v) and 0 < v <= LARGEST,
             f"bytes that a session may take on its server, up to {LARGEST}",

@@ -36,12 +36,18 @@ class Handle:
 
     async def is_dirty(self) -> bool:
         """Tell whether the session is to be saved. It is loaded for that: it may turn out to be gone."""
-        if self.is_ended or not (self.session.modified or settings.SESSION_SAVE_EVERY_REQUEST):
+        if self.is_ended or not (self.session.modified or settings.SESSION_SAVE_EVERY_REQUEST or self._is_used()):
             return False
         await self.expires_with_browser()
         if self.server is not None and self.server.anonymous and not self.session.modified:
             return False
         return not self.session.is_empty()
+
+    def _is_used(self) -> bool:
+        """Tell whether this request counts as use, by which an IDLE_TIMEOUT begins anew."""
+        if not self.session.accessed or self.ours is None:
+            return False
+        return self.ours.config().entry.idle_timeout is not None
 
     async def expires_with_browser(self) -> bool:
         """Tell whether the cookie is to end with the browser."""

@@ -17,6 +17,7 @@ from ..runtime import Event, Kept
 from .config import SessionConfig, session_config
 from .cookie_changes import CookieAttributes, CookieChanges, checked
 from .flashes import FLASH_KEY, FlashBag
+from .lifetime import Lifetime, Origin
 from .unreadable import report_unreadable
 
 _classes: Kept[dict[tuple[type[Any], str], type[Any]]] = Kept(dict, Event(0))
@@ -161,10 +162,14 @@ class MultisessionBase(SessionBase):
         return self.config().cookie_age()
 
     def get_expiry_age(self, **kwargs: Any) -> int:
+        expiry = kwargs["expiry"] if "expiry" in kwargs else self.get("_session_expiry")
         # Django's asks for the time also where no expiry was set.
-        if kwargs or self.get("_session_expiry"):
-            return super().get_expiry_age(**kwargs)
-        return self.get_session_cookie_age()
+        age = super().get_expiry_age(**kwargs) if kwargs or expiry else self.get_session_cookie_age()
+        limits = self._lifetime()
+        if limits.is_unlimited:
+            return age
+        now, user = self.clock(), self._get_session().get("_auth_user_id")
+        return limits.bounded(age, self._origin().begun(user, now), now, expiry, self.get_session_cookie_age())
 
     async def aget_expiry_age(self, **kwargs: Any) -> int:
         await self._aget_session()
@@ -181,6 +186,13 @@ class MultisessionBase(SessionBase):
             return bool(expiry == 0)
         max_age = self.config().entry.cookie.get("MAX_AGE")
         return settings.SESSION_EXPIRE_AT_BROWSER_CLOSE if max_age is None else max_age == 0
+
+    def _lifetime(self) -> Lifetime:
+        return self.config().lifetime
+
+    def _origin(self) -> Origin:
+        """Return what this session continues."""
+        raise NotImplementedError
 
     def _age_of(self, data: Mapping[str, Any]) -> int:
         """Return the seconds that the session lives with this data."""

@@ -18,6 +18,7 @@ from ..merge import RULES, Rule, append, append_messages
 from ..runtime import cached
 from .body import BodyCodec
 from .flashes import FLASH_KEY
+from .lifetime import Lifetime
 
 _TYPED: Final = (
     "Store what JSON knows, or set SERIALIZER to 'django_multisession.serializers.TypedSerializer', which keeps dates, "
@@ -72,6 +73,16 @@ class SessionConfig:
         return self.serializer in (JSONSerializer, FastJSONSerializer) or getattr(
             self.serializer, "writes_alike", False
         )
+
+    @cached_property
+    def lifetime(self) -> Lifetime:
+        """The limits of the lifetime of a session on a server."""
+        return Lifetime(self.entry, always_ends=False)
+
+    @cached_property
+    def cookie_lifetime(self) -> Lifetime:
+        """The limits of the lifetime of a session in a cookie."""
+        return Lifetime(self.entry, always_ends=True)
 
     @cached_property
     def bodies(self) -> BodyCodec:

@@ -12,6 +12,7 @@ from ..runtime import cached
 from .base import MultisessionBase
 from .body import NONE
 from .draft import Draft
+from .lifetime import Lifetime, Origin
 
 _SID_BYTES = 20
 _MISSING = "."
@@ -51,6 +52,9 @@ class CookieSession(MultisessionBase):
                 self._session_key = None
                 return {}
             body = self.config().bodies.parse(content.plaintext)
+            if self._is_over(content.header, body.data.get("_session_expiry")):
+                self._session_key = None
+                return {}
         except InvalidRecord as reason:
             self._reject(reason)
             self._is_unreadable = True
@@ -196,6 +200,15 @@ class CookieSession(MultisessionBase):
     @property
     def unreadable(self) -> bool:
         return self._is_unreadable
+
+    def _lifetime(self) -> Lifetime:
+        return self.config().cookie_lifetime
+
+    def _origin(self) -> Origin:
+        return Origin(self._content and self._content.header, self._user_before)
+
+    def _is_over(self, header: Header, expiry: Any) -> bool:
+        return self._lifetime().is_over(header, self.clock(), expiry, self.get_session_cookie_age())
 
     def _expired(self, header: Header) -> bool:
         now = self.clock()

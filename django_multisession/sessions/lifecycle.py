@@ -13,6 +13,7 @@ from ..keys import SessionKey
 from .body import Body
 from .draft import Draft
 from .exceptions import SessionEnded
+from .lifetime import Origin
 from .loaded import Loaded, Moved
 from .repository import Repository, Saved
 from .unreadable import report_unreadable
@@ -62,6 +63,11 @@ class Lifecycle:
         self.rotation: Rotation | None = None
         self.written = False
         """Whether a save has extended the life of the record."""
+
+    @property
+    def origin(self) -> Origin:
+        """What the session continues, as far as its lifetime is concerned."""
+        return Origin(self.loaded and self.loaded.header, self.user_before)
 
     def key(self, secret: str) -> SessionKey:
         """Return a session key together with its storage key."""

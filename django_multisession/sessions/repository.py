@@ -66,7 +66,9 @@ class Repository:
         if not isinstance(found, Loaded):
             return found
         skew = SKEW if self.records.store.local else SERVER_SKEW
-        return None if found.header.expired(now, skew) else (found, self._bodies.parse(found.plaintext))
+        if found.header.expired(now, skew) or self._config.lifetime.is_over(found.header, now, None, 0):
+            return None
+        return found, self._bodies.parse(found.plaintext)
 
     def parse(self, loaded: Loaded) -> Body:
         """Return the body anew, as it was loaded."""

@@ -16,6 +16,7 @@ from .body import NONE
 from .cookie_changes import our_middleware
 from .draft import Draft
 from .lifecycle import Lifecycle, Next, State
+from .lifetime import Origin
 from .records import Records
 from .repository import Repository, Saved
 from .tracking import TrackedDict
@@ -98,6 +99,9 @@ class ServerSession(MultisessionBase):
     def _validate_session_key(self, key: str | None) -> bool:
         # The key comes with the request: anything may be in it.
         return key is not None and 8 <= len(key) <= _MAX_KEY_LENGTH and key.isascii()
+
+    def _origin(self) -> Origin:
+        return self.life.origin
 
     def _draft(self) -> Draft:
         changes, flashes = self._changes, self._flashes
