@@ -5,8 +5,7 @@ bridge.py).
 """
 
 import enum
-from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..exceptions import InvalidRecord, StoreUnavailable
 from ..keys import SessionKey
@@ -16,6 +15,7 @@ from .exceptions import SessionEnded
 from .lifetime import Origin
 from .loaded import Loaded, Moved
 from .repository import Repository, Saved
+from .rotation import Rotation, withdraw
 from .unreadable import report_unreadable
 
 
@@ -37,14 +37,6 @@ class Next(enum.Enum):
     CREATE = "make a record under a new key"
     DELETE = "delete the record: it is to end now"
     NOTHING = "leave everything as it is"
-
-
-class Rotation(NamedTuple):
-    """A change of key that is not committed yet: the old key, and what was loaded under it, if that counts."""
-
-    key: SessionKey
-    base: Loaded | None
-    state: State
 
 
 class Lifecycle:
@@ -89,7 +81,7 @@ class Lifecycle:
             raise
         if isinstance(found, Moved):
             # Who has not loaded the session before it moved does not follow, but by a login of his own: see commit().
-            self.state, self.rotation = State.MOVED, Rotation(key, None, State.MOVED)
+            self.state, self.rotation = State.MOVED, Rotation(key, None, had_moved=True)
             return None
         if found is None:
             self.state = State.GONE
@@ -179,7 +171,7 @@ class Lifecycle:
         """Return what a change of key is to leave behind, if anything."""
         if secret is None or self.state is State.UNREADABLE:
             return None
-        return Rotation(self.key(secret), None if self.state is State.CLEARED else self.loaded, self.state)
+        return Rotation(self.key(secret), None if self.state is State.CLEARED else self.loaded)
 
     async def leave(self, left: Rotation | None) -> bool:
         """Note what was left by a change of key, once the new one stands; tell whether that is to be committed."""
@@ -192,30 +184,23 @@ class Lifecycle:
         return True
 
     async def commit(self, draft: Draft) -> Saved | None:
-        """End the old key with a pointer to the new one; see Repository.retire()."""
-        rotation, new = self.rotation, self.loaded
-        if rotation is None or new is None:
+        """End the old key of a change of key for good; see Rotation.commit()."""
+        if self.rotation is None or self.loaded is None:
             return None
-        saved: Saved | None = None
-        if rotation.state is State.MOVED:
-            with suppress(SessionEnded):  # it is somebody else's: then this login stands by itself
-                saved = await self._repository.join(rotation.key, new, draft)
-        else:
-            saved = await self._repository.retire(rotation.key, rotation.base, new, draft)
+        saved = await self.rotation.commit(self._repository, self.loaded, draft)
         self.rotation = None
         return saved and self._kept(saved)
 
     async def abandon(self) -> Rotation | None:
         """Take a change of key back: the old session stays as it was. Return what was left, None if nothing was."""
-        rotation, new = self.rotation, self.loaded
-        if rotation is None:
+        left, new = self.rotation, self.loaded
+        if left is None:
             return None
-        self.rotation, self.loaded, self.state = None, rotation.base, rotation.state
-        if new is not None and new.key is not rotation.key:
-            # Nobody was told of the new key; without an answer, its record ends by itself.
-            with suppress(StoreUnavailable):
-                await self._repository.records.delete(new.key)
-        return rotation
+        self.rotation, self.loaded = None, left.base
+        self.state = State.MOVED if left.had_moved else State.CLEARED if left.base is None else State.LOADED
+        if new is not None and new.key is not left.key:
+            await withdraw(self._repository, new)
+        return left
 
     def ended(self) -> SessionEnded:
         """Return the error of a session that is not there any more."""

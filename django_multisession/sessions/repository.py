@@ -4,17 +4,13 @@ Bodies for both colours (see bridge.py), which know nothing of Django's SessionB
 as a Draft; what comes back says what the store holds now.
 """
 
-import os
-import random
 import time
-from contextlib import suppress
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from ..bridge import pause
 from ..deadline import left
-from ..envelope import SERVER_SKEW, SKEW, Header, clamp
-from ..exceptions import InvalidRecord, StoreRefused, StoreUnavailable
+from ..envelope import SERVER_SKEW, SKEW
+from ..exceptions import InvalidRecord, StoreUnavailable
 from ..keys import SessionKey
 from . import touch_throttle
 from .body import NONE, Body
@@ -24,13 +20,10 @@ from .exceptions import SessionConflict, SessionEnded
 from .limits import Limits
 from .loaded import Loaded, Moved, has_same_identity
 from .merging import Merger
-from .records import POINTER_TTL, Records
-from .save_queue import contended, exclusive
+from .records import Records
+from .save_queue import SWAP_ATTEMPTS, back_off, contended, exclusive
 from .unreadable import report_unreadable
 
-SWAP_ATTEMPTS: Final = 64
-LONGEST_PAUSE: Final = 0.032
-"""Seconds that a save waits at most before it tries again on a session that others write as well."""
 MOST_POINTERS: Final = 4
 """Pointers that are followed in a row: a session whose key changes more often in a minute is not a visitor's."""
 
@@ -56,7 +49,7 @@ class Repository:
         self._merger = Merger(config)
         self._limits = Limits(config)
         self.name = config.name
-        self._timeout = config.entry.timeout
+        self.timeout = config.entry.timeout
 
     # Reading.
 
@@ -97,7 +90,7 @@ class Repository:
             if written is not None:
                 return written
         # Whoever is in the queue would never win against those who need not enter it.
-        return await self._merge_in(loaded.key, loaded, draft)
+        return await self.merge_in(loaded.key, loaded, draft)
 
     async def replace_all(self, key: SessionKey, loaded: Loaded | None, draft: Draft) -> Saved:
         """Replace whatever is stored under a key; the rest as save()."""
@@ -105,65 +98,12 @@ class Repository:
             written = await self._swap(loaded, draft, self._dump(draft))
             if written is not None:
                 return written
-        return await self._merge_in(key, None, draft)
-
-    async def retire(self, old: SessionKey, base: Loaded | None, new: Loaded, draft: Draft) -> Saved | None:
-        """End the session under its old key with a pointer to the new one; first take along what others saved there.
-
-        Returns what the store holds then: under the new key, or, if another request has changed the key as well and
-        the session there belongs to the same user, under that one's. None if there was nothing to end, and ``base``
-        is None: the data replaces everything. SessionEnded if the old session was logged out.
-        """
-        saved, expected = Saved(new, Body(draft.all_options, draft.data)), base
-        if expected is not None and await self._point(expected, new.key, draft):
-            return saved
-        async with exclusive(old.storage_key, left(self._timeout)):
-            for attempt in range(SWAP_ATTEMPTS):
-                await _back_off(attempt)
-                found = await self._read(old)
-                if isinstance(found, Moved):
-                    return await self._merge_into(old, base, new, draft)
-                if found is None and base is None:
-                    return None
-                if found is None:
-                    raise self.ended()
-                if base is not None:
-                    merged = _with(draft, self._merger.merge(base, found, draft))
-                    saved = await self.replace_all(new.key, saved.loaded, merged)
-                if await self._point(found, new.key, draft):
-                    return saved
-        raise self._too_busy()
-
-    async def join(self, old: SessionKey, new: Loaded, draft: Draft) -> Saved:
-        """Merge a session into the one to which a pointer leads, if both are the same user's, and delete the new one.
-
-        SessionEnded if they are not.
-        """
-        nothing = new._replace(plaintext=self._bodies.dump(NONE, {}))
-        return await self._merge_into(old, nothing, new, draft)
-
-    async def _merge_into(self, old: SessionKey, base: Loaded | None, new: Loaded, draft: Draft) -> Saved:
-        saved = await self._merge_in(old, base, draft)
-        with suppress(StoreUnavailable):  # nobody was told of this key: what is left ends by itself
-            await self.records.delete(new.key)
-        return saved
-
-    async def _point(self, ended: Loaded, target: SessionKey, draft: Draft) -> bool:
-        now = clamp(draft.now)
-        header = Header.new(os.urandom(8), ended.header.created_at, 0, clamp(now + POINTER_TTL), now)
-        try:
-            return await self.records.point(ended, target, header)
-        except StoreRefused:
-            return await self.records.delete(ended.key, ended)  # a full server still deletes
-        except StoreUnavailable:
-            # The new record is safe, and the pointer may stand already: the browser must learn of the new key, or
-            # this outage would log it out. What is left under the old key leads nowhere.
-            return True
+        return await self.merge_in(key, None, draft)
 
     async def end(self, key: SessionKey, loaded: Loaded | None) -> None:
         """Delete a session for good; wherever it has moved meanwhile, it is deleted there."""
         for attempt in range(SWAP_ATTEMPTS):
-            await _back_off(attempt)
+            await back_off(attempt)
             # Only as it was seen: a pointer may have come since, and what it leads to would live on.
             if loaded is not None and await self.records.delete(key, loaded):
                 return
@@ -176,7 +116,7 @@ class Repository:
             if found is None:
                 return
             key, loaded = (found.key, None) if isinstance(found, Moved) else (key, found)
-        raise self._too_busy()
+        raise self.too_busy()
 
     def validate(self, draft: Draft) -> None:
         """Raise what a save would raise of data that cannot be kept."""
@@ -185,33 +125,41 @@ class Repository:
 
     # Merging.
 
-    async def _merge_in(self, key: SessionKey, base: Loaded | None, draft: Draft) -> Saved:
+    async def merge_in(self, key: SessionKey, base: Loaded | None, draft: Draft) -> Saved:
         """Save over what is stored now; what others changed since ``base`` is merged in, nothing is if that is None."""
-        ends = time.monotonic() + self._timeout
-        async with exclusive(key.storage_key, left(self._timeout)):
+        ends = time.monotonic() + self.timeout
+        async with exclusive(key.storage_key, left(self.timeout)):
             for attempt in range(SWAP_ATTEMPTS):
-                await _back_off(attempt)
+                await back_off(attempt)
                 stored = await self._current(key, draft)
-                if base is not None:
-                    body = self._merger.merge(base, stored, draft)
-                else:
-                    body = Body({**self.parse(stored).options, **draft.new_options}, draft.data)
-                merged = _with(draft, body)
+                merged = self.merged(base, stored, draft)
                 written = await self._swap(stored, merged, self._dump(merged))
                 if written is not None:
                     return written
                 if time.monotonic() > ends:  # a large merge takes long, without waiting for anybody
                     break
-        raise self._too_busy()
+        raise self.too_busy()
+
+    def merged(self, base: Loaded | None, stored: Loaded, draft: Draft) -> Draft:
+        """Return a draft with what others have changed since ``base``; without one, all but cookie options is ours."""
+        if base is not None:
+            body = self._merger.merge(base, stored, draft)
+        else:
+            body = Body({**self.parse(stored).options, **draft.new_options}, draft.data)
+        return replace(draft, data=body.data, options=body.options, new_options=NONE)
+
+    def nothing(self, loaded: Loaded) -> Loaded:
+        """Return what an empty session would have been loaded as."""
+        return loaded._replace(plaintext=self._bodies.dump(NONE, {}))
 
     async def _current(self, key: SessionKey, draft: Draft) -> Loaded:
         """Return what is stored under a key, or where its pointers lead if that is the same user's."""
-        found = await self._read(key)
+        found = await self.look(key)
         followed = False
         for _ in range(MOST_POINTERS):
             if not isinstance(found, Moved):
                 break
-            followed, found = True, await self._read(found.key)
+            followed, found = True, await self.look(found.key)
         if not isinstance(found, Loaded) or (followed and not self._is_ours(found, draft)):
             raise self.ended()
         return found
@@ -220,7 +168,8 @@ class Repository:
         # The key of another's session must never reach a browser that only knew an older key: session fixation.
         return has_same_identity(self.parse(found).data, draft.data)
 
-    async def _read(self, key: SessionKey) -> Loaded | Moved | None:
+    async def look(self, key: SessionKey) -> Loaded | Moved | None:
+        """Return what is stored under a key now; SessionConflict if somebody has put there what cannot be read."""
         try:
             return await self.records.read(key)
         except InvalidRecord as reason:
@@ -270,15 +219,6 @@ class Repository:
         """Return the error of a session that is not there any more."""
         return SessionEnded(f"Session {self.name!r} was deleted meanwhile.")
 
-    def _too_busy(self) -> SessionConflict:
+    def too_busy(self) -> SessionConflict:
+        """Return the error of a save that others have overtaken again and again."""
         return SessionConflict(f"Session {self.name!r} was changed by others too often while it was being saved.")
-
-
-def _with(draft: Draft, body: Body) -> Draft:
-    return replace(draft, data=body.data, options=body.options, new_options=NONE)
-
-
-async def _back_off(attempt: int) -> None:
-    """Pause before all attempts but the first, with jitter: those of other processes are not in our queue."""
-    if attempt:
-        await pause(random.uniform(0, min(0.001 * 2**attempt, LONGEST_PAUSE)))  # noqa: S311 - no secret

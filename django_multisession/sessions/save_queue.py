@@ -6,15 +6,20 @@ it, and who has waited long enough tries without it. What keeps changes from bei
 """
 
 import asyncio
+import random
 import threading
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
-from ..bridge import maybe_await, native_loop
+from ..bridge import maybe_await, native_loop, pause
 from ..runtime import Event, Kept
+
+SWAP_ATTEMPTS: Final = 64
+LONGEST_PAUSE: Final = 0.032
+"""Seconds that a save waits at most before it tries again on a session that others write as well."""
 
 
 class _Queues:
@@ -92,3 +97,9 @@ async def exclusive(storage_key: str, seconds: float) -> AsyncIterator[None]:
                 lock.release()
     finally:
         queues.present.discard(visit)
+
+
+async def back_off(attempt: int) -> None:
+    """Pause before all attempts but the first, with jitter: those of other processes are not in our queue."""
+    if attempt:
+        await pause(random.uniform(0, min(0.001 * 2**attempt, LONGEST_PAUSE)))  # noqa: S311 - no secret

@@ -307,7 +307,7 @@ class ServerSession(MultisessionBase):
         """Take a cycle_key() back: the old session stays as it was, and the new one goes."""
         left = await self.life.abandon()
         if left is not None:
-            self._session_key = None if left.state is State.MOVED else left.key.secret
+            self._session_key = None if left.had_moved else left.key.secret
 
     abandon, aabandon = in_both_colours(_abandon)
 

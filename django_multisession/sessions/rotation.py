@@ -1,0 +1,91 @@
+"""A change of a session's key: once the new record is safe, a pointer to it takes the old one's place.
+
+The pointer stands for as long as requests may be under way that had loaded the session under its old key. What they
+save follows it, and so does a logout; see Repository. Who changes the key of the same session meanwhile finds the
+pointer, and goes on under the key that won, if user and password are the same there.
+"""
+
+import os
+from contextlib import suppress
+from typing import NamedTuple
+
+from ..deadline import left
+from ..envelope import Header, clamp
+from ..exceptions import StoreRefused, StoreUnavailable
+from ..keys import SessionKey
+from .body import Body
+from .draft import Draft
+from .exceptions import SessionEnded
+from .loaded import Loaded, Moved
+from .records import POINTER_TTL
+from .repository import Repository, Saved
+from .save_queue import SWAP_ATTEMPTS, back_off, exclusive
+
+
+class Rotation(NamedTuple):
+    """What a change of key leaves behind: the old key, and what was loaded under it.
+
+    ``base`` is None where nothing of that counts, since the session was cleared or not loaded. ``had_moved`` tells that
+    there was a pointer already when the session was looked at first.
+    """
+
+    key: SessionKey
+    base: Loaded | None
+    had_moved: bool = False
+
+    async def commit(self, repository: Repository, new: Loaded, draft: Draft) -> Saved | None:
+        """End the old session with a pointer to the new one; first take along what others have saved there.
+
+        Returns what the store holds then: under the new key, or under the one that another request has changed it to.
+        None if there was nothing to end. SessionEnded if the old session was logged out, or is somebody else's now;
+        SessionConflict if changes must not be merged.
+        """
+        if self.had_moved:
+            # A request that had not loaded the session joins it by a login of its own only; somebody else's login
+            # stands by itself.
+            with suppress(SessionEnded):
+                return await self._join(repository, repository.nothing(new), new, draft)
+            return None
+        saved = Saved(new, Body(draft.all_options, draft.data))
+        if self.base is not None and await self._point(repository, self.base, new, draft):
+            return saved
+        async with exclusive(self.key.storage_key, left(repository.timeout)):
+            for attempt in range(SWAP_ATTEMPTS):
+                await back_off(attempt)
+                found = await repository.look(self.key)
+                if isinstance(found, Moved):
+                    return await self._join(repository, self.base, new, draft)
+                if found is None:
+                    if self.base is None:
+                        return None
+                    raise repository.ended()
+                if self.base is not None:
+                    merged = repository.merged(self.base, found, draft)
+                    saved = await repository.replace_all(new.key, saved.loaded, merged)
+                if await self._point(repository, found, new, draft):
+                    return saved
+        raise repository.too_busy()
+
+    async def _join(self, repository: Repository, base: Loaded | None, new: Loaded, draft: Draft) -> Saved:
+        """Save into the session to which the pointer leads, and delete the new one."""
+        saved = await repository.merge_in(self.key, base, draft)
+        await withdraw(repository, new)
+        return saved
+
+    async def _point(self, repository: Repository, ended: Loaded, new: Loaded, draft: Draft) -> bool:
+        now = clamp(draft.now)
+        header = Header.new(os.urandom(8), ended.header.created_at, 0, clamp(now + POINTER_TTL), now)
+        try:
+            return await repository.records.point(ended, new.key, header)
+        except StoreRefused:
+            return await repository.records.delete(ended.key, ended)  # a full server still deletes
+        except StoreUnavailable:
+            # The new record is safe, and the pointer may stand already: the browser must learn of the new key, or
+            # this outage would log it out. What is left under the old key leads nowhere.
+            return True
+
+
+async def withdraw(repository: Repository, new: Loaded) -> None:
+    """Delete a record whose key nobody was told; without an answer, it ends by itself."""
+    with suppress(StoreUnavailable):
+        await repository.records.delete(new.key)
