@@ -24,6 +24,7 @@ from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer, ValkeyServer
 from django_multisession.testing.servers.redis_cluster import RedisCluster
 from django_multisession.testing.servers.redis_sentinel import RedisSentinel
+from tests import timing
 
 HERE = Path(__file__).parent
 ON_SERVERS = ("browser", "servers", "stores", "system")
@@ -63,6 +64,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--nightly"):
+        timing.assume_quiet()
     start = Server.start
 
     def start_for_a_marked_test(server: Server[Any]) -> Server[Any]:
