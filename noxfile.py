@@ -1,8 +1,9 @@
-"""The supported pairs of Python and Django: `nox --session older`, or one of `nox --list`."""
+"""The supported pairs of Python and Django, and the ends of the ranges of what we depend on: `nox --list`."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,11 +14,10 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 # A Django, and the oldest Python that it is tested with.
 PAIRS = {"3.11": "5.2", "3.12": "6.0", "3.13": "6.1"}
 OLDEST, NEWEST = min(PAIRS), max(PAIRS)
-# What starts many processes, builds, installs or needs a browser is the newest pair's alone, and so is what is
-# particular to one client library.
-OLDER_PATHS = ("tests/unit", "tests/contract", "tests/django_suite", "tests/middleware")
-# Between the two, what depends on Django: the newest and the oldest pair have shown that the clients do their part.
-WITHOUT_CLIENTS = ("-k", "not Redis and not Memcached and not MongoDB and not TestPostgreSQL")
+# What starts many processes, builds, installs or needs a browser is the newest pair's alone.
+CORE = ("tests/unit", "tests/contract", "tests/django_suite", "tests/middleware")
+CLIENTS = ("tests/unit", "tests/contract", "tests/stores")
+WITHOUT_SERVERS = ("-m", "not server")
 
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "virtualenv"
@@ -38,27 +38,53 @@ def _pyenv_interpreters() -> list[str]:
 os.environ["PATH"] = os.pathsep.join([*_pyenv_interpreters(), os.environ["PATH"]])
 
 
-def _run(session: nox.Session, django: str) -> None:
+def _install(session: nox.Session, *requirements: str) -> None:
     test_group = nox.project.dependency_groups(PYPROJECT, "test")
-    session.install("-e", ".[all,testing]", *test_group, f"Django~={django}.0")
+    session.install("-e", ".[all,testing]", *test_group, *requirements)
     session.run("python", "scripts/lib/django_source.py")
+
+
+def _test(session: nox.Session, *chosen: str) -> None:
     # Servers are found on the PATH, and CI fails where one is absent.
-    if session.python == NEWEST:
-        session.run("python", "-m", "pytest", *session.posargs)
-    else:
-        chosen = OLDER_PATHS if session.python == OLDEST else (*OLDER_PATHS, *WITHOUT_CLIENTS)
-        session.run("python", "-m", "pytest", "-n", "2", *chosen, *session.posargs)
+    session.run("python", "-m", "pytest", "-q", "-n", "2", *chosen, *session.posargs)
 
 
-@nox.session(python=list(PAIRS), tags=["all"])
+def _lower_bounds() -> list[str]:
+    """Return each requirement of the package and its extras at the lowest version that it names."""
+    project = PYPROJECT["project"]
+    declared = [
+        *project["dependencies"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
+    ]
+    return [re.sub(r">=([^,]+).*", r"==\1.*", each) for each in declared if not each.startswith(project["name"])]
+
+
+@nox.session(python=list(PAIRS))
 def tests(session: nox.Session) -> None:
     """Run the tests on a supported pair; on the older ones without tests/system and tests/browser."""
-    _run(session, PAIRS[str(session.python)])
+    _install(session, f"Django~={PAIRS[str(session.python)]}.0")
+    _test(session, *(() if session.python == NEWEST else CORE))
 
 
-@nox.session(python=False, default=False)
-def older(session: nox.Session) -> None:
-    """Run the tests on every pair but the newest."""
-    for minor in PAIRS:
-        if minor != NEWEST:
-            session.notify(f"tests-{minor}", posargs=session.posargs)
+@nox.session(python=list(PAIRS)[1:-1], default=False)
+def between(session: nox.Session) -> None:
+    """Run what needs no server on the pairs between the oldest and the newest: the clients are tested on these."""
+    _install(session, f"Django~={PAIRS[str(session.python)]}.0")
+    _test(session, *CORE, *WITHOUT_SERVERS)
+
+
+@nox.session(python=OLDEST, default=False)
+def lowest(session: nox.Session) -> None:
+    """Run on the oldest Python, and of each dependency the lowest version that pyproject.toml allows."""
+    _install(session, *_lower_bounds())
+    _test(session, *CLIENTS)
+
+
+@nox.session(python=NEWEST, default=False)
+def prerelease(session: nox.Session) -> None:
+    """Run on the newest Python and what our dependencies are about to release."""
+    _install(session)
+    names = [re.split(r"[<>=]", each)[0] for each in _lower_bounds()]
+    session.install("--upgrade", "--pre", *names)
+    # Django's own tests come with its releases.
+    _test(session, *CLIENTS, "tests/middleware", *WITHOUT_SERVERS)

@@ -24,6 +24,7 @@ from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer, ValkeyServer
 from django_multisession.testing.servers.redis_cluster import RedisCluster
 from django_multisession.testing.servers.redis_sentinel import RedisSentinel
+from tests import timing
 
 HERE = Path(__file__).parent
 ON_SERVERS = ("browser", "servers", "stores", "system")
@@ -31,7 +32,22 @@ ON_SERVERS = ("browser", "servers", "stores", "system")
 ServerT = TypeVar("ServerT", bound=Server[Any] | ServerGroup[Any])
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--nightly", action="store_true", help="all tests, and more repetitions of those that repeat")
+
+
+@pytest.fixture(scope="session")
+def nightly(pytestconfig: pytest.Config) -> bool:
+    """Whether to repeat for as long as it takes to find what is rare."""
+    return bool(pytestconfig.getoption("--nightly"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--nightly"):
+        left_out = [item for item in items if item.get_closest_marker("nightly")]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if not item.get_closest_marker("nightly")]
     for item in items:
         of_directory = item.path.relative_to(HERE).parts[0] in ON_SERVERS
         if of_directory or any(name.endswith("_server") for name in getattr(item, "fixturenames", ())):
@@ -48,6 +64,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--nightly"):
+        timing.assume_quiet()
     start = Server.start
 
     def start_for_a_marked_test(server: Server[Any]) -> Server[Any]:

@@ -18,12 +18,24 @@ from tests.system.demo import demo_process, environment, prepare, process
 
 NAMED = '{"signed_cookies": null, "encrypted_cookies": null}'
 
+ALWAYS = {
+    "test_login_profile_and_logout",
+    "test_sessions_do_not_see_each_other",
+    "test_path_moves_the_cookie_and_leaves_none_behind",
+    "test_chunked_cookie_grows_and_shrinks",
+    "test_host_prefixed_cookie_is_kept_over_tls",
+}
+"""What only a browser can show of cookies, and a login; the others are for the night."""
 
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.slow)
+            if getattr(item, "originalname", item.name) not in ALWAYS:
+                item.add_marker(pytest.mark.nightly)
 
 
 # Of the package and no longer: while Playwright runs, its event loop does, and nobody else could run one.

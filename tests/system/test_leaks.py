@@ -23,10 +23,9 @@ from asgiref.sync import async_to_sync
 from tests.system.backends import PATIENCE, Backend, leave_thread
 from tests.system.conftest import NETWORKED
 
-LOOPS = 200
 READS = 3
-CANCELLATIONS = 80
 READERS = 8
+SAVES = 20
 
 # A loop's connections, so few that one which is not given back is missed soon.
 FEW: dict[str, dict[str, Any]] = {
@@ -108,18 +107,21 @@ async def through_asgiref(body: Coroutine[Any, Any, None]) -> None:
 
 @pytest.mark.parametrize("enter", [asyncio.run, through_asgiref], ids=["run", "to_sync"])
 def test_event_loops_leave_nothing_behind(
-    backend: Backend, store: type[Any], key: str, enter: Callable[[Any], Any]
+    backend: Backend, store: type[Any], key: str, enter: Callable[[Any], Any], nightly: bool
 ) -> None:
+    loops = 200 if nightly else 30
     for _ in range(3):  # the first make what stays: a thread for all loops, clients without a loop
         enter(count(store, key))
     before = in_use(backend)
-    for _ in range(LOOPS):
+    for _ in range(loops):
         enter(count(store, key))
     assert settled(backend, before) == {}
-    assert store(key)["n"] == LOOPS + 3
+    assert store(key)["n"] == loops + 3
 
 
-def test_short_threads_leave_nothing_behind(backend: Backend, store: type[Any], key: str) -> None:
+def test_short_threads_leave_nothing_behind(backend: Backend, store: type[Any], key: str, nightly: bool) -> None:
+    threads = 50 if nightly else 20
+
     def one() -> None:
         thread = threading.Thread(target=_on_thread, args=(store, key))
         thread.start()
@@ -127,10 +129,10 @@ def test_short_threads_leave_nothing_behind(backend: Backend, store: type[Any], 
 
     one()
     before = in_use(backend)
-    for _ in range(50):
+    for _ in range(threads):
         one()
     assert settled(backend, before) == {}
-    assert store(key)["n"] == 51
+    assert store(key)["n"] == threads + 1
 
 
 def test_process_ends_in_silence(backend: Backend, store: type[Any], key: str) -> None:
@@ -176,14 +178,14 @@ def ended_well(child: int) -> bool:
 )
 def test_fork_in_the_middle_is_safe(backend: Backend, store: type[Any], key: str, colour: str) -> None:
     def count_for(name: str) -> None:
-        for number in range(50):
+        for number in range(SAVES):
             session = store(key)
             assert session.get(name, 0) == number, "an answer to somebody else's question"
             session[name] = number + 1
             session.save()
 
     async def acount_for(name: str) -> None:
-        for number in range(50):
+        for number in range(SAVES):
             session = store(key)
             assert await session.aget(name, 0) == number, "an answer to somebody else's question"
             await session.aset(name, number + 1)
@@ -202,13 +204,13 @@ def test_fork_in_the_middle_is_safe(backend: Backend, store: type[Any], key: str
     session.save()
     count_for("parent")
     assert ended_well(child)
-    assert dict(store(key).items()) == {"n": 0, "before": 1, "parent": 50, "child": 50}
+    assert dict(store(key).items()) == {"n": 0, "before": 1, "parent": SAVES, "child": SAVES}
 
 
 @pytest.mark.parametrize("backend", NETWORKED, indirect=True)
 def test_fork_in_an_event_loop_is_safe(backend: Backend, store: type[Any], key: str) -> None:
     async def count_for(name: str) -> None:
-        for number in range(50):
+        for number in range(SAVES):
             session = store(key)
             assert await session.aget(name, 0) == number
             await session.aset(name, number + 1)
@@ -228,11 +230,12 @@ def test_fork_in_an_event_loop_is_safe(backend: Backend, store: type[Any], key: 
         assert await asyncio.to_thread(ended_well, child)
 
     asyncio.run(scenario())
-    assert dict(store(key).items()) == {"n": 0, "parent": 50, "child": 50}
+    assert dict(store(key).items()) == {"n": 0, "parent": SAVES, "child": SAVES}
 
 
-def test_cancelled_tasks_leave_no_half_answer(backend: Backend, store: type[Any]) -> None:
+def test_cancelled_tasks_leave_no_half_answer(backend: Backend, store: type[Any], nightly: bool) -> None:
     """Whenever they are cancelled: their connections come back, and answers belong to their questions."""
+    cancellations = 80 if nightly else 20
     sessions = {}
     for number in range(READERS):
         session = store()
@@ -251,9 +254,9 @@ def test_cancelled_tasks_leave_no_half_answer(backend: Backend, store: type[Any]
         started = time.perf_counter()
         await asyncio.gather(*map(use, sessions))
         duration = time.perf_counter() - started
-        for step in range(CANCELLATIONS):
+        for step in range(cancellations):
             cancelled = [asyncio.create_task(use(number)) for number in sessions]
-            await asyncio.sleep(duration * step / CANCELLATIONS)
+            await asyncio.sleep(duration * step / cancellations)
             for task in cancelled:
                 task.cancel()
             # Some at once, beside those that are still being cancelled.

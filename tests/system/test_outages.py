@@ -31,10 +31,9 @@ from tests.databases import database
 from tests.system import outage_views
 from tests.system.backends import Backend
 from tests.system.conftest import OPTIONS, backend_at
+from tests.timing import late, rate
 
 TIMEOUT = 1.0  # seconds, the default
-SLACK = 0.25  # seconds: this machine's, not the engine's
-AT_ONCE = 0.02  # seconds
 
 OURS = "django_multisession.middleware.SessionMiddleware"
 DJANGOS = "django.contrib.sessions.middleware.SessionMiddleware"
@@ -148,12 +147,11 @@ def test_hung_server_fails_soon_then_at_once_and_comes_back(
     with server.paused():
         seconds, result = timed(drive, load(store, key))
         assert isinstance(result, StoreUnavailable)
-        assert seconds < TIMEOUT + SLACK
+        assert seconds < late(TIMEOUT)
         later = [timed(drive, change(store, key, 2)) for _ in range(20)]
         assert all(isinstance(result, StoreUnavailable) for _, result in later)
-        # The median: another process may take the processor for longer than that.
-        assert statistics.median(seconds for seconds, _ in later) < AT_ONCE
-        assert max(seconds for seconds, _ in later) < SLACK
+        # The median, for another process may take the processor; without the breaker each waits for half of TIMEOUT.
+        assert statistics.median(seconds for seconds, _ in later) < late(0, TIMEOUT / 4)
     let_probes_through()
     assert drive(load(store, key)) == 1
     drive(change(store, key, 3))
@@ -168,11 +166,12 @@ def test_save_that_meets_a_hung_server_fails_soon(
     with server.paused():
         seconds, result = timed(drive, own(session, "save"))
         assert isinstance(result, StoreUnavailable)
-        assert seconds < TIMEOUT + SLACK
+        assert seconds < late(TIMEOUT)
     let_probes_through()
     assert drive(load(store, key)) in (1, 2)
 
 
+@pytest.mark.nightly  # by the clock; tests/unit counts probes by one that is moved
 def test_hung_server_gets_one_probe_a_second(server: Server[Any], store: type[Any], key: str, drive: Drive) -> None:
     drive(load(store, key))
     with server.paused():
@@ -187,7 +186,7 @@ def test_hung_server_gets_one_probe_a_second(server: Server[Any], store: type[An
     # Each waits for half a second, and the next is let through a second after that.
     assert len(probes) == 2
     assert probes[1][0] - probes[0][0] > deadline.PROBE_INTERVAL
-    assert all(seconds < TIMEOUT / 2 + SLACK for _, seconds in probes)
+    assert all(seconds < late(TIMEOUT / 2) for _, seconds in probes)
     time.sleep(max(0, failed + 3 * deadline.PROBE_INTERVAL - time.monotonic()))
     assert drive(load(store, key)) == 1
 
@@ -218,7 +217,7 @@ def test_refusing_server_fails_at_once_and_comes_back(
     for _ in range(5):
         seconds, result = timed(drive, load(store, key))
         assert isinstance(result, StoreUnavailable)
-        assert seconds < TIMEOUT + SLACK
+        assert seconds < late(TIMEOUT)
     proxy.restore()
     let_probes_through()
     assert drive(load(store, key)) == 1
@@ -284,7 +283,7 @@ def test_request_that_loads_from_a_hung_server(middleware: str, server: Server[A
     with server.paused():
         started = time.monotonic()
         assert_is_an_outage(site.get("load"), middleware)
-        assert time.monotonic() - started < TIMEOUT + SLACK
+        assert time.monotonic() - started < late(TIMEOUT)
         assert_is_an_outage(site.get("load"), middleware)
     let_probes_through()
     assert site.get("load").content == b"1"
@@ -295,7 +294,7 @@ def test_request_that_saves_to_a_hung_server(middleware: str, server: Server[Any
         outage_views.meanwhile.append(server.pause)
         started = time.monotonic()
         assert_is_an_outage(site.get("save"), middleware)
-        assert time.monotonic() - started < TIMEOUT + SLACK
+        assert time.monotonic() - started < late(TIMEOUT)
     finally:
         server.resume()
     let_probes_through()
@@ -362,7 +361,7 @@ def test_workers_stay_free_while_a_server_hangs(server: Server[Any], store: type
         for worker in workers:
             worker.join()
     assert set(answers) == {503}
-    assert len(answers) / seconds > 100
+    assert len(answers) / seconds > rate(100)
 
 
 @pytest.mark.usefixtures("ours")
@@ -389,4 +388,4 @@ def test_budget_is_shared_by_all_sessions_of_a_request(
         started = time.monotonic()
         assert client.get("/every/").content == b"0"
         # Half a second each, and twice, would be three.
-        assert time.monotonic() - started < TIMEOUT + SLACK
+        assert time.monotonic() - started < late(TIMEOUT)

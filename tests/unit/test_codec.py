@@ -50,10 +50,12 @@ def unpad(payload: bytes) -> str:
     return base64.urlsafe_b64encode(payload).rstrip(b"=").decode()
 
 
+BODIES = ("empty", "short", "random", "long")  # workers of pytest-xdist must agree about names
+
 # Records.
 
 
-@pytest.mark.parametrize("body", [b"", b"x", os.urandom(1000), b"x" * 100_000])
+@pytest.mark.parametrize("body", [b"", b"x", os.urandom(1000), b"x" * 100_000], ids=BODIES)
 @pytest.mark.parametrize("compress", [None, 0, 500])
 def test_record_comes_back(encrypt: bool, body: bytes, compress: int | None) -> None:
     written = records(encrypt, compress).encode(HEADER, body, PLACE, SESSION_KEY)
@@ -188,7 +190,7 @@ def test_nothing_is_inflated_before_it_is_authenticated(encrypt: bool, monkeypat
 # Cookies.
 
 
-@pytest.mark.parametrize("body", [b"", b"x", os.urandom(1000), b"x" * 5000])
+@pytest.mark.parametrize("body", [b"", b"x", os.urandom(1000), b"x" * 5000], ids=BODIES)
 @pytest.mark.parametrize("compress", [None, 0])
 @pytest.mark.parametrize("chunks", [1, 3])
 def test_cookie_comes_back(encrypt: bool, body: bytes, compress: int | None, chunks: int) -> None:

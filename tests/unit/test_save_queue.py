@@ -68,7 +68,7 @@ def test_turn_inside_of_a_turn_does_not_wait_for_itself(together: Together) -> N
                 waited.append(time.monotonic() - started)
 
     together(visit)
-    assert waited[0] < 1
+    assert waited[0] < 10  # it would be ten
     assert not contended(PLACE)
 
 
@@ -103,7 +103,7 @@ def test_turn_that_does_not_come_is_not_waited_for(together: Together) -> None:
             waited.append(time.monotonic() - started)
 
     together(stay, visit)
-    assert WAIT * 0.9 < waited[0] < 5
+    assert WAIT * 0.9 < waited[0] < 10  # which the other stays at most
 
 
 def test_turn_ends_with_an_exception() -> None:
