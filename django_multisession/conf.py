@@ -60,6 +60,8 @@ class Entry:
     """How many cookies a cookie engine may spread one session over."""
     on_outage: str = "error"
     preload: bool = False
+    ends_with_login: bool = True
+    """Whether a named session ends at the logout and when another user logs in."""
 
     @property
     def secrets(self) -> tuple[str | bytes, ...]:
@@ -96,6 +98,8 @@ def _wrong_entry(name: Any, given: Any) -> Iterator[str]:
             f"{where} has a COOKIE; the default session's cookie is set by SESSION_COOKIE_NAME, _PATH, _AGE "
             "and the other SESSION_COOKIE_* settings. Remove it."
         )
+    if name == DEFAULT and "ENDS_WITH_LOGIN" in given:
+        yield f"{where} has ENDS_WITH_LOGIN, which is for named sessions: the default one holds the login. Remove it."
     if name != DEFAULT and "ENGINE" not in given:
         yield f'{where} has no ENGINE. Name one, such as "django_multisession.engines.redis".'
     cookie = given.get("COOKIE")

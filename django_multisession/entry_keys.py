@@ -88,6 +88,7 @@ ALLOWED: Final[Table] = MappingProxyType(
         ),
         "ON_OUTAGE": (lambda v: v in ("error", "anonymous"), '"error" or "anonymous"'),
         "PRELOAD": (lambda v: isinstance(v, bool), "True or False"),
+        "ENDS_WITH_LOGIN": (lambda v: isinstance(v, bool), "True or False"),
     }
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from .bridge import driven, maybe_await, run_sync
 from .conf import DEFAULT
 from .deadline import request_budget
 from .exceptions import StoreUnavailable
+from .http.belonging import follow_logins
 from .http.error_reports import ExceptionReporterFilter
 from .http.finish import finish, interrupted
 from .http.sessions import Sessions, open_session, preloaded
@@ -33,6 +34,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
     def __init__(self, get_response: Any) -> None:
         super().__init__(get_response)
         log_once()
+        follow_logins()
 
     def __call__(self, request: HttpRequest) -> Any:
         if self.async_mode:

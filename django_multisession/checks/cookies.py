@@ -10,8 +10,11 @@ from ..conf import entry, names
 from ..cookies import MAX_SIZE, chunk_names, cookie_options
 from .found import Found, entry_of, error, in_cookies, sessions, warning
 
-CURE = "proxy_buffer_size 16k; proxy_buffers 8 16k; large_client_header_buffers 4 16k;"
-"""What nginx needs so that it passes on what browsers keep; measured with nginx 1.22."""
+
+def nginx_needs(cookies: int) -> str:
+    """Return nginx's settings that let so many full cookies pass, in both directions; tried with nginx 1.22."""
+    size = f"{max(4 * cookies + 4, 16)}k"  # the headers of a page beside them
+    return f"proxy_buffer_size {size}; proxy_buffers 8 {size}; large_client_header_buffers 4 {size};"
 
 
 def check_names() -> Found:
@@ -64,5 +67,6 @@ def check_sizes(allowed: int = 1) -> Found:
             "nginx answers 502 to the visitor once a response sets 3.8 kB of cookies (proxy_buffer_size is 4k), and "
             "gunicorn (limit_request_field_size, 8,190 bytes) and nginx (large_client_header_buffers, 8k) answer 4xx "
             "to every request that brings more back: he cannot even log out.",
-            f"Keep such sessions small and few, and tell nginx: {CURE} gunicorn: limit_request_field_size = 16380.",
+            f"Keep such sessions small and few. nginx needs: {nginx_needs(count)} gunicorn needs: "
+            f"limit_request_field_size = {(count + 1) * MAX_SIZE}.",
         )

@@ -69,6 +69,8 @@ async def _store(handles: list[Handle]) -> list[Exception]:
             errors.append(error)
             return False
 
+    for handle in handles:
+        await handle.settle()
     ended = [handle for handle in handles if handle.is_ended]
     changed = [handle for handle in handles if await succeeds(handle.is_dirty)]
     if len(changed) + len(ended) > 1:

@@ -32,7 +32,7 @@ class Handle:
     @property
     def is_ended(self) -> bool:
         """Whether the view asked for the end of the session and its cookie."""
-        return self.ours is not None and self.ours.ends
+        return self.ours is not None and (self.ours.ends or self.ours.left is not None)
 
     async def is_dirty(self) -> bool:
         """Tell whether the session is to be saved. It is loaded for that: it may turn out to be gone."""
@@ -62,15 +62,29 @@ class Handle:
         return await maybe_await(session.get_expiry_age() if driven() else session.aget_expiry_age())
 
     async def end(self) -> None:
-        """End the session."""
+        """End the session; what was written after a logout has left it is a new one."""
+        written = {} if self.ours is None or self.ours.left is None else self.ours.take_written()
         if driven():
             self.session.flush()
         else:
             await self.session.aflush()
+        if written:
+            if driven():
+                self.session.update(written)
+            else:
+                await self.session.aupdate(written)
+            await self.save()
+
+    async def settle(self) -> None:
+        """Make a visitor's session that of the user who has logged in, if somebody has."""
+        if self.ours is not None and self.ours.belonging is not None and self.ours.is_to_be_adopted:
+            await self.ours.belonging.adopt(self.ours)
 
     async def save(self) -> None:
         """Save the session, and end the old key if it has a new one; if that fails, all is as it was before."""
         session, server = self.session, self.server
+        if self.ours is not None and self.ours.belonging is not None:
+            await self.ours.belonging.claim(self.ours)
         try:
             if driven():
                 session.save()

@@ -13,6 +13,7 @@ from ..sessions.base import MultisessionBase
 from ..sessions.config import session_config
 from ..sessions.loading import session_class
 from ..sessions.server import ServerSession
+from .belonging import Belonging
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, section 9.2.1
 
@@ -53,6 +54,16 @@ class Sessions(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(names())
 
+    def of_the_user(self) -> list[MultisessionBase]:
+        """Return the sessions that end with the login: those that are open, and those whose cookie has come."""
+        found = []
+        for name in names():
+            if name == DEFAULT or not session_config(name).entry.ends_with_login:
+                continue
+            if name in self._named or _opening(name).store.joined(self._request.COOKIES) is not None:
+                found.append(self[name])
+        return found
+
     def opened(self) -> list[SessionBase]:
         """Return the sessions that this request may have used."""
         default = getattr(self._request, "session", None)
@@ -67,6 +78,7 @@ class _Opening(NamedTuple):
     is_ours: bool
     is_on_server: bool
     on_outage: str
+    ends_with_login: bool = False
 
 
 @cached
@@ -74,7 +86,9 @@ def _opening(name: str) -> _Opening:
     store = session_class(name)
     if not issubclass(store, MultisessionBase):
         return _Opening(store, False, False, "error")
-    return _Opening(store, True, issubclass(store, ServerSession), session_config(name).entry.on_outage)
+    entry = session_config(name).entry
+    ends_with_login = name != DEFAULT and entry.ends_with_login
+    return _Opening(store, True, issubclass(store, ServerSession), entry.on_outage, ends_with_login)
 
 
 def open_session(request: HttpRequest, name: str) -> Any:
@@ -83,6 +97,8 @@ def open_session(request: HttpRequest, name: str) -> Any:
     if not opening.is_ours:
         return opening.store(request.COOKIES.get(cookie_options(name).name))
     session = opening.store(opening.store.joined(request.COOKIES))
+    if opening.ends_with_login:
+        session.belonging = Belonging(request)
     if opening.is_on_server:
         session.commits_with_response = True
         if opening.on_outage == "anonymous" and request.method in SAFE_METHODS:

@@ -4,11 +4,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, Unpack
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 
+from ..bridge import driven, run_sync
 from ..conf import DEFAULT
 from ..cookies import CookieOptions
 from ..exceptions import InvalidRecord, StoreUnavailable
@@ -21,6 +22,25 @@ from .lifetime import Lifetime, Origin
 from .unreadable import report_unreadable
 
 _classes: Kept[dict[tuple[type[Any], str], type[Any]]] = Kept(dict, Event(0))
+
+
+class Belonging(Protocol):
+    """Knows the user of the request; see http/belonging.py."""
+
+    async def is_anothers(self, owner: str) -> bool:
+        """Tell whether another user than the owner is logged in."""
+
+    async def claim(self, session: "MultisessionBase") -> None:
+        """Seal the user in a session that is about to be saved."""
+
+    async def adopt(self, session: "MultisessionBase") -> None:
+        """Give a visitor's session to the user who has just logged in."""
+
+
+class LeftSession(NamedTuple):
+    """A session that ends with the response, and whether its cookie's options are known."""
+
+    was_loaded: bool
 
 
 class MultisessionBase(SessionBase):
@@ -38,6 +58,12 @@ class MultisessionBase(SessionBase):
     """What kept the store from answering this request."""
     ends = False
     """Whether set_cookie_options(max_age=-1) asked for the end of this session."""
+    belonging: Belonging | None = None
+    """What knows whether a session that ends with the login is another user's; the middleware sets it."""
+    is_to_be_adopted = False
+    """Whether a login in this request makes this visitor's session the user's."""
+    left: LeftSession | None = None
+    """What was there when this session was left, by a logout."""
     _changes: CookieChanges | None = None
     _flashes: FlashBag | None = None
 
@@ -92,7 +118,8 @@ class MultisessionBase(SessionBase):
             else:
                 with self.__dict__.setdefault("_loading", threading.RLock()):
                     if not hasattr(self, "_session_cache"):
-                        self._loaded_as(self.load())
+                        data = self.load()
+                        self._loaded_as(data if self.owner is None else run_sync(self._shown(data)))
         return self._session_cache
 
     async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
@@ -103,7 +130,8 @@ class MultisessionBase(SessionBase):
             else:
                 async with self.__dict__.setdefault("_aloading", asyncio.Lock()):
                     if not hasattr(self, "_session_cache"):
-                        self._loaded_as(await self.aload())
+                        data = await self.aload()
+                        self._loaded_as(data if self.owner is None else await self._shown(data))
         return self._session_cache
 
     def _loaded_as(self, data: dict[str, Any]) -> None:
@@ -154,6 +182,41 @@ class MultisessionBase(SessionBase):
         # Django's forgets that the session was modified.
         await self._aget_session()
         self.delete_test_cookie()
+
+    # Its owner.
+
+    @property
+    def owner(self) -> str | None:
+        """The id of the user for whom this session was saved last, as far as it is loaded."""
+        return None if self._changes is None else self._changes.owner
+
+    async def _shown(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Return what was loaded; nothing of a session that is another user's, which ends."""
+        if self.owner is None or self.belonging is None or not await self.belonging.is_anothers(self.owner):
+            return data
+        self._session_cache = {}
+        if driven():
+            self.flush()
+        else:
+            await self.aflush()
+        return self._session_cache
+
+    def leave(self) -> None:
+        """Have the session end with the response; what is written from now on is a new one. No I/O."""
+        if self.left is None:
+            self.left = LeftSession(hasattr(self, "_session_cache"))
+        self._session_cache = {}
+        self.modified = True
+
+    def take_written(self) -> dict[str, Any]:
+        """Return what was written since leave(), and have the session be the one that was left."""
+        written = self._session_cache
+        if self.left is not None and self.left.was_loaded:
+            self._session_cache = {}
+        else:
+            del self._session_cache
+        self.left = None
+        return written
 
     # Its lifetime.
 

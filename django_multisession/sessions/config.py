@@ -64,7 +64,14 @@ class SessionConfig:
 
     @cached_property
     def _configured_serializer(self) -> type[Any]:
-        found: type[Any] = import_string(self.entry.serializer or settings.SESSION_SERIALIZER)
+        path = self.entry.serializer or settings.SESSION_SERIALIZER
+        setting = f"MULTISESSION[{self.name!r}]['SERIALIZER']" if self.entry.serializer else "SESSION_SERIALIZER"
+        try:
+            found: type[Any] = import_string(path)
+        except ImportError as error:
+            raise ImproperlyConfigured(
+                f"{setting} is {path!r}; it must be the dotted path of a serializer: {error}."
+            ) from error
         return found
 
     @cached_property

@@ -24,8 +24,12 @@ class CookieAttributes(TypedDict, total=False):
     partitioned: bool
 
 
+OWNER: Final = "owner"
+"""Among the options of a body, the id of the user whom the session belongs to; no attribute has this name."""
+
+
 class CookieChanges:
-    """What a session's cookie has beside the settings: what is stored with it, and what this request has set.
+    """What a session's cookie has beside the settings, and its owner: what is stored, and what this request has set.
 
     Mappings are replaced, never changed in place. ``configured`` returns the options of the settings.
     """
@@ -48,6 +52,17 @@ class CookieChanges:
         """Set attributes; ValueError, naming rule and source, for what browsers would refuse."""
         self.cookie().changed(changes)
         self.new = {**self.new, **changes}
+
+    @property
+    def owner(self) -> str | None:
+        """The id of the user whom the session belongs to."""
+        found: str | None = self.all().get(OWNER)
+        return found
+
+    def belong_to(self, user: str) -> None:
+        """Seal the id of a user; see http/belonging.py."""
+        if self.owner != user:
+            self.new = {**self.new, OWNER: user}
 
     def all(self) -> Mapping[str, Any]:
         """Return what differs from the settings, as it is to be stored."""

@@ -35,6 +35,7 @@ class Report:
     version: str = ""
     round_trip: float | None = None
     skew: float | None = None
+    notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -59,9 +60,10 @@ def probe(session: type[ServerSession], *, prepare: bool = False) -> Report:
             report.failures.append(_with_cause(error))
             break
         except (MultisessionError, ImproperlyConfigured) as error:
-            if str(error) in report.problems:  # such as a table that is missing
-                report.problems.remove(str(error))
-            report.failures.append(str(error))
+            # Such as a table that is missing: not twice.
+            report.problems = [problem for problem in report.problems if problem not in str(error)]
+            if str(error) not in report.failures:
+                report.failures.append(str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the other sessions are to be checked too
             report.failures.append(f"{type(error).__name__}: {_first_line(error)}.")
     return report
@@ -76,6 +78,7 @@ def _inspect(records: Records, report: Report) -> None:
     inspection = run_sync(records.store.inspect())
     now = (before + time.time()) / 2
     report.version = inspection.version
+    report.notes += inspection.notes
     report.problems += inspection.problems
     if inspection.time is not None:
         report.skew = inspection.time - now

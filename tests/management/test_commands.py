@@ -6,19 +6,24 @@ import io
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pymongo
 import pytest
 from django.core.management import CommandError, call_command
+from django.core.signing import JSONSerializer
 from django.test import override_settings
 
-from django_multisession.bridge import run_sync
+from django_multisession.bridge import iterate, run_sync
+from django_multisession.checks import check_tables
 from django_multisession.envelope import Header
+from django_multisession.keys import SessionKey
+from django_multisession.sessions.loaded import Loaded
 from django_multisession.sessions.loading import session_class
-from django_multisession.sessions.records import Records, Snapshot
+from django_multisession.sessions.records import Records
+from django_multisession.stores import memory
 from django_multisession.stores.base import Inspection
 from django_multisession.stores.memory import MemoryStore
 from django_multisession.testing.servers.base import free_port
@@ -60,10 +65,10 @@ def failure(command: str, *arguments: str) -> tuple[str, str]:
     return output.getvalue(), str(raised.value)
 
 
-def insert(records: Records, count: int, ttl: int = 3600) -> list[str]:
-    """Insert so many records; return their session keys."""
+def insert(records: Records, count: int, ttl: int = 3600) -> list[SessionKey]:
+    """Insert so many records; return their keys."""
     now = int(time.time())
-    keys = [secrets.token_hex(16) for _ in range(count)]
+    keys = [records.key(secrets.token_hex(16)) for _ in range(count)]
     for key in keys:
         header = Header.new(secrets.token_bytes(8), now, 0, now + ttl, now)
         assert run_sync(records.insert(key, b"{}", header, ttl))
@@ -72,10 +77,10 @@ def insert(records: Records, count: int, ttl: int = 3600) -> list[str]:
 
 def insert_expired(backend: Backend, records: Records, prefix: str, count: int) -> None:
     """Insert so many records and move their end into the past."""
-    keys = [records.storage_key(key) for key in insert(records, count, ttl=1)]
+    keys = [key.storage_key for key in insert(records, count, ttl=1)]
     if backend.name == "memory":
-        rows = MemoryStore._rows
-        rows.update({key: (*rows[key][:2], time.monotonic()) for key in keys})
+        rows = memory._rows.value
+        rows.update({key: rows[key]._replace(ends_at=time.monotonic()) for key in keys})
     elif backend.name == "mongodb":
         with pymongo.MongoClient[dict[str, Any]](backend.location) as client:
             collection = client[DATABASE][f"multisession_{prefix}"]
@@ -196,16 +201,16 @@ def test_checksessions_leaves_no_record_behind(records: Records, monkeypatch: py
     # The store is asked for the very keys that were inserted: not every one can list its keys.
     inserted = remember_inserts(monkeypatch)
     call("checksessions")
-    assert len(inserted) == 1
-    assert not run_sync(records.exists(inserted[0]))
+    assert inserted
+    assert not any(run_sync(records.exists(key)) for key in inserted)
 
 
-def remember_inserts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return a list to which every session key is added under which a record is inserted."""
-    inserted: list[str] = []
+def remember_inserts(monkeypatch: pytest.MonkeyPatch) -> list[SessionKey]:
+    """Return a list to which every key is added under which a record is inserted."""
+    inserted: list[SessionKey] = []
     insert_into = Records.insert
 
-    async def remember(self: Records, key: str, plaintext: bytes, header: Header, ttl: int) -> Snapshot | None:
+    async def remember(self: Records, key: SessionKey, plaintext: bytes, header: Header, ttl: int) -> Loaded | None:
         inserted.append(key)
         return await insert_into(self, key, plaintext, header, ttl)
 
@@ -255,7 +260,8 @@ def test_checksessions_with_a_wrong_password_says_so_without_it(redis_server: Re
     location = f"redis://nobody:hush-hush@127.0.0.1:{redis_server.port}/0"
     with override_settings(MULTISESSION={"default": {"LOCATION": location}}):
         output, _ = failure("checksessions")
-    assert "invalid username-password pair" in output
+    assert output.count("FAILED") == 1
+    assert "password" in output
     assert "hush-hush" not in output
 
 
@@ -305,14 +311,14 @@ def test_checksessions_after_an_unforeseen_error_reports_it(
 def test_purgesessions_without_the_table_fails(backend: Backend) -> None:
     with backend.configured(migrate=False):
         _, error = failure("purgesessions")
-    assert error.startswith("default: The table multisession_record is missing")
+    assert "The table multisession_record is missing" in error
 
 
 @pytest.mark.parametrize("backend", ["db-sqlite"], indirect=True)
 def test_checksessions_without_the_table_fails_and_prepare_makes_it(backend: Backend) -> None:
     with backend.configured(migrate=False):
         output, _ = failure("checksessions")
-        assert output.count("The table multisession_record is missing on the database") == 1
+        assert output.count("The table multisession_record is missing") == 1
         assert "works" not in output
         assert "works" in call("checksessions", "--prepare")
         assert "works" in call("checksessions")
@@ -343,3 +349,90 @@ def test_checksessions_with_a_foreign_default_does_not_check_it() -> None:
 def test_command_with_a_setting_that_is_no_dictionary_says_so(command: str) -> None:
     _, error = failure(command)
     assert error.startswith("MULTISESSION is of type list")
+
+
+@override_settings(SESSION_ENGINE=CART["ENGINE"], MULTISESSION={})
+def test_purgesessions_without_verbosity_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    insert_expired(Backend("memory", "memory"), session_class("default").records(), "", 3)
+    assert call("purgesessions", "--dry-run", verbosity=0) == ""
+    lines = Terminal()
+    call_command("purgesessions", stdout=lines, verbosity=0)
+    assert lines.getvalue() == ""
+    assert capsys.readouterr() == ("", "")
+
+
+@override_settings(SESSION_ENGINE=CART["ENGINE"], MULTISESSION={})
+def test_purgesessions_that_is_interrupted_tells_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    insert_expired(Backend("memory", "memory"), session_class("default").records(), "", 5)
+    purge = MemoryStore.purge
+
+    async def interrupted(self: MemoryStore, batch_size: int = 1000) -> AsyncIterator[int]:
+        async for count in purge(self, batch_size):
+            yield count
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(MemoryStore, "purge", interrupted)
+    with pytest.raises(CommandError) as raised:
+        call("purgesessions", "--batch-size", "2")
+    assert str(raised.value) == "default: interrupted, 2 expired sessions removed from memory."
+    assert raised.value.returncode == 130
+
+
+class Forgetful(JSONSerializer):
+    """Writes, and reads something else."""
+
+    def loads(self, data: bytes) -> dict[str, Any]:
+        return dict.fromkeys(super().loads(data))
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"SERIALIZER": f"{__name__}.Forgetful"}, "Is the SERIALIZER to blame?"),
+        ({"SERIALIZER": "nowhere.Serializer"}, "['SERIALIZER'] is 'nowhere.Serializer'"),
+        ({"MAX_SIZE": 20}, "keeps at most 20"),
+        ({"MERGE": {"count": "sum_up"}}, "'sum_up'"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["memory", "signed_cookies"])
+def test_checksessions_goes_the_whole_way_of_a_request(engine: str, entry: dict[str, Any], words: str) -> None:
+    if engine == "signed_cookies" and "MAX_SIZE" in entry:
+        entry, words = {"CHUNKS": 1, "COOKIE": {}}, "has a COOKIE"
+    engine = f"django_multisession.engines.{engine}"
+    with override_settings(SESSION_ENGINE=engine, MULTISESSION={"default": entry}):
+        output, error = failure("checksessions")
+    assert "FAILED" in output
+    assert words in output
+    assert "do not work: default" in error or "do not work: settings" in error
+
+
+@override_settings(SESSION_ENGINE=CART["ENGINE"], MULTISESSION={"default": {"LOCATION": "somewhere"}})
+def test_checksessions_strict_fails_for_a_problem_as_well() -> None:
+    assert "problem    MULTISESSION['default']['LOCATION'] means nothing" in call("checksessions")
+    _, error = failure("checksessions", "--strict")
+    assert error == "Sessions with a problem: settings."
+
+
+@pytest.mark.parametrize("cookie_age", ["3600", 0])
+@override_settings(SESSION_ENGINE=CART["ENGINE"], MULTISESSION={})
+def test_checksessions_looks_at_djangos_settings(cookie_age: Any) -> None:
+    with override_settings(SESSION_COOKIE_AGE=cookie_age):
+        output, _ = failure("checksessions")
+    assert f"SESSION_COOKIE_AGE is {cookie_age!r}" in output
+
+
+def test_checksessions_leaves_no_session_behind_in_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    with override_settings(SESSION_ENGINE=CART["ENGINE"], MULTISESSION={}):
+        call("checksessions")
+        store = session_class("default").records().store
+        assert list(iterate(store.scan())) == []
+
+
+@pytest.mark.parametrize("backend", ["db-sqlite"], indirect=True)
+@pytest.mark.parametrize(("command", "warns"), [("migrate", False), ("check", True)])
+def test_missing_table_is_no_warning_of_the_command_that_makes_it(
+    backend: Backend, command: str, warns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with backend.configured(migrate=False):
+        monkeypatch.setattr(sys, "argv", ["manage.py", command])
+        assert bool(check_tables(databases=[ALIAS])) is warns

@@ -1,23 +1,27 @@
 """manage.py checksessions: find out whether every configured session can be kept where it is to be kept."""
 
-import time
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
+from django.core import checks
 from django.core.management.base import BaseCommand, CommandError
 
-from ...exceptions import MultisessionError
+from ...checks import check_settings
 from ...sessions.base import MultisessionBase
 from ...sessions.diagnosis import Report, probe
 from ...sessions.server import ServerSession
 from ..sessions import add_session_argument, selected
+from ..trip import failures
+
+SETTINGS = "settings"
 
 
 class Command(BaseCommand):
     help = (
-        "Reach the server of every configured session; insert, read, swap and delete a record there; and say what "
-        "is wrong and how to mend it. Exits with 1 if a session cannot be kept."
+        "Try out every configured session: reach its server; insert, read, swap and delete a record there; make the "
+        "requests of a visit, from the first one to the logout; and say what is wrong and how to mend it. Exits with 1 "
+        "if a session cannot be kept."
     )
     # They would stop at wrong settings, which this command reports, session by session.
     requires_system_checks = []
@@ -29,26 +33,45 @@ class Command(BaseCommand):
             action="store_true",
             help="first make what the store needs on its server: tables, indexes",
         )
+        parser.add_argument(
+            "--strict",
+            action="store_true",
+            help="exit with 1 for a problem, too: what does not keep sessions from working, and endangers them",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        failed = []
+        reports = dict(self._reports(options))
+        failed = [name for name, report in reports.items() if report.failures]
+        doubtful = [name for name, report in reports.items() if report.problems and name not in failed]
+        if failed:
+            raise CommandError(f"Sessions that do not work: {', '.join(failed)}.")
+        if doubtful and options["strict"]:
+            raise CommandError(f"Sessions with a problem: {', '.join(doubtful)}.")
+
+    def _reports(self, options: dict[str, Any]) -> Iterator[tuple[str, Report]]:
+        """Make and show the report of each session, and that of the settings as a whole."""
+        said: set[str] = set()
         for name, session in selected(options["sessions"]):
+            heading = name
             if isinstance(session, str):
-                self.stdout.write(self.style.MIGRATE_HEADING(name))
                 report = Report(failures=[session])
             elif not issubclass(session, MultisessionBase):
                 self.stdout.write(f"{name}: not checked, for SESSION_ENGINE is {session.__module__!r}.\n\n")
                 continue
             else:
-                self.stdout.write(self.style.MIGRATE_HEADING(f"{name} ({session.__module__})"))
+                heading = f"{name} ({session.__module__})"
                 report = _report(session, prepare=options["prepare"])
-            self._show(report)
-            if report.failures:
-                failed.append(name)
-        if failed:
-            raise CommandError(f"Sessions that do not work: {', '.join(failed)}.")
+            self._show(heading, report)
+            said.update(report.failures)
+            yield name, report
+        # Of some sessions alone, the settings as a whole say nothing.
+        report = Report() if options["sessions"] else _settings(said)
+        if report.failures or report.problems:
+            self._show(SETTINGS, report)
+            yield SETTINGS, report
 
-    def _show(self, report: Report) -> None:
+    def _show(self, heading: str, report: Report) -> None:
+        self.stdout.write(self.style.MIGRATE_HEADING(heading))
         if report.location:
             self._line("location", report.location)
         if report.version:
@@ -57,12 +80,14 @@ class Command(BaseCommand):
             self._line("round trip", f"{report.round_trip * 1000:.2f} ms")
         if report.skew is not None:
             self._line("clock skew", f"{report.skew:+.3f} s")
+        for note in report.notes:
+            self._line("note", note)
         for problem in report.problems:
             self._line("problem", problem, self.style.WARNING)
         for failure in report.failures:
             self._line("FAILED", failure, self.style.ERROR)
-        if not report.failures:
-            self._line("works", "inserted, read, swapped and deleted a record", self.style.SUCCESS)
+        if not report.failures and heading != SETTINGS:
+            self._line("works", "a visit from the first request to the logout", self.style.SUCCESS)
         self.stdout.write("")
 
     def _line(self, label: str, text: str, style: Any = None) -> None:
@@ -70,21 +95,21 @@ class Command(BaseCommand):
 
 
 def _report(session: type[MultisessionBase], *, prepare: bool) -> Report:
-    if issubclass(session, ServerSession):
-        return probe(session, prepare=prepare)
-    report = Report(location="the browsers' cookies")
-    try:
-        _read_back(session, report)
-    except (MultisessionError, ImproperlyConfigured) as error:
-        report.failures.append(str(error))
+    report = (
+        probe(session, prepare=prepare)
+        if issubclass(session, ServerSession)
+        else Report(location="the browsers' cookies")
+    )
+    if not report.failures:
+        report.failures += failures(session.session_name)
     return report
 
 
-def _read_back(session: type[MultisessionBase], report: Report) -> None:
-    written = session()
-    written["probe"] = True
-    started = time.perf_counter()
-    written.save()
-    if session(written.session_key).get("probe") is not True:
-        report.failures.append("A cookie that was just made cannot be read.")
-    report.round_trip = time.perf_counter() - started
+def _settings(said: set[str]) -> Report:
+    """Return what the system checks say, but for what a session's report has said already."""
+    report = Report()
+    for message in check_settings():
+        if message.msg not in said:
+            place = report.failures if message.level >= checks.ERROR else report.problems
+            place.append(f"{message.msg} {message.hint or ''}".rstrip())
+    return report

@@ -29,6 +29,8 @@ class Command(BaseCommand):
         "Servers that expire sessions by themselves, and cookies, need no purge."
     )
 
+    _verbosity = 1
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_session_argument(parser)
         parser.add_argument(
@@ -41,14 +43,15 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="count what would be removed, and leave it")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self._verbosity = options["verbosity"]
         failed = []
         for name, session in selected(options["sessions"]):
             if isinstance(session, str):
                 failed.append(f"{name}: {session}")
             elif issubclass(session, CookieSession):
-                self.stdout.write(f"{name}: nothing to do, its sessions live in the browsers' cookies.")
+                self._say(f"{name}: nothing to do, its sessions live in the browsers' cookies.")
             elif not issubclass(session, ServerSession):
-                self.stdout.write(f"{name}: left to clearsessions, for SESSION_ENGINE is {session.__module__!r}.")
+                self._say(f"{name}: left to clearsessions, for SESSION_ENGINE is {session.__module__!r}.")
             else:
                 try:
                     self._purge(name, session.records().store, options)
@@ -57,28 +60,37 @@ class Command(BaseCommand):
         if failed:
             raise CommandError("\n".join(failed))
 
+    def _say(self, line: str, verbosity: int = 1) -> None:
+        if self._verbosity >= verbosity:
+            self.stdout.write(line)
+
     def _purge(self, name: str, store: Store, options: dict[str, Any]) -> None:
         expired = run_sync(store.expired())
         if options["dry_run"]:
-            self.stdout.write(f"{name}: {_records(expired)} would be removed from {store.name}.")
+            self._say(f"{name}: {_records(expired)} would be removed from {store.name}.")
             return
         removed = 0
-        on_terminal = self.stdout.isatty()
-        with tqdm(
-            total=expired,
-            desc=name,
-            unit=" records",
-            # On standard error, so that a redirected output holds the lines alone. None: off unless a terminal.
-            disable=None if on_terminal else True,
-            leave=False,
-        ) as bar:
-            for count in iterate(store.purge(options["batch_size"])):
-                removed += count
-                bar.update(count)
-                if not on_terminal and options["verbosity"] > 1:
-                    self.stdout.write(f"{name}: {removed} of {expired}")
+        on_terminal = self.stdout.isatty() and self._verbosity > 0
         by_itself = "; the server removes them by itself as well" if store.expires else ""
-        self.stdout.write(f"{name}: {_records(removed)} removed from {store.name}{by_itself}.")
+        try:
+            with tqdm(
+                total=expired,
+                desc=name,
+                unit=" records",
+                # On standard error, so that a redirected output holds the lines alone. None: off unless a terminal.
+                disable=None if on_terminal else True,
+                leave=False,
+            ) as bar:
+                for count in iterate(store.purge(options["batch_size"])):
+                    removed += count
+                    bar.update(count)
+                    if not on_terminal:
+                        self._say(f"{name}: {removed} of {expired}", verbosity=2)
+        except KeyboardInterrupt:
+            # Each batch is a whole; the rest is for the next run.
+            message = f"{name}: interrupted, {_records(removed)} removed from {store.name}."
+            raise CommandError(message, returncode=130) from None  # as a shell reports Ctrl-C
+        self._say(f"{name}: {_records(removed)} removed from {store.name}{by_itself}.")
 
 
 def _records(count: int) -> str:
