@@ -54,6 +54,7 @@ async def _show(request: HttpRequest, response: HttpResponseBase, handle: Handle
         patch_vary_headers(response, ("Cookie",))
     if handle.outage is not None:
         report(handle.outage)
+    if handle.outage is not None and response.status_code < 500:
         # A page that was made without the session, by ON_OUTAGE or by a view that expects outages.
         patch_cache_control(response, private=True, no_store=True)
 
