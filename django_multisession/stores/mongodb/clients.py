@@ -169,5 +169,5 @@ def _check(location: Location, settings: Mapping[str, Any]) -> None:
         # PyMongo shows what it could not parse, which may be a part of the password.
         reason = type(error).__name__ if "@" in location.url else error
         raise ImproperlyConfigured(
-            f"MULTISESSION's LOCATION {location.shown!r} or its OPTIONS cannot be used: {reason}"
+            f"MULTISESSION: LOCATION {location.shown!r} or its OPTIONS cannot be used: {reason}."
         ) from None

@@ -17,6 +17,7 @@ from ..aliases import LONGEST_TTL, alias_of, create_table, on_connection, postgr
 from ..base import ABSENT_KEY, Failure, Inspection, Record, Store, StoreOptions
 from ..pools import MAX_IDLE, ConcurrencyLimit, LoopLocal, Pool, ThreadLimit
 from ..shared import SharedConnection
+from ..wording import wrong_location
 
 try:
     from psycopg import pq
@@ -78,9 +79,8 @@ class PostgreSQLStore(Store):
         self.alias = alias_of(options)
         vendor = connections[self.alias].vendor
         if vendor != "postgresql":
-            raise ImproperlyConfigured(
-                f"MULTISESSION: LOCATION of the postgresql engine must be a key of DATABASES whose "
-                f"ENGINE is PostgreSQL; {self.alias!r} is {vendor}. The db engine takes any."
+            raise wrong_location(
+                self.alias, f"a key of DATABASES whose ENGINE is PostgreSQL, not {vendor}. The db engine takes any"
             )
         unknown = options.options.keys() - set(OPTIONS)
         if unknown:
