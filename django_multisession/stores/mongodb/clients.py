@@ -15,7 +15,8 @@ from django.utils.module_loading import import_string
 from ...breaker import PROBE_TIMEOUT
 from ...bridge import maybe_await, native_loop
 from ..base import StoreOptions
-from ..pools import MAX_IDLE, ConcurrencyLimit, LoopLocal, PerProcess
+from ..limits import ConcurrencyLimit
+from ..pools import MAX_IDLE, LoopLocal, PerProcess
 from .location import Location
 
 try:

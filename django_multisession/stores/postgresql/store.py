@@ -15,7 +15,8 @@ from ...bridge import native_loop
 from ...envelope import VERSION, is_session
 from ..aliases import LONGEST_TTL, alias_of, create_table, on_connection, postgresql_problems
 from ..base import ABSENT_KEY, Failure, Inspection, Record, Store, StoreOptions
-from ..pools import MAX_IDLE, ConcurrencyLimit, LoopLocal, Pool, ThreadLimit
+from ..limits import ConcurrencyLimit, ThreadLimit
+from ..pools import MAX_IDLE, LoopLocal, Pool
 from ..shared import SharedConnection
 from ..wording import wrong_location
 
