@@ -64,7 +64,7 @@ async def _show(request: HttpRequest, response: HttpResponseBase, handle: Handle
     """Let a response say what has become of a session."""
     if handle.is_saved:
         await response_cookies.send(request, response, handle)
-    elif handle.session.is_empty():
+    elif handle.is_to_be_deleted:
         response_cookies.delete(request, response, handle)
     if handle.session.accessed:
         patch_vary_headers(response, ("Cookie",))

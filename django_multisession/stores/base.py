@@ -114,6 +114,11 @@ class Store:
         """The location as it may be logged and shown: without a password."""
         raise NotImplementedError
 
+    @property
+    def transactional(self) -> bool:
+        """Whether its writes are part of the caller's transaction, which may be rolled back."""
+        return False
+
     # Asking the server.
 
     async def call(

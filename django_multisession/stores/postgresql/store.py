@@ -145,8 +145,12 @@ class PostgreSQLStore(Store):
         connect = partial(Client, self._settings, asynchronous=asynchronous)
         return Pool(connect, Client.close, is_unharmed, max_idle, Client.is_usable)
 
+    @property
+    def transactional(self) -> bool:
+        return self._connection == "shared" or (self._connection is None and in_test_environment())
+
     async def _run(self, statement: Statement, *values: Value) -> Result:
-        if self._connection == "shared" or (self._connection is None and in_test_environment()):
+        if self.transactional:
             return await self._shared.run(self, partial(self._on_djangos, statement, values))
         loop = native_loop()
         lane = self._threads if loop is None else self._loops.get(loop)
