@@ -88,14 +88,15 @@ class ThreadLimit:
 
     @asynccontextmanager
     async def slot(self, seconds: float) -> AsyncIterator[None]:
-        """Take a slot for the block, waiting for it so many seconds at most; StoreUnavailable after that."""
-        self._acquire(seconds)
+        """Take a slot for the block; see acquire()."""
+        await self.acquire(seconds)
         try:
             yield
         finally:
-            self._release()
+            self.release()
 
-    def _acquire(self, seconds: float) -> None:
+    async def acquire(self, seconds: float) -> None:
+        """Take a slot, waiting for it so many seconds at most; StoreUnavailable after that."""
         with self._lock:
             if self._free:
                 self._free -= 1
@@ -111,7 +112,7 @@ class ThreadLimit:
                 raise StoreUnavailable(self._name, "all of the process' connections are in use") from error
         except BaseException:  # Ctrl-C, or a greenlet that is killed
             if not self._gives_up(waiter):
-                self._release()
+                self.release()
             raise
 
     def _gives_up(self, waiter: threading.Event) -> bool:
@@ -122,8 +123,9 @@ class ThreadLimit:
             self._waiting.remove(waiter)
             return True
 
-    def _release(self) -> None:
-        # To whoever has waited the longest; of a semaphore, somebody who comes just then may take it.
+    def release(self) -> None:
+        """Give back what acquire() has taken, to whoever has waited the longest."""
+        # Of a semaphore, somebody who comes just then may take it.
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().set()

@@ -154,8 +154,11 @@ class PostgreSQLStore(Store):
             return await self._shared.run(self, partial(self._on_djangos, statement, values))
         loop = native_loop()
         lane = self._threads if loop is None else self._loops.get(loop)
-        async with lane.slots.slot(deadline.left(self.options.timeout)):
+        await lane.slots.acquire(deadline.left(self.options.timeout))
+        try:
             return await self.call(_ask, lane.pool, statement, values)
+        finally:
+            lane.slots.release()
 
     def _on_djangos(self, statement: Statement, values: Sequence[Any]) -> Result:
         with connections[self.alias].cursor() as cursor:
