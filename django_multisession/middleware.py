@@ -17,6 +17,7 @@ from .exceptions import StoreUnavailable
 from .http.belonging import follow_logins
 from .http.error_reports import ExceptionReporterFilter
 from .http.finish import finish, interrupted
+from .http.logout import leads_to_logout
 from .http.sessions import Sessions, open_session, preloaded
 from .http.unavailable import Outage, log_once
 from .sessions.base import MultisessionBase
@@ -97,7 +98,8 @@ async def _preload(request: HttpRequest) -> HttpResponse | None:
         try:
             await maybe_await(session.preload() if driven() else session.apreload())
         except StoreUnavailable as error:
-            return Outage(error)
+            if not leads_to_logout(request):
+                return Outage(error)
     return None
 
 

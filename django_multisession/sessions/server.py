@@ -296,6 +296,12 @@ class ServerSession(MultisessionBase):
 
     cycle_key, acycle_key = in_both_colours(_cycle_key)
 
+    async def _was_rolled_back(self) -> bool:
+        """Tell whether the record that this request has made is gone with the transaction in which it was made."""
+        return self.session_key not in (None, self.brought_key) and await self.life.was_rolled_back()
+
+    was_rolled_back, awas_rolled_back = in_both_colours(_was_rolled_back)
+
     async def _commit(self) -> None:
         """End the old key of a cycle_key(); SessionEnded if its session was logged out, or is somebody else's now.
 
