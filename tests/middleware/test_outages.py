@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.template.response import TemplateResponse
 
+from django_multisession import runtime
 from django_multisession.bridge import driven, own
 from tests.middleware.conftest import OURS, SESSIONS, Body, Visitor, put
 from tests.middleware.engine import Switchable
@@ -197,6 +198,7 @@ def test_anonymous_session_does_not_lose_in_silence_what_is_written_on_it(visito
     assert response.status_code == 503
     assert not response.cookies
     Switchable.down = False
+    runtime.reset(runtime.Event.FORK)  # closes the breaker
     assert visitor.data() == {"n": 1}
 
 
