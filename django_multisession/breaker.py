@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from .exceptions import StoreUnavailable
-from .runtime import ALWAYS, Kept
+from .runtime import ALWAYS, Event, Kept, on
 
 logger = logging.getLogger("django_multisession")
 
@@ -36,9 +36,13 @@ class Breaker:
 
     def __init__(self, location: str) -> None:
         self.location = location
-        self.is_open = False
         self.answers = 0
         """How many calls were answered; only that it differs has a meaning."""
+        self.start()
+
+    def start(self) -> None:
+        """Begin closed, with a lock that nobody holds."""
+        self.is_open = False
         self._lock = threading.Lock()
         self._probing = False
         self._pause = FIRST_PAUSE
@@ -92,7 +96,13 @@ class Breaker:
         self._next_probe = now + self._pause
 
 
-_breakers: Kept[dict[str, Breaker]] = Kept(dict, ALWAYS)
+_breakers: Kept[dict[str, Breaker]] = Kept(dict, Event(0))  # stores hold theirs
+
+
+@on(Event.FORK | Event.TEST)
+def _start_anew() -> None:
+    for breaker in list(_breakers.value.values()):
+        breaker.start()
 
 
 def breaker_for(location: str) -> Breaker:

@@ -16,10 +16,11 @@ from django.conf import settings as django_settings
 from django.test import AsyncClient, Client
 from pytest_django.plugin import DjangoDbBlocker
 
-from django_multisession import deadline
+from django_multisession.breaker import LONGEST_PAUSE, PROBE_TIMEOUT
 from django_multisession.bridge import own, run_sync
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.keys import new_session_key
+from django_multisession.runtime import Event, reset
 from django_multisession.testing.servers.base import Server
 from django_multisession.testing.servers.memcached import MemcachedServer
 from django_multisession.testing.servers.mongodb import MongoDBServer
@@ -63,7 +64,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server[Any]]:
 @pytest.fixture(autouse=True)
 def closed_breakers() -> None:
     """Let no test suffer from the outage of the one before."""
-    deadline._breakers.clear()
+    reset(Event.TEST)
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -131,12 +132,6 @@ def timed(drive: Drive, body: Coroutine[Any, Any, Any]) -> tuple[float, Any]:
     return time.monotonic() - started, result
 
 
-def let_probes_through() -> None:
-    """Have every breaker let its next call through, as a second later."""
-    for breaker in deadline._breakers.values():
-        breaker._next_probe = 0.0
-
-
 # Sessions by themselves.
 
 
@@ -152,7 +147,7 @@ def test_hung_server_fails_soon_then_at_once_and_comes_back(
         assert all(isinstance(result, StoreUnavailable) for _, result in later)
         # The median, for another process may take the processor; without the breaker each waits for half of TIMEOUT.
         assert statistics.median(seconds for seconds, _ in later) < late(0, TIMEOUT / 4)
-    let_probes_through()
+    reset(Event.TEST)  # as by a probe, a moment later
     assert drive(load(store, key)) == 1
     drive(change(store, key, 3))
     assert drive(load(store, key)) == 3
@@ -167,28 +162,28 @@ def test_save_that_meets_a_hung_server_fails_soon(
         seconds, result = timed(drive, own(session, "save"))
         assert isinstance(result, StoreUnavailable)
         assert seconds < late(TIMEOUT)
-    let_probes_through()
+    reset(Event.TEST)  # as by a probe, a moment later
     assert drive(load(store, key)) in (1, 2)
 
 
 @pytest.mark.nightly  # by the clock; tests/unit counts probes by one that is moved
-def test_hung_server_gets_one_probe_a_second(server: Server[Any], store: type[Any], key: str, drive: Drive) -> None:
+def test_hung_server_gets_few_short_probes(server: Server[Any], store: type[Any], key: str, drive: Drive) -> None:
     drive(load(store, key))
     with server.paused():
         timed(drive, load(store, key))
-        failed = time.monotonic()
-        probes = []
-        while (started := time.monotonic()) < failed + 3.2:
+        ends = time.monotonic() + 3
+        probing = []
+        while time.monotonic() < ends:
             seconds, _ = timed(drive, load(store, key))
-            if seconds > TIMEOUT / 5:
-                probes.append((started, seconds))
+            if seconds > PROBE_TIMEOUT / 2:
+                probing.append(seconds)
             time.sleep(0.002)
-    # Each waits for half a second, and the next is let through a second after that.
-    assert len(probes) == 2
-    assert probes[1][0] - probes[0][0] > deadline.PROBE_INTERVAL
-    assert all(seconds < late(TIMEOUT / 2) for _, seconds in probes)
-    time.sleep(max(0, failed + 3 * deadline.PROBE_INTERVAL - time.monotonic()))
-    assert drive(load(store, key)) == 1
+    assert 3 <= len(probing) <= 6  # after 0.1, 0.2, 0.4, 0.8 and 1 s, each with the probe on top
+    assert all(seconds < late(PROBE_TIMEOUT) for seconds in probing)
+    back = time.monotonic() + late(LONGEST_PAUSE)
+    while isinstance(timed(drive, load(store, key))[1], StoreUnavailable):
+        assert time.monotonic() < back
+        time.sleep(0.01)
 
 
 def test_cut_connections_are_not_noticed(through_proxy: tuple[type[Any], Proxy[Any]], drive: Drive) -> None:
@@ -219,7 +214,7 @@ def test_refusing_server_fails_at_once_and_comes_back(
         assert isinstance(result, StoreUnavailable)
         assert seconds < late(TIMEOUT)
     proxy.restore()
-    let_probes_through()
+    reset(Event.TEST)  # as by a probe, a moment later
     assert drive(load(store, key)) == 1
 
 
@@ -285,7 +280,7 @@ def test_request_that_loads_from_a_hung_server(middleware: str, server: Server[A
         assert_is_an_outage(site.get("load"), middleware)
         assert time.monotonic() - started < late(TIMEOUT)
         assert_is_an_outage(site.get("load"), middleware)
-    let_probes_through()
+    reset(Event.TEST)  # as by a probe, a moment later
     assert site.get("load").content == b"1"
 
 
@@ -297,7 +292,7 @@ def test_request_that_saves_to_a_hung_server(middleware: str, server: Server[Any
         assert time.monotonic() - started < late(TIMEOUT)
     finally:
         server.resume()
-    let_probes_through()
+    reset(Event.TEST)  # as by a probe, a moment later
     assert site.get("load").content in (b"1", b"2")
 
 
@@ -323,7 +318,7 @@ def test_outage_is_one_line_in_the_log(server: Server[Any], site: Site, caplog: 
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert "unavailable" in caplog.text
     assert site.key not in caplog.text
-    let_probes_through()
+    reset(Event.TEST)  # as by a probe, a moment later
     assert site.get("load").status_code == 200
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
 

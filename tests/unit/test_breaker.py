@@ -212,6 +212,8 @@ def test_breaker_for_a_location_is_one_of_the_process() -> None:
 
 
 def test_fork_starts_with_closed_breakers(server: Server, now: SimpleNamespace) -> None:
-    opened(breaker_for(LOCATION), server)
+    held_by_a_store = breaker_for(LOCATION)
+    opened(held_by_a_store, server)
     runtime.reset(runtime.Event.FORK)  # what a forked child runs
-    assert not breaker_for(LOCATION).is_open
+    assert breaker_for(LOCATION) is held_by_a_store
+    assert not held_by_a_store.is_open
