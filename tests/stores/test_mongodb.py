@@ -167,6 +167,7 @@ def test_wrong_location_is_refused_without_its_password(location: Any) -> None:
         store_at(location)
     assert "secret" not in str(caught.value)
     assert "sec[ret" not in str(caught.value)
+    assert "tuple" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,8 @@ class MongoDBStore(Store):
         if isinstance(error, TimeoutError | ServerSelectionTimeoutError):
             client = self._clients.get()
             if not client.topology_description.has_writable_server():
-                error = no_primary(client)
+                found = no_primary(client)
+                error = found if found.__cause__ else error
         if not isinstance(error, PyMongoError):
             return super().failure(error)
         # A name that has never been found is misspelt, one that is not found any more is an outage.
