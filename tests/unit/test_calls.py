@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from django_multisession import runtime
 from django_multisession.breaker import BreakerOpen
 from django_multisession.bridge import run_sync
 from django_multisession.deadline import Operation
@@ -33,7 +32,7 @@ class Scripted(Store):
 
     @property
     def name(self) -> str:
-        return "scripted://here"
+        return f"scripted://{self.options.location}"
 
     def failure(self, error: Exception) -> tuple[Failure, str] | None:
         if isinstance(error, Refusal):
@@ -49,10 +48,8 @@ class Scripted(Store):
 
 
 @pytest.fixture
-def store() -> Iterator[Scripted]:
-    runtime.reset(runtime.Event.TEST)
-    yield Scripted(StoreOptions(timeout=1.0))
-    runtime.reset(runtime.Event.TEST)
+def store() -> Scripted:
+    return Scripted(StoreOptions(location=uuid4().hex, timeout=1.0))
 
 
 def call(store: Store, error: BaseException | None = None) -> Any:
@@ -81,7 +78,7 @@ def test_call_has_no_more_than_the_request_has_left(store: Scripted, monkeypatch
 
 def test_refusal_is_an_answer(store: Scripted) -> None:
     answers = store.breaker.answers
-    with pytest.raises(StoreRefused, match=r"scripted://here refused: OOM\. Give it more memory\.") as caught:
+    with pytest.raises(StoreRefused, match=r"scripted://\w+ refused: OOM\. Give it more memory\.") as caught:
         call(store, Refusal())
     assert not caught.value.retryable
     assert store.breaker.answers != answers
@@ -89,7 +86,7 @@ def test_refusal_is_an_answer(store: Scripted) -> None:
 
 
 def test_mistake_names_the_setting(store: Scripted) -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"scripted://here: wrong password\. Correct LOCATION\."):
+    with pytest.raises(ImproperlyConfigured, match=r"scripted://\w+: wrong password\. Correct LOCATION\."):
         call(store, Mistake())
     assert store.probes == 0
 
