@@ -447,7 +447,7 @@ def test_server_that_does_not_compare_is_asked_again_after_a_while(
 
 def test_write_that_ends_or_begins_a_session_waits_for_replicas(drive: Drive, server: RedisServer, caplog: Any) -> None:
     with RedisServer("--replicaof", server.host, str(server.port)) as replica, Proxy(server) as proxy:
-        store = store_at(proxy.location, options={"wait": 1})
+        store = store_at(proxy.location, timeout=4.0, options={"wait": 1})
         there = store_at(replica.location)
         with redis.Redis.from_url(server.location) as admin:
             while admin.info("replication").get("slave0", {}).get("state") != "online":
