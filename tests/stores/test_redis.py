@@ -109,7 +109,19 @@ def test_wrong_location_is_refused_without_its_password(location: Any) -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("options", [{"decode_responses": True}, {"socket_timeout": 9}, {"retry": None}, {"colour": 1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"decode_responses": True},
+        {"socket_timeout": 9},
+        {"retry": None},
+        {"colour": 1},
+        {"max_idle": 0},
+        {"wait": -1},
+        {"wait": "1"},
+        {"sentinel_kwargs": {}},  # LOCATION names no sentinel
+    ],
+)
 def test_options_that_break_promises_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ImproperlyConfigured, match=next(iter(options))):
         RedisStore(StoreOptions(options=options))
