@@ -91,6 +91,7 @@ class Breaker:
         if not self.is_open:
             self.is_open, self._opened_at, self._pause = True, now, FIRST_PAUSE
             logger.error("The session store at %s is unavailable: %s", self.location, reason)
+            _reported.value[self.location, StoreUnavailable] = now  # what has opened it is no second line
         else:
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
         self._next_probe = now + self._pause

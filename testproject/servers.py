@@ -1,5 +1,8 @@
 """Run a command with every engine's server beside it: ``python -m testproject.servers COMMAND…``.
 
+``python -m testproject.servers redis+cluster COMMAND…`` starts that alone (or redis+sentinel), as the location of the
+command's engine.
+
 The servers are those of the tests, on free loopback ports and with nothing kept; they end with the command. It finds
 their locations, and why others are not there, in the variables that testproject/engine.py names.
 """
@@ -11,16 +14,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, NoReturn
 
 from django_multisession.testing.servers.base import Server, ServerError
+from django_multisession.testing.servers.group import ServerGroup
 from django_multisession.testing.servers.memcached import MemcachedServer
 from django_multisession.testing.servers.mongodb import MongoDBServer
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from django_multisession.testing.servers.redis import RedisServer
+from django_multisession.testing.servers.redis_cluster import RedisCluster
+from django_multisession.testing.servers.redis_sentinel import RedisSentinel
 
+GROUPS: dict[str, Callable[..., ServerGroup[str]]] = {"redis+cluster": RedisCluster, "redis+sentinel": RedisSentinel}
 SERVERS: tuple[type[Server[Any]], ...] = (RedisServer, MemcachedServer, MongoDBServer, PostgreSQLServer)
 COOKIES = ("signed_cookies", "encrypted_cookies")
 
@@ -47,6 +54,13 @@ def main(command: list[str]) -> int:
     # As Ctrl-C does, so that the servers are stopped in order.
     signal.signal(signal.SIGTERM, _interrupt)
     print("Starting servers", file=sys.stderr)  # noqa: T201
+    if command[0] in GROUPS:
+        try:
+            with GROUPS[command[0]]("--appendonly", "yes", "--min-replicas-to-write", "1") as group:
+                return _run(command[1:], {**os.environ, "MULTISESSION_LOCATION": group.location})
+        except ServerError as error:
+            print(error, file=sys.stderr)  # noqa: T201
+            return 1
     with every_server() as variables:
         for name, reason in json.loads(variables["MULTISESSION_MISSING"]).items():
             print(f"Not here: {name}: {reason}", file=sys.stderr)  # noqa: T201

@@ -18,7 +18,8 @@ def lost(error: OSError) -> str:
 
 def wrong_location(location: object, allowed: str) -> ImproperlyConfigured:
     """Return the error that shows a LOCATION, or an item of it, without its password, and says what it must be."""
-    shown = repr(without_password(location)) if isinstance(location, str) else f"of type {type(location).__name__}"
+    kind = "list" if isinstance(location, tuple) else type(location).__name__  # entries hold lists as tuples
+    shown = repr(without_password(location)) if isinstance(location, str) else f"of type {kind}"
     return ImproperlyConfigured(f"MULTISESSION: LOCATION is {shown}; it must be {allowed}.")
 
 

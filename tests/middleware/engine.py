@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
+from django_multisession import breaker
 from django_multisession.sessions.server import ServerSession
 from django_multisession.stores.base import Record
 from django_multisession.stores.memory import MemoryStore
@@ -48,6 +49,13 @@ class Switchable(MemoryStore):
     async def probe(self, node: Any) -> None:
         if self.down:
             raise ConnectionRefusedError
+
+    @classmethod
+    def come_back(cls) -> None:
+        """Answer again, and be asked again at once."""
+        cls.down = False
+        for known in breaker._breakers.value.values():
+            known.is_open = False
 
     @classmethod
     def go_down(cls, *_: Any) -> None:

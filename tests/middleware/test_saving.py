@@ -155,9 +155,9 @@ def test_outage_while_saving_still_sends_the_cookies_of_sessions_that_were_saved
         Switchable.before["replace"] = lambda: Switchable.before.update(replace=Switchable.go_down)
 
     response = visitor.visit(view)
-    Switchable.down = False
+    Switchable.come_back()
     assert response.status_code == 503
-    assert response.headers["Cache-Control"] == "no-store"
+    assert "no-store" in response.headers["Cache-Control"]
     assert set(response.cookies) == COOKIES - {"sessionid_second"}
     assert [visitor.data(name)["n"] for name in ALL] == [2, 1, 2, 2]
 
@@ -212,7 +212,8 @@ def test_session_that_is_gone_is_no_error_where_every_request_saves(visitor: Vis
 
     response = visitor.visit(view)
     assert response.status_code == 200
-    assert response.cookies["sessionid"]["max-age"] == 0
+    # The browser may have another one by now, after a logout and a login that were answered meanwhile.
+    assert not response.cookies
 
 
 def test_session_that_is_gone_is_no_error_where_it_is_only_marked_as_modified(visitor: Visitor) -> None:

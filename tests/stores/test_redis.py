@@ -109,7 +109,19 @@ def test_wrong_location_is_refused_without_its_password(location: Any) -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("options", [{"decode_responses": True}, {"socket_timeout": 9}, {"retry": None}, {"colour": 1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"decode_responses": True},
+        {"socket_timeout": 9},
+        {"retry": None},
+        {"colour": 1},
+        {"max_idle": 0},
+        {"wait": -1},
+        {"wait": "1"},
+        {"sentinel_kwargs": {}},  # LOCATION names no sentinel
+    ],
+)
 def test_options_that_break_promises_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ImproperlyConfigured, match=next(iter(options))):
         RedisStore(StoreOptions(options=options))
@@ -447,7 +459,7 @@ def test_server_that_does_not_compare_is_asked_again_after_a_while(
 
 def test_write_that_ends_or_begins_a_session_waits_for_replicas(drive: Drive, server: RedisServer, caplog: Any) -> None:
     with RedisServer("--replicaof", server.host, str(server.port)) as replica, Proxy(server) as proxy:
-        store = store_at(proxy.location, options={"wait": 1})
+        store = store_at(proxy.location, timeout=4.0, options={"wait": 1})
         there = store_at(replica.location)
         with redis.Redis.from_url(server.location) as admin:
             while admin.info("replication").get("slave0", {}).get("state") != "online":

@@ -17,6 +17,8 @@ SERVERS = {"redis": "redis", "memcached": "memcached", "mongodb": "mongodb", "po
 NETWORKED = list(SERVERS)
 LOCAL = ("memory", "db-sqlite")
 SERVER_SIDE = ["memory", *NETWORKED, "db-sqlite", "db-postgresql"]
+REDIS_LIKE = ["redis-valkey", "redis-redis_cluster", "redis-redis_sentinel"]
+"""The redis engine on other servers, by the fixtures of these."""
 # In Django's test environment the engine would share Django's connection, for the sake of TestCase.
 OPTIONS: dict[str, dict[str, Any]] = {"postgresql": {"connection": "own"}}
 
@@ -41,4 +43,4 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: D
             yield backend_at(name, sqlite(tmp_path, timeout=PATIENCE), 0)
         else:
             server = request.getfixturevalue(f"{name.rpartition('-')[2]}_server")
-            yield backend_at(name, server.location, server.port)
+            yield backend_at(name, server.location, getattr(server, "port", 0))

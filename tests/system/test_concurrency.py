@@ -14,7 +14,7 @@ import pytest
 from django.contrib.auth import SESSION_KEY
 
 from tests.system.backends import PATIENCE, Backend
-from tests.system.conftest import SERVER_SIDE
+from tests.system.conftest import REDIS_LIKE, SERVER_SIDE
 from tests.system.races import (
     Crew,
     Processes,
@@ -38,7 +38,8 @@ pytestmark = [
         ("backend", "crew"),
         # Another process has another memory, and tasks never wait for it: one would run after the other.
         [(name, crew) for name in SERVER_SIDE for crew in ("threads", "processes", "tasks")
-         if name != "memory" or crew == "threads"],
+         if name != "memory" or crew == "threads"]
+        + [pytest.param(name, crew, marks=pytest.mark.nightly) for name in REDIS_LIKE for crew in ("threads", "tasks")],
         indirect=True,
     ),
 ]  # fmt: skip

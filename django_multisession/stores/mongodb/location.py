@@ -26,7 +26,6 @@ def parse(location: Any) -> Location:
     """Return what a LOCATION says (None: the standard local address); ImproperlyConfigured, without a password."""
     location = DEFAULT_LOCATION if location is None else location
     if not isinstance(location, str):
-        kind = "list" if isinstance(location, tuple) else type(location).__name__  # entries hold lists as tuples
         raise wrong_location(location, ALLOWED)
     scheme, separator, rest = location.partition("://")
     # Not by urlsplit(): it refuses, and shows, what has an unescaped bracket in its password.

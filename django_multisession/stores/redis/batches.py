@@ -59,34 +59,40 @@ class _Lane:
         self._batch_size = batch_size
         self._waiting: list[_Asked] = []
         self._under_way: set[asyncio.Task[None]] = set()
+        self._next: asyncio.Task[None] | None = None
 
     async def ask(self, packed: bytes, count: int, seconds: float) -> list[Any]:
         loop = asyncio.get_running_loop()
         answers: asyncio.Future[list[Any]] = loop.create_future()
         deadline = loop.time() + seconds
-        if not self._waiting:
-            loop.call_soon(self._send)  # after what others ask in this turn
         self._waiting.append(_Asked(packed, count, answers, deadline))
+        self._start()
         limit = Limit(loop, deadline, partial(_expire, answers))
         try:
             return await answers
         finally:
             limit.cancel()
 
-    def _send(self) -> None:
-        while self._waiting and len(self._under_way) < MOST_BATCHES:
-            size = self._batch_size or len(self._waiting)
-            batch, self._waiting = self._waiting[:size], self._waiting[size:]
-            task = asyncio.create_task(self._run(batch))
+    def _start(self) -> None:
+        """Begin a batch, unless one is about to begin that takes what waits, or enough are under way."""
+        if self._next is None and self._waiting and len(self._under_way) < MOST_BATCHES:
+            self._next = task = asyncio.create_task(self._run())
             self._under_way.add(task)
             task.add_done_callback(self._has_run)
 
     def _has_run(self, task: "asyncio.Task[None]") -> None:
         self._under_way.discard(task)
-        self._send()
+        if self._next is task:  # cancelled, at the end of the loop, before it began
+            self._next = None
+        self._start()
 
-    async def _run(self, batch: Sequence[_Asked]) -> None:
-        batch = [asked for asked in batch if not asked.answers.done()]  # without those who gave up meanwhile
+    async def _run(self) -> None:
+        # A turn after it was started: what others have asked in that turn goes with it.
+        self._next = None
+        size = self._batch_size or len(self._waiting)
+        taken, self._waiting = self._waiting[:size], self._waiting[size:]
+        self._start()
+        batch = [asked for asked in taken if not asked.answers.done()]  # without those who gave up meanwhile
         if not batch:
             return
         try:

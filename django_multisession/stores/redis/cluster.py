@@ -20,7 +20,7 @@ from ...bridge import native_loop, run_sync
 from .connections import Connections
 from .failures import Command
 from .location import address as shown
-from .server import Notes
+from .server import Notes, counted
 from .topology import Node, Topology, slot_of
 
 MOST_HOPS: Final = 5
@@ -182,9 +182,13 @@ class Cluster:
         for master, replicas in topology.replicas.items():
             if not replicas:
                 problems.append(f"{shown(*master)} has no replica: with it, its sessions are lost. Add one.")
-        named = ", ".join(f"{shown(*master)} ({len(each)} replicas)" for master, each in topology.replicas.items())
+        named = ", ".join(
+            f"{shown(*master)} ({counted(len(each), 'replica')})" for master, each in topology.replicas.items()
+        )
         count = len(topology.nodes) - len(topology.masters)
-        return tuple(problems), (f"Redis Cluster: {len(topology.masters)} masters, {count} replicas. {named}.",)
+        return tuple(problems), (
+            f"Redis Cluster: {counted(len(topology.masters), 'master')}, {counted(count, 'replica')}: {named}.",
+        )
 
     def close(self) -> None:
         for connections in self._connections.values():

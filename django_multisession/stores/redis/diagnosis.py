@@ -6,6 +6,7 @@ from typing import Any, Final
 from ..base import Inspection
 from .commands import answered
 from .failures import Command
+from .location import address
 from .server import Server
 
 QUESTIONS: Final[Sequence[Command]] = [("INFO",), ("TIME",), ("CONFIG", "GET", "save")]
@@ -19,19 +20,24 @@ def inspection(server: Server, answers: Sequence[tuple[Any, list[Any]]]) -> Insp
     """
     infos = {node: _fields(answered(info)) for node, (info, _, _) in answers}
     problems, notes = server.notes(infos)
-    found = list(problems)
+    of_nodes: dict[str, list[str]] = {}
     for node, (_, _, snapshots) in answers:
         saves = isinstance(snapshots, Exception) or bool(snapshots[-1])
-        where = "" if node is None else f"{node.host}:{node.port}: "
-        found += [where + problem for problem in _problems(infos[node], saves, node is not None)]
+        for problem in _problems(infos[node], saves, in_cluster=node is not None):
+            of_nodes.setdefault(problem, []).append("" if node is None else address(*node))
     first, (_, clock, _) = answers[0]
     seconds, microseconds = answered(clock)
     return Inspection(
         version=infos[first].get("valkey_version") or infos[first].get("redis_version", "?"),
         time=int(seconds) + int(microseconds) / 1e6,
-        problems=tuple(found),
+        problems=(*problems, *(_on(nodes) + problem for problem, nodes in of_nodes.items())),
         notes=notes,
     )
+
+
+def _on(nodes: Sequence[str]) -> str:
+    """Return how a problem of some nodes begins; one server needs no name."""
+    return "" if nodes == [""] else f"{', '.join(nodes)}: "
 
 
 def _fields(info: bytes) -> dict[str, str]:

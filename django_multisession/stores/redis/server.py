@@ -11,6 +11,11 @@ Notes = tuple[tuple[str, ...], tuple[str, ...]]
 """Problems, and notes; see Inspection."""
 
 
+def counted(number: int, name: str) -> str:
+    """Return how many of something there are, in words."""
+    return f"1 {name}" if number == 1 else f"{number or 'no'} {name}s"
+
+
 class Server(Protocol):
     """What a store asks: one server, or a cluster of them. A node is what stands for one of several, None for one."""
 
@@ -98,13 +103,12 @@ class SingleServer:
         [info] = infos.values()
         replicas = int(info.get("connected_slaves", 0))
         if not self._sentinels:
-            return (), ((f"One server with {replicas} replicas." if replicas else "One server without replicas."),)
+            return (), (f"One server with {counted(replicas, 'replica')}.",)
         problems = () if replicas else ("The master has no replica that could take over. Add one.",)
         if self._sentinels == 1:
             problems = (*problems, "LOCATION names one sentinel only: when that is down, no master is found. Name all.")
-        return problems, (
-            f"Redis Sentinel: a master with {replicas} replicas, {self._sentinels} sentinels in LOCATION.",
-        )
+        watched = f"a master with {counted(replicas, 'replica')}, {counted(self._sentinels, 'sentinel')} in LOCATION."
+        return problems, (f"Redis Sentinel: {watched}",)
 
     def close(self) -> None:
         self._connections.close()
