@@ -40,7 +40,7 @@ def _leave_to_the_parent() -> None:
 class ConcurrencyLimit:
     """At most ``limit`` tasks of an event loop at a time; ``name`` is the store's.
 
-    Waited for outside of Store.call(): a crowd is no matter of the server.
+    Waited for outside of Store.call(): a crowd is no matter of the server (decisions.md, D16).
     """
 
     def __init__(self, limit: int, name: str) -> None:
@@ -157,7 +157,7 @@ class Pool(Generic[C]):
     asyncio.CancelledError, ``is_usable`` tells later whether a client has got over it.
 
     Against one client a thread: no more connections than calls at the same time, and threads that live for one request
-    (runserver, async_to_sync) find a client that is connected already.
+    (runserver, async_to_sync) find a client that is connected already (decisions.md, D9).
     """
 
     def __init__(

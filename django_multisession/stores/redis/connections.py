@@ -1,7 +1,7 @@
 """One Redis server, by redis-py's documented names: how a connection is made, lent, probed and closed.
 
 Without an event loop, each call has a ``redis.Connection`` for itself. redis-py's client object over the same
-connection takes a GET half as long again (decisions.md). In a loop, calls go out in batches, see batches.py.
+connection takes a GET half as long again (decisions.md, D13). In a loop, calls go out in batches, see batches.py.
 """
 
 import time
