@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -14,27 +15,10 @@ import django_multisession
 PACKAGE = "django_multisession"
 ROOT = Path(django_multisession.__file__).parent
 
+ARCHITECTURE = (ROOT.parent / "docs" / "architecture.md").read_text()
+TABLE = ARCHITECTURE.partition("## The rooms")[2].partition("\n## ")[0]
 # From the ground up: a module imports from rooms before its own, or from its own.
-ROOMS = (
-    {"exceptions"},
-    {"conf"},
-    {"deadline"},
-    {"bridge"},
-    {"envelope"},
-    {"keys"},
-    {"serializers", "fast_json", "base64url"},
-    {"codec"},
-    {"merge"},
-    {"cookies"},
-    {"models"},
-    {"stores"},
-    {"sessions"},
-    {"engines"},
-    {"http"},
-    {"registry", "signals", "middleware", "admin", "views", "urls", "checks", "management"},
-    {"apps", "migrations"},
-    {"testing"},
-)
+ROOMS = [set(re.findall(r"`(\w+)/?`", line.split("|")[1])) for line in TABLE.splitlines() if line.startswith("| `")]
 
 # Client libraries, the modules that may import them, and the extra to install.
 LIBRARIES = {
@@ -88,6 +72,7 @@ def own_imports(module: str) -> set[str]:
 
 def room_of(module: str) -> int:
     top = module.partition(".")[0]
+    assert any(top in room for room in ROOMS), f"{top} is no room of docs/architecture.md"
     return next(number for number, room in enumerate(ROOMS) if top in room)
 
 
