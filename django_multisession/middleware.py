@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from .bridge import driven, maybe_await, run_sync
+from .checks import refuse
 from .conf import DEFAULT
 from .deadline import request_budget
 from .exceptions import StoreUnavailable
@@ -27,12 +28,14 @@ class SessionMiddleware(DjangoSessionMiddleware):
     """Django's SessionMiddleware, for any number of sessions and in the colour of the request.
 
     A store that does not answer makes the response a 503 and leaves its session's cookie alone; see http/finish.py.
+    With settings under which sessions cannot work it does not start (ImproperlyConfigured): gunicorn runs no checks.
     """
 
     applies_cookie_options: ClassVar[bool] = True
 
     def __init__(self, get_response: Any) -> None:
         super().__init__(get_response)
+        refuse()
         log_once()
         follow_logins()
 

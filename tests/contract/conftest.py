@@ -72,6 +72,18 @@ def postgresql_alias(postgresql_server: Server[Any], django_db_blocker: DjangoDb
         yield alias
 
 
+@pytest.fixture(scope="module")
+def pgbouncer_alias(pgbouncer_server: Server[Any], django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    with _added(pgbouncer_server.location, "contract_pgbouncer", django_db_blocker) as alias:
+        yield alias
+
+
+@pytest.fixture(scope="module")
+def mariadb_alias(mariadb_server: Server[Any], django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    with _added(mariadb_server.location, "contract_mariadb", django_db_blocker) as alias:
+        yield alias
+
+
 @contextmanager
 def _added(settings: Mapping[str, Any], alias: str, blocker: DjangoDbBlocker) -> Iterator[str]:
     """Add a database for a module's tests; a test lifts pytest-django's block for as long as it runs."""

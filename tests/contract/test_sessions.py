@@ -97,6 +97,16 @@ class TestDatabaseOnPostgreSQL(OnAlias):
         return {"LOCATION": postgresql_alias}
 
 
+class TestDatabaseOnMariaDB(OnAlias):
+    @pytest.fixture
+    def engine(self) -> type[ServerSession]:
+        return session_store("db")
+
+    @pytest.fixture
+    def entry(self, mariadb_alias: str) -> Mapping[str, Any]:
+        return {"LOCATION": mariadb_alias}
+
+
 class TestPostgreSQL(OnAlias):
     @pytest.fixture
     def engine(self) -> type[ServerSession]:
@@ -105,3 +115,13 @@ class TestPostgreSQL(OnAlias):
     @pytest.fixture
     def entry(self, postgresql_alias: str) -> Mapping[str, Any]:
         return {"LOCATION": postgresql_alias, "OPTIONS": {"connection": "own"}}
+
+
+class TestPostgreSQLBehindPgBouncer(OnAlias):
+    @pytest.fixture
+    def engine(self) -> type[ServerSession]:
+        return session_store("postgresql")
+
+    @pytest.fixture
+    def entry(self, pgbouncer_alias: str) -> Mapping[str, Any]:
+        return {"LOCATION": pgbouncer_alias, "OPTIONS": {"connection": "own", "pooler": "transaction"}}

@@ -28,7 +28,9 @@ from django_multisession.testing.servers.memcached import MemcachedServer
 from django_multisession.testing.servers.mongodb import DATABASE, MongoDBServer
 from django_multisession.testing.servers.pgbouncer import PgBouncerServer
 from django_multisession.testing.servers.postgresql import PostgreSQLServer, SpeaksPostgreSQL
-from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer
+from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer, ValkeyServer
+from django_multisession.testing.servers.redis_cluster import RedisCluster
+from django_multisession.testing.servers.redis_sentinel import RedisSentinel
 from tests.databases import database, sqlite
 
 PATIENCE = 20.0  # seconds: these tests are about answers, not about how soon they come
@@ -62,6 +64,35 @@ class TestRedisStoreThatCompares(TestRedisStore):
     @pytest.fixture
     def redis_server(self, newest_redis_server: NewestRedisServer) -> RedisServer:
         return newest_redis_server
+
+
+class TestRedisStoreOnValkey(TestRedisStore):
+    @pytest.fixture
+    def redis_server(self, valkey_server: ValkeyServer) -> RedisServer:
+        return valkey_server
+
+
+class TestRedisStoreOnCluster(StoreContract):
+    @pytest.fixture
+    def store(self, redis_cluster_server: RedisCluster) -> Iterator[RedisStore]:
+        node = redis_cluster_server.nodes[0]
+        with redis.RedisCluster(host=node.host, port=node.port) as self.client:
+            yield RedisStore(StoreOptions(redis_cluster_server.location, PREFIX, PATIENCE))
+
+    def expire(self, store: Store, key: str) -> None:
+        assert isinstance(store, RedisStore)
+        assert self.client.pexpireat(store.address(key), 1)
+
+
+class TestRedisStoreOnSentinel(StoreContract):
+    @pytest.fixture
+    def store(self, redis_sentinel_server: RedisSentinel) -> Iterator[RedisStore]:
+        with redis.Redis.from_url(redis_sentinel_server.master.location) as self.client:
+            yield RedisStore(StoreOptions(redis_sentinel_server.location, PREFIX, PATIENCE))
+
+    def expire(self, store: Store, key: str) -> None:
+        assert isinstance(store, RedisStore)
+        assert self.client.pexpireat(store.address(key), 1)
 
 
 class TestMemcachedStore(StoreContract):

@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from django_multisession.breaker import BreakerOpen
 from django_multisession.bridge import run_sync
-from django_multisession.deadline import Operation, RequestBudget
+from django_multisession.deadline import Operation
 from django_multisession.envelope import Header
 from django_multisession.exceptions import StoreRefused, StoreUnavailable
 from django_multisession.stores.base import StoreOptions
@@ -605,7 +605,7 @@ def test_what_is_left_of_the_budget_bounds_a_call(drive: Drive, server: RedisSer
 
     async def scenario() -> None:
         await store.read(KEY)
-        with RequestBudget(), Operation() as operation:
+        with Operation() as operation:
             operation._before = 59.9
             with server.paused(), pytest.raises(StoreUnavailable):
                 await store.read(KEY)
@@ -775,7 +775,7 @@ def test_task_with_little_time_left_costs_the_others_nothing(server: RedisServer
         store = store_at(proxy.location, timeout=PATIENCE)
 
         async def hasty() -> None:
-            with RequestBudget(), Operation() as operation:
+            with Operation() as operation:
                 operation._before = PATIENCE - 0.01
                 with pytest.raises(StoreUnavailable):
                     await store.read(KEY)

@@ -10,6 +10,17 @@ from importlib import import_module
 import pytest
 
 BORROWED = {
+    "django": [
+        ("django.db.models:QuerySet._raw_delete", "delete() opens a transaction: three round trips instead of one"),
+        ("django.db.models.sql:InsertQuery", "bulk_create() opens one too, and does not tell whether it inserted"),
+        ("django.db.models.constants:OnConflict", "the same"),
+        ("django.db.backends.base.base:BaseDatabaseWrapper.close_if_unusable_or_obsolete", "a second attempt needs it"),
+        ("django.db.backends.base.base:BaseDatabaseWrapper.copy", "a probe needs a connection of its own"),
+        (
+            "django.db.backends.postgresql.base:DatabaseWrapper.get_connection_params",
+            "our connections go where Django's go",
+        ),
+    ],
     "redis": [
         ("redis.connection:Connection._connect", "makes the socket, which is bounded as a whole"),
         ("redis.connection:SSLConnection._connect", "the same over TLS"),

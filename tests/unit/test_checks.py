@@ -15,6 +15,7 @@ from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpResponse
 from django.test import override_settings
 from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
@@ -384,6 +385,14 @@ def test_refuse_raises_what_cannot_work(changes: dict[str, Any], words: str) -> 
         for _ in range(2):
             with pytest.raises(ImproperlyConfigured, match=re.escape(words)):
                 refuse()
+
+
+def test_middleware_does_not_start_with_what_cannot_work() -> None:
+    with (
+        override_settings(SESSION_ENGINE=f"{ENGINES}.memory", MULTISESSION={"default": {"MERGE": {"count": "sum_up"}}}),
+        pytest.raises(ImproperlyConfigured, match="sum_up"),
+    ):
+        SessionMiddleware(lambda request: HttpResponse())
 
 
 def test_refuse_lets_warnings_pass() -> None:

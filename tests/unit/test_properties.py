@@ -26,7 +26,7 @@ from django_multisession.conf import GUARDED, IDENTITY
 from django_multisession.engines import encrypted_cookies, memory, signed_cookies
 from django_multisession.envelope import COMPRESSED, LATEST, LENGTH, Header
 from django_multisession.exceptions import InvalidRecord
-from django_multisession.keys import Keyring, StorageKeys
+from django_multisession.keys import Keyring, SessionKey, StorageKeys
 from django_multisession.merge import MergeConflict, append, counter, merge, union
 from django_multisession.serializers import TypedSerializer
 
@@ -142,7 +142,7 @@ def test_merge_of_sets_keeps_what_was_added_and_drops_what_was_taken(
 
 KEYRING = Keyring(["test-secret", "older-test-secret"], "", "default")
 SESSION_KEY = "k" * 32
-PLACE = StorageKeys("", "default").of(SESSION_KEY)
+KEY = SessionKey(SESSION_KEY, StorageKeys("", "default").of(SESSION_KEY))
 u32 = st.integers(0, LATEST)
 headers = st.builds(Header.new, st.binary(min_size=8, max_size=8), u32, u32, u32, u32)
 KID = KEYRING.current.kid
@@ -176,7 +176,7 @@ def test_header_comes_back(header: Header) -> None:
 @given(payload=payloads)
 def test_record_of_any_bytes_is_unreadable(encrypt: bool, payload: bytes) -> None:
     with pytest.raises(InvalidRecord):
-        RecordCodec(KEYRING, encrypt=encrypt, compress=None).decode(payload, PLACE, SESSION_KEY)
+        RecordCodec(KEYRING, encrypt=encrypt, compress=None).decode(payload, KEY)
 
 
 @both
@@ -184,8 +184,8 @@ def test_record_of_any_bytes_is_unreadable(encrypt: bool, payload: bytes) -> Non
 @given(header=headers, body=st.binary(), compress=st.sampled_from([None, 0]))
 def test_record_comes_back(encrypt: bool, header: Header, body: bytes, compress: int | None) -> None:
     records = RecordCodec(KEYRING, encrypt=encrypt, compress=compress)
-    written = records.encode(header, body, PLACE, SESSION_KEY)
-    found, plaintext = records.decode(written, PLACE, SESSION_KEY)
+    written = records.encode(header, body, KEY)
+    found, plaintext = records.decode(written, KEY)
     assert plaintext == body
     assert found[3:] == header[3:]
 
@@ -205,11 +205,11 @@ def test_record_that_was_altered_is_unreadable(
     encrypt: bool, header: Header, body: bytes, alteration: tuple[int, int, bytes]
 ) -> None:
     records = RecordCodec(KEYRING, encrypt=encrypt, compress=0)
-    written = records.encode(header, body, PLACE, SESSION_KEY)
+    written = records.encode(header, body, KEY)
     forged = altered(written, *alteration)
     if forged != written:
         with pytest.raises(InvalidRecord):
-            records.decode(forged, PLACE, SESSION_KEY)
+            records.decode(forged, KEY)
 
 
 texts = st.one_of(

@@ -65,4 +65,4 @@ def test_create_that_fails_leaves_the_session_as_it_was_loaded() -> None:
 def test_sessions_share_no_options() -> None:
     first, second = SessionStore(), SessionStore()
     first.set_cookie_options(samesite="Strict")
-    assert second.options() == {}
+    assert second.cookie_changes().all() == {}

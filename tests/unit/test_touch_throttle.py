@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from django_multisession.runtime import Event, reset
 from django_multisession.sessions import touch_throttle
 
 
@@ -14,35 +15,35 @@ from django_multisession.sessions import touch_throttle
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(touch_throttle, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    touch_throttle._latest.clear()
+    reset(Event.TEST)
     yield clock
-    touch_throttle._latest.clear()
+    reset(Event.TEST)
 
 
 @pytest.mark.usefixtures("clock")
 def test_first_of_a_version_is_first_alone() -> None:
-    assert touch_throttle.claim("place", b"1")
-    assert not touch_throttle.claim("place", b"1")
+    assert touch_throttle.claim("storage key", b"1")
+    assert not touch_throttle.claim("storage key", b"1")
     assert touch_throttle.claim("other", b"1")
-    assert touch_throttle.claim("place", b"2")
+    assert touch_throttle.claim("storage key", b"2")
 
 
 @pytest.mark.usefixtures("clock")
 def test_first_after_a_failure_is_first_again() -> None:
-    assert touch_throttle.claim("place", b"1")
-    touch_throttle.release("place")
-    assert touch_throttle.claim("place", b"1")
+    assert touch_throttle.claim("storage key", b"1")
+    touch_throttle.release("storage key")
+    assert touch_throttle.claim("storage key", b"1")
 
 
 def test_first_after_a_burst_is_first_again(clock: SimpleNamespace) -> None:
     # What was written may have been rolled back, or lost in a failover.
-    assert touch_throttle.claim("place", b"1")
+    assert touch_throttle.claim("storage key", b"1")
     clock.now += 6
-    assert touch_throttle.claim("place", b"1")
+    assert touch_throttle.claim("storage key", b"1")
 
 
 @pytest.mark.usefixtures("clock")
 def test_memory_of_touch_throttle_is_bounded() -> None:
     for number in range(5000):
         touch_throttle.claim(str(number), b"1")
-    assert len(touch_throttle._latest) <= 1024
+    assert len(touch_throttle._latest.value) <= 1024

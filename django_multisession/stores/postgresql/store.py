@@ -19,6 +19,8 @@ from ..pools import MAX_IDLE, ConcurrencyLimit, LoopLocal, Pool, ThreadLimit
 from ..shared import SharedConnection
 
 try:
+    from psycopg import pq
+
     from . import statements as sql
     from .connection import Client, Result, Settings, Statement, Value
     from .diagnosis import is_unharmed, verdict_on
@@ -28,6 +30,8 @@ except ImportError as error:
         'The postgresql engine needs psycopg 3. Run: python -m pip install "django_multisession[postgresql]"'
     ) from error
 
+LIBPQ = 140000
+"""The oldest libpq that knows pipelines, as pq.version() writes it."""
 MAX_CONNECTIONS = 10
 PAGES_A_STEP = 256
 """How much of the table a statement of the purge reads: 2 MB at the usual 8 kB a page."""
@@ -84,6 +88,11 @@ class PostgreSQLStore(Store):
                 f"MULTISESSION: OPTIONS of the postgresql engine may hold {', '.join(map(repr, OPTIONS))}, "
                 f"not {', '.join(map(repr, sorted(unknown)))}. "
                 f"What libpq takes belongs into OPTIONS of DATABASES[{self.alias!r}]."
+            )
+        if pq.version() < LIBPQ:
+            raise ImproperlyConfigured(
+                f"The postgresql engine needs libpq {LIBPQ // 10000}; psycopg has found {pq.version() // 10000}. "
+                "One that is new enough comes with psycopg[binary]."
             )
         pooler = _option(options, "pooler", None, ("transaction",))
         self._connection = _option(options, "connection", None, ("own", "shared"))

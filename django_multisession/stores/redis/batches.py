@@ -1,17 +1,19 @@
 """What the tasks of an event loop ask of one Redis server goes out together.
 
-The commands of all that ask in one turn of the loop are one pipeline of redis-py: one packet there, one back. While
-it is under way the next turn's goes out on another connection, MOST_BATCHES at a time; what is asked meanwhile waits,
-and is one batch then. So a crowd of tasks costs a fraction of a connection each.
+The commands of all that ask in one turn of the loop are one packet there, and one back. While it is under way the next
+turn's goes out on another connection, MOST_BATCHES at a time; what is asked meanwhile waits, and is one batch then. So
+a crowd of tasks costs each a fraction of a connection.
 
-Each task waits for a future of its own. The pipeline runs in a task that nobody cancels, as long as the most patient
-of its tasks: who gives up, or is cancelled, leaves the others their answers and their connection.
+Each task waits for a future of its own. The batch runs in a task that nobody cancels, as long as the most patient of
+those who wait: who gives up, or is cancelled, leaves the others their answers and their connection.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
+
+import redis
 
 from ...bridge import Limit, maybe_await
 from ..pools import Pool
@@ -20,50 +22,51 @@ from .failures import ends_connection
 MOST_BATCHES: Final = 4
 """Batches under way at a time; as many again of what goes alone."""
 
-Command = tuple[str | bytes | int, ...]
-
 
 class _Asked(NamedTuple):
-    commands: Sequence[Command]
+    packed: bytes
+    commands: int
     answers: "asyncio.Future[list[Any]]"
     deadline: float
     """By the loop's clock."""
 
 
 class Batches:
-    """The batches of one event loop; ``clients`` lends a redis.asyncio.Redis, or what has its pipeline()."""
+    """The batches of one event loop; ``make`` makes an unconnected redis.asyncio.Connection."""
 
-    def __init__(self, clients: Pool[Any]) -> None:
-        self._clients = clients
-        self._together = _Lane(clients, batch_size=None)
-        self._alone = _Lane(clients, batch_size=1)
+    def __init__(self, make: Callable[[], Any], connect_timeout: float, max_idle: float) -> None:
+        self._pool: Pool[Any] = Pool(make, lambda connection: connection.disconnect(nowait=True), max_idle=max_idle)
+        self._together = _Lane(self._pool, connect_timeout, batch_size=None)
+        self._alone = _Lane(self._pool, connect_timeout, batch_size=1)
 
-    async def ask(self, commands: Sequence[Command], seconds: float, alone: bool) -> list[Any]:
-        """Return the answers in order, refusals among them; TimeoutError after so many seconds."""
+    async def ask(self, packed: bytes, count: int, seconds: float, alone: bool) -> list[Any]:
+        """Return so many answers, refusals among them; TimeoutError after so many seconds."""
         lane = self._alone if alone else self._together
-        return await lane.ask(commands, seconds)
+        return await lane.ask(packed, count, seconds)
 
     async def aclose(self) -> None:
         """Close the idle connections; those under way close with their batches."""
-        await self._clients.aclose()
+        await self._pool.aclose()
+        await asyncio.sleep(0)  # in which the transports close their sockets
 
 
 class _Lane:
     """Batches that wait for each other; ``batch_size`` tasks each at most, None for all that wait."""
 
-    def __init__(self, clients: Pool[Any], batch_size: int | None) -> None:
-        self._clients = clients
+    def __init__(self, pool: Pool[Any], connect_timeout: float, batch_size: int | None) -> None:
+        self._pool = pool
+        self._connect_timeout = connect_timeout
         self._batch_size = batch_size
         self._waiting: list[_Asked] = []
         self._under_way: set[asyncio.Task[None]] = set()
 
-    async def ask(self, commands: Sequence[Command], seconds: float) -> list[Any]:
+    async def ask(self, packed: bytes, count: int, seconds: float) -> list[Any]:
         loop = asyncio.get_running_loop()
         answers: asyncio.Future[list[Any]] = loop.create_future()
         deadline = loop.time() + seconds
         if not self._waiting:
             loop.call_soon(self._send)  # after what others ask in this turn
-        self._waiting.append(_Asked(commands, answers, deadline))
+        self._waiting.append(_Asked(packed, count, answers, deadline))
         limit = Limit(loop, deadline, partial(_expire, answers))
         try:
             return await answers
@@ -87,24 +90,23 @@ class _Lane:
         if not batch:
             return
         try:
-            await self._clients.use(self._execute, batch)
+            await self._pool.use(self._execute, batch)
         except Exception as error:  # noqa: BLE001 - it is for those who wait
             _fail(batch, error)
 
-    async def _execute(self, client: Any, batch: Sequence[_Asked]) -> None:
-        pipeline = client.pipeline(transaction=False)
-        for asked in batch:
-            for command in asked.commands:
-                pipeline.execute_command(*command)
-        longest = max(asked.deadline for asked in batch) - asyncio.get_running_loop().time()
+    async def _execute(self, connection: Any, batch: Sequence[_Asked]) -> None:
+        packed = b"".join([asked.packed for asked in batch])
+        count = sum([asked.commands for asked in batch])
+        longest = max([asked.deadline for asked in batch]) - asyncio.get_running_loop().time()
         try:
-            answers = iter(await maybe_await(pipeline.execute(raise_on_error=False), longest))
+            answers: list[Any] = await maybe_await(exchange(connection, packed, count, self._connect_timeout), longest)
         except Exception as error:
             _fail(batch, error)  # before the connection is closed, which may take a while
             raise
-        over = None
+        over, start = None, 0
         for asked in batch:
-            own = [next(answers) for _ in asked.commands]
+            own = answers[start : start + asked.commands]
+            start += asked.commands
             refusal = next(filter(ends_connection, own), None)
             if refusal is not None:
                 over = refusal
@@ -114,6 +116,25 @@ class _Lane:
         if over is not None:
             # It may be the server: one that has become a replica keeps its connections, and refuses every write.
             raise over
+
+
+async def exchange(connection: Any, packed: bytes, count: int, connect_timeout: float) -> list[Any]:
+    """Send packed commands over a redis.asyncio.Connection and return as many answers, refusals among them.
+
+    One that is not connected, or that the server has closed or spoken on without being asked, is connected anew.
+    """
+    if connection.is_connected and await connection.can_read():
+        await connection.disconnect(nowait=True)
+    if not connection.is_connected:
+        await maybe_await(connection.connect(), connect_timeout)
+    await connection.send_packed_command(packed)
+    answers = []
+    for _ in range(count):
+        try:
+            answers.append(await connection.read_response())
+        except redis.ResponseError as refusal:
+            answers.append(refusal)
+    return answers
 
 
 def _expire(answers: "asyncio.Future[list[Any]]") -> None:

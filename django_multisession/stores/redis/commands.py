@@ -6,6 +6,7 @@ delete at a token likewise. See decisions.md, D26.
 
 import logging
 import time
+from collections.abc import Sequence
 from hashlib import sha1
 from typing import Any, Final
 
@@ -14,8 +15,7 @@ import redis
 from ...breaker import REPORT_INTERVAL
 from ...envelope import VERSION, is_session
 from .abilities import Abilities
-from .batches import Command
-from .failures import failure
+from .failures import Command, failure
 from .server import Server
 
 logger = logging.getLogger("django_multisession")
@@ -64,9 +64,15 @@ class Writes:
         self._abilities = Abilities()
         self._reported = -REPORT_INTERVAL
 
-    async def write(self, seconds: float, command: Command, alone: bool, durable: bool) -> Any:
-        """Return the answer to a command."""
-        return answered(await self._send(seconds, command, alone, durable))
+    async def write(self, seconds: float, address: str, command: Command, alone: bool) -> Any:
+        """Return the answer to a command that begins or ends a session."""
+        return answered(await self._send(seconds, address, command, alone, durable=True))
+
+    async def delete_all(self, seconds: float, addresses: Sequence[str]) -> int:
+        """Delete the records of a page of addresses; return how many there were."""
+        commands = self._server.deletes(addresses)
+        answers = await self._send_all(seconds, addresses[0], commands, len(addresses) > 1, durable=True)
+        return sum(answered(answer) for answer in answers)
 
     async def replace(
         self, seconds: float, address: str, payload: bytes, ttl: int, expected: bytes, *, alone: bool
@@ -74,47 +80,63 @@ class Writes:
         """Replace a record at a token; return something true if it was there."""
         # What is no session ends one.
         durable = not is_session(payload)
-        server = self._server.of(address)
+        server = self._server.node_of(address)
         if len(expected) > _VERSION_LENGTH and self._abilities.has(server, "IFEQ"):
             command: Command = ("SET", address, payload, "IFEQ", expected, "EX", ttl)
-            answer = await self._send(seconds, command, alone, durable)
+            answer = await self._send(seconds, address, command, alone, durable)
             if not self._abilities.refused(server, "IFEQ", answer):
                 return answered(answer)
-        return await self._run(seconds, _REPLACE, (address, _version(expected), payload, ttl), alone, durable)
+        return await self._run(
+            seconds, _REPLACE, address, (_version(expected), payload, ttl), alone=alone, durable=durable
+        )
 
     async def delete(self, seconds: float, address: str, expected: bytes) -> Any:
         """Delete a record at a token; return something true if it was there."""
-        server = self._server.of(address)
+        server = self._server.node_of(address)
         for name, *comparison in _DELETES if len(expected) > _VERSION_LENGTH else ():
             if self._abilities.has(server, name):
-                answer = await self._send(seconds, (name, address, *comparison, expected), alone=False, durable=True)
+                answer = await self._send(
+                    seconds, address, (name, address, *comparison, expected), alone=False, durable=True
+                )
                 if not self._abilities.refused(server, name, answer):
                     return answered(answer)
-        return await self._run(seconds, _DELETE, (address, _version(expected)), alone=False, durable=True)
+        return await self._run(seconds, _DELETE, address, (_version(expected),), alone=False, durable=True)
 
-    async def _run(self, seconds: float, script: _Script, arguments: Command, alone: bool, durable: bool) -> Any:
+    async def _run(
+        self, seconds: float, script: _Script, address: str, arguments: Command, *, alone: bool, durable: bool
+    ) -> Any:
         started = time.monotonic()
-        answer = await self._send(seconds, ("EVALSHA", script.digest, 1, *arguments), alone, durable)
+        command = ("EVALSHA", script.digest, 1, address, *arguments)
+        answer = await self._send(seconds, address, command, alone, durable)
         if isinstance(answer, redis.exceptions.NoScriptError):
             left = max(seconds - (time.monotonic() - started), 0.001)
-            answer = await self._send(left, ("EVAL", script.source, 1, *arguments), alone, durable)
+            command = ("EVAL", script.source, 1, address, *arguments)
+            answer = await self._send(left, address, command, alone, durable)
         return answered(answer)
 
-    async def _send(self, seconds: float, command: Command, alone: bool, durable: bool) -> Any:
-        """Return the answer to a command, a refusal as well.
+    async def _send(self, seconds: float, address: str, command: Command, alone: bool, durable: bool) -> Any:
+        """Return the answer to a command, a refusal as well."""
+        [answer] = await self._send_all(seconds, address, [command], alone, durable)
+        return answer
+
+    async def _send_all(
+        self, seconds: float, address: str, commands: list[Command], alone: bool, durable: bool
+    ) -> list[Any]:
+        """Return the answers to commands, refusals as well.
 
         What is durable (a session ends, or a new one begins) waits for as many replicas as OPTIONS["wait"] says. WAIT
         goes over the connection that wrote: on any other it waits for nothing.
         """
         replicas = self._server.wait if durable else 0
         if not replicas:
-            [answer] = await self._server.ask(seconds, [command], alone)
-            return answer
+            return await self._server.ask(seconds, commands, address, alone)
         milliseconds = max(int(seconds * 800), 1)  # so that its answer is in time
-        answer, reached = await self._server.ask(seconds, [command, ("WAIT", replicas, milliseconds)], alone=True)
+        *answers, reached = await self._server.ask(
+            seconds, [*commands, ("WAIT", replicas, milliseconds)], address, alone=True
+        )
         if isinstance(reached, Exception) or reached < replicas:
             self._report(reached, replicas)
-        return answer
+        return answers
 
     def _report(self, reached: Any, replicas: int) -> None:
         """Log that too few replicas have a write, at most once a second: the write stands."""

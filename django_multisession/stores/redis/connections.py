@@ -1,16 +1,16 @@
-"""One Redis server, by redis-py's documented names: how a connection is made, lent, probed and closed.
+"""Connections to one Redis server, by redis-py's documented names: how they are lent, bounded, probed and closed.
 
-Without an event loop, each call has a ``redis.Connection`` for itself. redis-py's client object over the same
-connection takes a GET half as long again (decisions.md, D13). In a loop, calls go out in batches, see batches.py.
+They are ``redis.Connection`` and ``redis.asyncio.Connection``, which know the protocol, TLS, AUTH and SELECT. What
+redis-py's client object adds to them (a pool, retries, translated answers) takes a GET half as long again without an
+event loop, and six times as much in one (decisions.md, D13). Without a loop each call has a connection for itself; in one,
+calls go out in batches, see batches.py.
 """
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import redis
-import redis.asyncio
-import redis.connection
 from hiredis import pack_command
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -19,24 +19,48 @@ from ...breaker import PROBE_TIMEOUT
 from ...bridge import maybe_await, native_loop
 from ..pools import LoopLocal, Pool
 from ..sockets import BoundedSocket
-from .batches import Batches, Command
-from .failures import ends_connection
+from .batches import Batches, exchange
+from .failures import Command, ends_connection
 
 CLIENT_NAME: Final = "django_multisession"
 
-_AS_SENT: Final = ("SET", "DEL", "INFO", "TIME", "SCAN")
-"""Commands whose answers redis-py's client would translate; redis.Connection does not."""
+
+class Maker(Protocol):
+    """Makes connections to a server, without I/O."""
+
+    def connection(self) -> Any:
+        """Return an unconnected redis.Connection with BoundedConnection mixed in."""
+
+    def async_connection(self) -> Any:
+        """Return an unconnected redis.asyncio.Connection, of any event loop."""
 
 
-def _as_sent(answer: Any, **options: Any) -> Any:
-    return answer
+def settings_for(settings: Mapping[str, Any], connect_timeout: float) -> dict[str, Any]:
+    """Return the arguments of a connection of either colour, given those of OPTIONS and LOCATION."""
+    return {
+        "client_name": CLIENT_NAME,
+        **settings,
+        "protocol": 2,
+        "driver_info": None,  # no CLIENT SETINFO: two round trips a connection
+        "retry": Retry(NoBackoff(), 0),  # a repeated swap would report a conflict with itself
+        "socket_connect_timeout": connect_timeout,
+        "socket_timeout": None,  # whoever asks bounds the whole
+    }
 
 
-def as_sent(client: Any) -> Any:
-    """Return a client of redis-py that leaves the answers to our commands as the server sends them."""
-    for command in _AS_SENT:
-        client.set_response_callback(command, _as_sent)
-    return client
+class Direct:
+    """Makes connections to a server whose address is in ``settings``."""
+
+    def __init__(self, connection_class: Any, async_connection_class: Any, settings: Mapping[str, Any]) -> None:
+        self._connection_class = bounded(connection_class)
+        self._async_connection_class = async_connection_class
+        self._settings = settings
+
+    def connection(self) -> Any:
+        return self._connection_class(**self._settings)
+
+    def async_connection(self) -> Any:
+        return self._async_connection_class(**self._settings)
 
 
 class BoundedConnection:
@@ -86,35 +110,22 @@ def bounded(connection_class: Any) -> Any:
     return type(connection_class.__name__, (BoundedConnection, connection_class), {})
 
 
+def packed(commands: Sequence[Command]) -> bytes:
+    """Return commands as they are sent.
+
+    Not by redis-py, which looks at every argument first: that takes it as long as all else that it does.
+    """
+    return b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]  # its types know tuples of one
+
+
 class Connections:
-    """Connections to one server. ``settings`` are redis-py's, for a connection of either colour; times in seconds."""
+    """Connections to one server; times in seconds."""
 
-    def __init__(
-        self,
-        connection_class: Any,
-        async_connection_class: Any,
-        settings: Mapping[str, Any],
-        connect_timeout: float,
-        max_idle: float,
-    ) -> None:
-        self._connection_class = bounded(connection_class)
-        self._async_connection_class = async_connection_class
-        self._settings = {
-            "client_name": CLIENT_NAME,
-            **settings,
-            "protocol": 2,
-            "driver_info": None,  # no CLIENT SETINFO: two round trips a connection
-            # A repeated swap would report a conflict with itself.
-            "retry": Retry(NoBackoff(), 0),
-        }
+    def __init__(self, maker: Maker, connect_timeout: float, max_idle: float) -> None:
+        self._maker = maker
         self._connect_timeout = connect_timeout
-        self._threads: Pool[Any] = Pool(self._connection, lambda connection: connection.disconnect(), max_idle=max_idle)
-        self._loops = LoopLocal(lambda: Batches(Pool(self._client, _close, max_idle=max_idle)), Batches.aclose)
-
-    def check(self) -> None:
-        """Have redis-py check its arguments, without I/O; raises what it raises."""
-        self._connection()
-        self._async_connection_class(**self._settings)
+        self._threads: Pool[Any] = Pool(maker.connection, lambda connection: connection.disconnect(), max_idle=max_idle)
+        self._loops = LoopLocal(lambda: Batches(maker.async_connection, connect_timeout, max_idle), Batches.aclose)
 
     async def ask(self, seconds: float, commands: Sequence[Command], alone: bool = False) -> list[Any]:
         """Send commands in one round trip, one after the other on one connection; return their answers in order.
@@ -124,61 +135,27 @@ class Connections:
         """
         loop = native_loop()
         if loop is not None:
-            return await self._loops.get(loop).ask(commands, seconds, alone)
-        packed = b"".join(map(_packed, commands))
-        answers: list[Any] = await self._threads.use(_ask, packed, len(commands), seconds, self._connect_timeout)
+            return await self._loops.get(loop).ask(packed(commands), len(commands), seconds, alone)
+        answers: list[Any] = await self._threads.use(
+            BoundedConnection.ask, packed(commands), len(commands), seconds, self._connect_timeout
+        )
         return answers
 
-    async def probe(self, command: Command) -> None:
-        """Send a command on a new connection, within PROBE_TIMEOUT as a whole."""
+    async def probe(self, command: Command, seconds: float = PROBE_TIMEOUT) -> None:
+        """Send a command on a new connection, within so many seconds as a whole; raise what ends the connection."""
         if native_loop() is None:
-            connection = self._connection()
+            connection = self._maker.connection()
             try:
-                connection.ask(_packed(command), 1, PROBE_TIMEOUT, PROBE_TIMEOUT)
+                connection.ask(packed([command]), 1, seconds, seconds)
             finally:
                 connection.disconnect()
-        else:
-            await maybe_await(self._ask_new(command), PROBE_TIMEOUT)
-
-    async def _ask_new(self, command: Command) -> Any:
-        client = await self._client()
+            return
+        connection = self._maker.async_connection()
         try:
-            return await client.execute_command(*command)
+            _: list[Any] = await maybe_await(exchange(connection, packed([command]), 1, seconds), seconds)
         finally:
-            await _close(client)
+            await connection.disconnect(nowait=True)
 
     def close(self) -> None:
         """Close the idle connections of threads."""
         self._threads.close()
-
-    def _connection(self) -> Any:
-        return self._connection_class(**self._settings)
-
-    async def _client(self) -> Any:
-        """Return a connected client with one connection."""
-        pool: Any = redis.asyncio.ConnectionPool(
-            connection_class=self._async_connection_class,
-            socket_timeout=None,  # whoever asks bounds the whole
-            socket_connect_timeout=self._connect_timeout,
-            **self._settings,
-        )
-        try:
-            await pool.release(await maybe_await(pool.get_connection(), self._connect_timeout))
-        except BaseException:
-            await pool.disconnect()
-            raise
-        return as_sent(redis.asyncio.Redis(connection_pool=pool))
-
-
-def _packed(command: Command) -> bytes:
-    # Not by redis-py, which looks at every argument first: that takes it as long as all else that it does.
-    packed: bytes = pack_command(command)  # type: ignore[arg-type]  # hiredis' types know tuples of one only
-    return packed
-
-
-def _ask(connection: Any, *arguments: Any) -> Any:
-    return connection.ask(*arguments)
-
-
-async def _close(client: Any) -> None:
-    await client.connection_pool.disconnect()

@@ -1,25 +1,45 @@
 """What a Redis server says of itself, and what of it endangers sessions."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from ..base import Inspection
+from .commands import answered
+from .failures import Command
+from .server import Server
+
+QUESTIONS: Final[Sequence[Command]] = [("INFO",), ("TIME",), ("CONFIG", "GET", "save")]
+"""What each node is asked."""
 
 
-def inspection(info: bytes, clock: Sequence[bytes], snapshots: Sequence[bytes] | None) -> Inspection:
-    """Return what the answers to INFO, TIME and CONFIG GET save amount to.
+def inspection(server: Server, answers: Sequence[tuple[Any, list[Any]]]) -> Inspection:
+    """Return what the nodes' answers to QUESTIONS amount to.
 
-    Managed servers refuse CONFIG (None): then nobody knows of snapshots, and nothing is said.
+    Managed servers refuse CONFIG: then nobody knows of snapshots, and nothing is said.
     """
-    lines = info.decode(errors="replace").splitlines()
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    infos = {node: _fields(answered(info)) for node, (info, _, _) in answers}
+    problems, notes = server.notes(infos)
+    found = list(problems)
+    for node, (_, _, snapshots) in answers:
+        saves = isinstance(snapshots, Exception) or bool(snapshots[-1])
+        where = "" if node is None else f"{node.host}:{node.port}: "
+        found += [where + problem for problem in _problems(infos[node], saves, node is not None)]
+    first, (_, clock, _) = answers[0]
+    seconds, microseconds = answered(clock)
     return Inspection(
-        version=fields.get("valkey_version") or fields.get("redis_version", "?"),
-        time=int(clock[0]) + int(clock[1]) / 1e6,
-        problems=tuple(_problems(fields, snapshots is None or bool(snapshots[-1]))),
+        version=infos[first].get("valkey_version") or infos[first].get("redis_version", "?"),
+        time=int(seconds) + int(microseconds) / 1e6,
+        problems=tuple(found),
+        notes=notes,
     )
 
 
-def _problems(fields: dict[str, str], snapshots: bool) -> Iterator[str]:
+def _fields(info: bytes) -> dict[str, str]:
+    lines = info.decode(errors="replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def _problems(fields: dict[str, str], snapshots: bool, in_cluster: bool) -> Iterator[str]:
     policy = fields.get("maxmemory_policy", "noeviction")
     if policy != "noeviction" and fields.get("maxmemory", "0") != "0":
         yield (
@@ -35,7 +55,7 @@ def _problems(fields: dict[str, str], snapshots: bool) -> Iterator[str]:
             "The last snapshot failed, and Redis refuses writes until one succeeds. Its log says "
             "why; mostly the disk is full."
         )
-    if fields.get("cluster_enabled") == "1":
+    if fields.get("cluster_enabled") == "1" and not in_cluster:
         yield (
             "This is a node of a Redis Cluster, which has a part of the sessions only. Set LOCATION to "
             "'redis+cluster://host:port/'."

@@ -7,6 +7,9 @@ import redis
 
 from ..base import Failure
 
+Command = tuple[str | bytes | int, ...]
+"""A command and its arguments."""
+
 _CLUSTER: Final = "this is a node of a Redis Cluster. Set LOCATION to redis+cluster://host:port/."
 
 _DATA: Final = re.compile("['\"`,:(@]")
@@ -44,6 +47,11 @@ _CODES: Final[dict[str, tuple[Failure, str]]] = {
 # By words of an answer that begins with ERR.
 _ERRORS: Final[tuple[tuple[str, Failure, str], ...]] = (
     ("DB index is out of range", Failure.MISTAKE, "the server has no such database. Correct the number in LOCATION."),
+    (
+        "cluster support disabled",
+        Failure.MISTAKE,
+        "this is no Redis Cluster. Set LOCATION to redis://host:port/database.",
+    ),
     ("SELECT is not allowed in cluster mode", Failure.MISTAKE, _CLUSTER),
     (
         "unknown command",

@@ -1,37 +1,121 @@
 """LOCATION of the redis engine: what is allowed, what redis-py makes of it, how it may be shown."""
 
 import re
-from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
+import redis.connection
 from django.core.exceptions import ImproperlyConfigured
 
-DEFAULT = "redis://127.0.0.1:6379/0"
-ALLOWED = "redis://host:port/database, rediss://host:port/database (TLS) or unix:///path/to/socket?db=database"
+DEFAULT: Final = "redis://127.0.0.1:6379/0"
+ALLOWED: Final = (
+    "redis://host:port/database, unix:///path/to/socket?db=database, redis+cluster://host:port,host:port/ or "
+    "redis+sentinel://host:port,host:port/service; rediss instead of redis is TLS"
+)
+_SENTINEL_PORT: Final = 26379
+_PORT: Final = 6379
 
 
-def checked(location: object) -> str:
-    """Return LOCATION, or DEFAULT for None; ImproperlyConfigured if it is none of ALLOWED."""
+@dataclass(frozen=True, slots=True)
+class Location:
+    """What LOCATION says. ``nodes`` are addresses of cluster nodes or sentinels, ``settings`` redis-py's arguments."""
+
+    kind: str
+    """"" for one server, "cluster", "sentinel"."""
+    is_tls: bool
+    nodes: tuple[tuple[str, int], ...]
+    service: str
+    settings: dict[str, Any]
+    is_socket: bool = False
+
+    @property
+    def name(self) -> str:
+        """The location as it may be logged: scheme, addresses and database."""
+        if self.is_socket:
+            return f"unix://{self.settings['path']}?db={self.settings.get('db', 0)}"
+        hosts = ",".join(address(*node) for node in self.nodes)
+        if self.kind == "cluster":
+            return f"{self.scheme}://{hosts}/"
+        database = self.settings.get("db", 0)
+        if self.kind == "sentinel":
+            return f"{self.scheme}://{hosts}/{self.service}/{database}"
+        return f"{self.scheme}://{hosts}/{database}"
+
+    @property
+    def scheme(self) -> str:
+        return ("rediss" if self.is_tls else "redis") + (f"+{self.kind}" if self.kind else "")
+
+
+def address(host: str, port: int) -> str:
+    """Return an address as it stands in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def located(location: object) -> Location:
+    """Return what LOCATION says, DEFAULT for None; ImproperlyConfigured if it is none of ALLOWED."""
     if location is None:
-        return DEFAULT
+        location = DEFAULT
     if not isinstance(location, str):
         raise _refused(type(location).__name__)
     try:
-        url = urlsplit(location)
-        host, port = url.hostname, url.port  # reading the port checks it
+        found = _parsed(location)
     except ValueError:
-        raise _refused(without_password(location)) from None
-    path = url.path.removeprefix("/")
-    if url.scheme == "unix":
-        fits = bool(path) and port is None
-    else:
-        # redis-py takes a database that is not a number for 0, in silence.
-        fits = url.scheme in {"redis", "rediss"} and bool(host) and (not path or path.isdecimal())
-    if not fits or url.fragment:
+        found = None
+    if found is None:
         raise _refused(without_password(location))
-    return location
+    return found
+
+
+def _parsed(location: str) -> Location | None:
+    url = urlsplit(location)
+    if url.fragment:
+        return None
+    if url.scheme == "unix":
+        if not url.path.strip("/"):
+            return None
+        return Location("", False, (), "", _settings(location, location), is_socket=True)
+    scheme, _, kind = url.scheme.partition("+")
+    if scheme not in {"redis", "rediss"} or kind not in {"", "cluster", "sentinel"}:
+        return None
+    user, at, hosts = url.netloc.rpartition("@")
+    each = hosts.split(",") if kind else [hosts]
+    port = _SENTINEL_PORT if kind == "sentinel" else _PORT
+    nodes = tuple((part.hostname or "", part.port or port) for part in (urlsplit(f"//{host}") for host in each))
+    service, database = "", url.path.strip("/")
+    if kind == "sentinel":
+        service, _, database = database.partition("/")
+    # redis-py takes a database that is not a number for 0, in silence. A cluster has but one.
+    fits = (
+        all(host and "," not in host for host, _ in nodes)
+        and (not database or database.isdecimal())
+        and (kind == "sentinel") == bool(service)
+    )
+    if not fits or (kind == "cluster" and int(database or 0)):
+        return None
+    query = f"?{url.query}" if url.query else ""
+    settings = _settings(f"{scheme}://{user}{at}{each[0]}/{database}{query}", location)
+    if kind:
+        settings.pop("host", None)
+        settings.pop("port", None)
+    return Location(kind, scheme == "rediss", nodes, unquote(service), settings)
+
+
+def _settings(url: str, location: str) -> dict[str, Any]:
+    try:
+        settings: dict[str, Any] = redis.connection.parse_url(url)  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"MULTISESSION: LOCATION {without_password(location)!r}: {error}") from None
+    settings.pop("connection_class", None)
+    return settings
+
+
+def connection_class(location: Location, module: ModuleType) -> Any:
+    """Return the class of connections to the servers; ``module`` is redis.connection or redis.asyncio.connection."""
+    if location.is_socket:
+        return module.UnixDomainSocketConnection
+    return module.SSLConnection if location.is_tls else module.Connection
 
 
 def _refused(shown: str) -> ImproperlyConfigured:
@@ -43,28 +127,6 @@ def without_password(location: str) -> str:
     scheme, separator, rest = location.rpartition("://")
     shown = re.split("[?#]", rest.rpartition("@")[2])[0]
     return f"{scheme.partition('://')[0]}{separator}{shown}"
-
-
-def parsed(location: str, module: ModuleType) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """Return the connection class and its arguments for a URL.
-
-    ``module`` is redis.connection or redis.asyncio.connection; the arguments are the same for both.
-    """
-    try:
-        settings: dict[str, Any] = module.parse_url(location)
-    except ValueError as error:
-        raise ImproperlyConfigured(f"MULTISESSION: LOCATION {without_password(location)!r}: {error}") from None
-    return settings.pop("connection_class", module.Connection), settings
-
-
-def named(location: str, settings: dict[str, Any]) -> str:
-    """Return the location as it may be logged: scheme, address and database."""
-    database = settings.get("db", 0)
-    if "path" in settings:
-        return f"unix://{settings['path']}?db={database}"
-    host = settings["host"]
-    host = f"[{host}]" if ":" in host else host
-    return f"{location.partition(':')[0]}://{host}:{settings.get('port', 6379)}/{database}"
 
 
 def literal(text: str) -> str:

@@ -1,12 +1,13 @@
-"""OPTIONS of the redis engine: two of ours, all others redis-py's."""
+"""OPTIONS of the redis engine: four of ours, all others redis-py's."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from django.core.exceptions import ImproperlyConfigured
 
 from ..pools import MAX_IDLE
+from .location import Location
 
 # Client options that would break a promise of the store, and why; a URL's query can hold them too.
 _REFUSED: Final = {
@@ -26,15 +27,20 @@ _REFUSED: Final = {
 @dataclass(frozen=True, slots=True)
 class RedisOptions:
     """``max_idle``: seconds after which an idle connection is not used again. ``wait``: replicas that must have the end
-    of a session, or a new one, before it counts. ``client``: what redis-py takes."""
+    of a session, or a new one, before it counts. ``sentinel_kwargs``: redis-py's arguments for the sentinels, and
+    ``address_remap`` for the nodes of a cluster that is reached through other addresses. ``client``: what redis-py
+    takes for the servers."""
 
     max_idle: float
     wait: int
     client: Mapping[str, Any]
+    sentinel_kwargs: Mapping[str, Any]
+    address_remap: Callable[[tuple[str, int]], tuple[str, int]] | None
 
     @classmethod
-    def checked(cls, options: Mapping[str, Any], url: Mapping[str, Any], name: str) -> Self:
+    def checked(cls, options: Mapping[str, Any], url: Mapping[str, Any], location: Location) -> Self:
         """Return OPTIONS and what a URL holds, which goes first; ImproperlyConfigured for what cannot be."""
+        name = location.name
         client = {**options, **url}
         for refused in sorted(client.keys() & _REFUSED):
             raise ImproperlyConfigured(
@@ -51,4 +57,16 @@ class RedisOptions:
             raise ImproperlyConfigured(
                 f"MULTISESSION: OPTIONS['wait'] of {name} must be a number of replicas, 0 or more, not {wait!r}."
             )
-        return cls(float(max_idle), wait, client)
+        sentinel_kwargs = client.pop("sentinel_kwargs", {}) if location.kind == "sentinel" else {}
+        if not isinstance(sentinel_kwargs, Mapping):
+            raise ImproperlyConfigured(
+                f"MULTISESSION: OPTIONS['sentinel_kwargs'] of {name} must be a dictionary, "
+                f"not a {type(sentinel_kwargs).__name__}."
+            )
+        address_remap = client.pop("address_remap", None) if location.kind == "cluster" else None
+        if address_remap is not None and not callable(address_remap):
+            raise ImproperlyConfigured(
+                f"MULTISESSION: OPTIONS['address_remap'] of {name} must be a function of (host, port), "
+                f"not {address_remap!r}."
+            )
+        return cls(float(max_idle), wait, client, sentinel_kwargs, address_remap)

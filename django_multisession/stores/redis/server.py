@@ -1,57 +1,110 @@
-"""The one server that redis://, rediss:// and unix:// name."""
+"""One server, where all records are: the one that LOCATION names, or the master that sentinels name."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Protocol
 
-import redis
-import redis.asyncio.connection
-import redis.connection
-from django.core.exceptions import ImproperlyConfigured
-
-from ..base import StoreOptions
-from .batches import Command
+from ...breaker import Breaker
 from .connections import Connections
-from .location import checked, named, parsed
-from .options import RedisOptions
+from .failures import Command
+
+Notes = tuple[tuple[str, ...], tuple[str, ...]]
+"""Problems, and notes; see Inspection."""
 
 
-class Server:
-    """A server; ``wait`` is OPTIONS["wait"]."""
+class Server(Protocol):
+    """What a store asks: one server, or a cluster of them. A node is what stands for one of several, None for one."""
 
-    def __init__(self, name: str, wait: int, connections: Connections) -> None:
+    name: str
+    wait: int
+    """OPTIONS["wait"]: how many replicas are to have what ends or begins a session."""
+
+    def is_located(self) -> bool:
+        """Tell whether it is known where each key is; if not, locate() is to be awaited first."""
+
+    async def locate(self, seconds: float) -> None:
+        """Learn where each key is."""
+
+    def node_of(self, address: str) -> Any:
+        """Return the node that has a key at the moment."""
+
+    def nodes(self) -> Sequence[Any]:
+        """Return all nodes that have keys."""
+
+    def breaker(self, node: Any) -> Breaker | None:
+        """Return the breaker of a node, None for the store's."""
+
+    def pages(self, addresses: Sequence[str], size: int) -> list[Sequence[str]]:
+        """Return addresses in parts, each for one round trip."""
+
+    def deletes(self, addresses: Sequence[str]) -> list[Command]:
+        """Return the commands that delete a page of addresses."""
+
+    async def ask(self, seconds: float, commands: Sequence[Command], address: str, alone: bool = False) -> list[Any]:
+        """Return the answers to commands about the keys of one page, such as ``address``; see Connections.ask()."""
+
+    async def ask_node(self, seconds: float, node: Any, commands: Sequence[Command]) -> list[Any]:
+        """Return a node's answers to commands about itself."""
+
+    async def probe(self, node: Any, command: Command) -> None:
+        """Ask a node on a new connection; see Connections.probe()."""
+
+    def notes(self, infos: dict[Any, dict[str, str]]) -> Notes:
+        """Return what is to be said of the whole, given each node's INFO."""
+
+    def close(self) -> None:
+        """Close the idle connections of threads."""
+
+
+class SingleServer:
+    """See Server; ``sentinels`` is how many watch it."""
+
+    def __init__(self, name: str, wait: int, connections: Connections, sentinels: int = 0) -> None:
         self.name = name
         self.wait = wait
         self._connections = connections
-        self.ask = connections.ask
-        self.close = connections.close
+        self._sentinels = sentinels
 
-    @classmethod
-    def at(cls, options: StoreOptions) -> Self:
-        """Return the server that LOCATION names; ImproperlyConfigured where it, or OPTIONS, cannot be."""
-        location = checked(options.location)
-        connection_class, url_settings = parsed(location, redis.connection)
-        async_connection_class, _ = parsed(location, redis.asyncio.connection)
-        name = named(location, url_settings)
-        ours = RedisOptions.checked(options.options, url_settings, name)
-        connections = Connections(
-            connection_class, async_connection_class, ours.client, options.connect_timeout, ours.max_idle
-        )
-        try:
-            connections.check()
-        except (TypeError, ValueError, redis.RedisError) as error:
-            raise ImproperlyConfigured(
-                f"MULTISESSION: redis-py refuses OPTIONS or LOCATION of {name}: {error}."
-            ) from error
-        return cls(name, ours.wait, connections)
+    def is_located(self) -> bool:
+        return True
 
-    def of(self, key: str) -> object:
-        """Return what stands for the server that has a key."""
+    async def locate(self, seconds: float) -> None:
+        """Do nothing: its address is known, or asked for by each new connection."""
+
+    def node_of(self, address: str) -> Any:
         return None
 
-    def pages(self, keys: Sequence[str], size: int) -> list[Sequence[str]]:
-        """Return keys in parts, each for one round trip."""
-        return [keys[start : start + size] for start in range(0, len(keys), size)]
+    def nodes(self) -> Sequence[Any]:
+        return [None]
+
+    def breaker(self, node: Any) -> Breaker | None:
+        return None
+
+    def pages(self, addresses: Sequence[str], size: int) -> list[Sequence[str]]:
+        return [addresses[start : start + size] for start in range(0, len(addresses), size)]
+
+    def deletes(self, addresses: Sequence[str]) -> list[Command]:
+        return [("DEL", *addresses)]
+
+    async def ask(self, seconds: float, commands: Sequence[Command], address: str, alone: bool = False) -> list[Any]:
+        return await self._connections.ask(seconds, commands, alone)
+
+    async def ask_node(self, seconds: float, node: Any, commands: Sequence[Command]) -> list[Any]:
+        return await self._connections.ask(seconds, commands, alone=True)
 
     async def probe(self, node: Any, command: Command) -> None:
-        """Ask on a new connection; see Connections.probe()."""
         await self._connections.probe(command)
+
+    def notes(self, infos: dict[Any, dict[str, str]]) -> Notes:
+        [info] = infos.values()
+        replicas = int(info.get("connected_slaves", 0))
+        if not self._sentinels:
+            return (), ((f"One server with {replicas} replicas." if replicas else "One server without replicas."),)
+        problems = () if replicas else ("The master has no replica that could take over. Add one.",)
+        if self._sentinels == 1:
+            problems = (*problems, "LOCATION names one sentinel only: when that is down, no master is found. Name all.")
+        return problems, (
+            f"Redis Sentinel: a master with {replicas} replicas, {self._sentinels} sentinels in LOCATION.",
+        )
+
+    def close(self) -> None:
+        self._connections.close()

@@ -1,0 +1,61 @@
+"""What LOCATION and OPTIONS amount to: one server, a master that sentinels name, or a cluster."""
+
+from typing import Any
+
+import redis
+import redis.asyncio.connection
+import redis.connection
+from django.core.exceptions import ImproperlyConfigured
+
+from ..base import StoreOptions
+from .cluster import Cluster
+from .connections import Connections, Direct, Maker, settings_for
+from .location import Location, connection_class, located
+from .options import RedisOptions
+from .sentinel import Sentinels
+from .server import Server, SingleServer
+from .topology import Node
+
+
+def server_at(options: StoreOptions) -> Server:
+    """Return what LOCATION names; ImproperlyConfigured where it, or OPTIONS, cannot be. No I/O."""
+    location = located(options.location)
+    name = location.name
+    ours = RedisOptions.checked(options.options, location.settings, location)
+    settings = settings_for(ours.client, options.connect_timeout)
+
+    def connections(maker: Maker) -> Connections:
+        return Connections(maker, options.connect_timeout, ours.max_idle)
+
+    def direct(node: Node | None = None) -> Maker:
+        address = {} if node is None else {"host": node.host, "port": node.port}
+        return Direct(
+            connection_class(location, redis.connection),
+            connection_class(location, redis.asyncio.connection),
+            settings | address,
+        )
+
+    if location.kind == "cluster":
+        maker = direct(Node(*location.nodes[0]))
+    else:
+        maker = _sentinels(location, ours, settings, options) if location.kind == "sentinel" else direct()
+    try:
+        # Connections connect at their first command; here they only check their arguments.
+        maker.connection()
+        maker.async_connection()
+    except (TypeError, ValueError, redis.RedisError) as error:
+        raise ImproperlyConfigured(f"MULTISESSION: redis-py refuses OPTIONS or LOCATION of {name}: {error}.") from error
+    if location.kind == "cluster":
+        return Cluster(name, ours.wait, location.nodes, lambda node: connections(direct(node)), ours.address_remap)
+    return SingleServer(name, ours.wait, connections(maker), len(location.nodes) if location.kind else 0)
+
+
+def _sentinels(location: Location, ours: RedisOptions, settings: dict[str, Any], options: StoreOptions) -> Sentinels:
+    part = options.connect_timeout / (len(location.nodes) + 1)
+    own = {"ssl": location.is_tls, **ours.sentinel_kwargs}
+    timeouts = {"socket_connect_timeout": part, "socket_timeout": part, "retry": settings["retry"], "driver_info": None}
+    # The tests of a certificate are the same, unless said otherwise.
+    tls = {key: value for key, value in ours.client.items() if key.startswith("ssl_")} if own["ssl"] else {}
+    return Sentinels(
+        location.nodes, location.service, location.is_tls, settings, {"protocol": 2, **tls, **own, **timeouts}
+    )

@@ -1,0 +1,422 @@
+"""The redis store on a Redis Cluster and behind sentinels: what happens when a node is lost, or a slot moves."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+import redis
+from django.core.exceptions import ImproperlyConfigured
+
+from django_multisession.bridge import iterate, run_sync
+from django_multisession.deadline import Operation
+from django_multisession.envelope import Header
+from django_multisession.exceptions import StoreUnavailable
+from django_multisession.stores.base import StoreOptions
+from django_multisession.stores.redis.store import RedisStore
+from django_multisession.stores.redis.topology import slot_of
+from django_multisession.testing.servers.redis import RedisServer
+from django_multisession.testing.servers.redis_cluster import RedisCluster
+from django_multisession.testing.servers.redis_sentinel import RedisSentinel
+
+PATIENCE = 20.0  # seconds, where a busy machine must not matter
+KEYS = [f"{number:040x}" for number in range(60)]
+V1, V2 = b"version1", b"version2"
+
+Drive = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+def payload(version: bytes, body: bytes = b"body") -> bytes:
+    return Header.new(version, 1, 2, 3, 4).pack(b"kid.") + body
+
+
+@pytest.fixture(params=[run_sync, asyncio.run], ids=["sync", "async"])
+def drive(request: pytest.FixtureRequest) -> Drive:
+    """Run a coroutine in either colour."""
+    driven: Drive = request.param
+    return driven
+
+
+@pytest.fixture
+def cluster() -> Iterator[RedisCluster]:
+    """A cluster of the test's own."""
+    with RedisCluster(node_timeout=0.5) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def sentinel() -> Iterator[RedisSentinel]:
+    with RedisSentinel(down_after=0.5) as sentinel:
+        yield sentinel
+
+
+def store_at(location: str, timeout: float = PATIENCE, **options: Any) -> RedisStore:
+    return RedisStore(StoreOptions(location=location, timeout=timeout, options=options))
+
+
+async def fill(store: RedisStore) -> dict[str, bytes]:
+    tokens = {}
+    await store.delete_many(KEYS)
+    for key in KEYS:
+        token = await store.insert(key, payload(V1), 600, V1)
+        assert token
+        tokens[key] = token
+    return tokens
+
+
+# Settings.
+
+
+@pytest.mark.parametrize(
+    ("location", "name"),
+    [
+        ("redis+cluster://user:secret@a:7000,b/", "redis+cluster://a:7000,b:6379/"),
+        ("rediss+cluster://:secret@[::1]:7000", "rediss+cluster://[::1]:7000/"),
+        ("redis+sentinel://:secret@a,b:5/main", "redis+sentinel://a:26379,b:5/main/0"),
+        ("rediss+sentinel://a/main/3?password=secret", "rediss+sentinel://a:26379/main/3"),
+    ],
+)
+def test_name_leaves_the_password_out(location: str, name: str) -> None:
+    assert store_at(location).name == name
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "redis+cluster://",
+        "redis+cluster://user:secret@a,,b/",
+        "redis+cluster://user:secret@a/1",
+        "redis+cluster://user:secret@a:port/",
+        "redis+sentinel://user:secret@a",
+        "redis+sentinel://user:secret@a/main/x",
+        "redis+memory://user:secret@a/",
+        "redis://user:secret@a,b/0",
+    ],
+)
+def test_wrong_location_is_refused_without_its_password(location: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"MULTISESSION: .*LOCATION") as caught:
+        store_at(location)
+    assert "secret" not in str(caught.value)
+
+
+def test_node_of_a_cluster_as_location_is_a_wrong_setting(drive: Drive, redis_cluster_server: RedisCluster) -> None:
+    node = redis_cluster_server.nodes[0]
+    elsewhere = next(key for key in KEYS if redis_cluster_server.node_of(f"dms:{key}") is not node)
+    store = store_at(f"redis://{node.host}:{node.port}/0")
+    with pytest.raises(ImproperlyConfigured, match=r"redis\+cluster://"):
+        drive(store.read(elsewhere))
+    assert any("redis+cluster://" in problem for problem in drive(store.inspect()).problems)
+    with pytest.raises(ImproperlyConfigured, match=r"redis\+cluster://"):
+        drive(store_at(f"redis://{node.host}:{node.port}/1").read(KEYS[0]))
+    store.close()
+
+
+def test_port_of_a_sentinel_as_location_is_a_wrong_setting(drive: Drive, redis_sentinel_server: RedisSentinel) -> None:
+    sentinel = redis_sentinel_server.sentinels[0]
+    store = store_at(f"redis://{sentinel.host}:{sentinel.port}/0")
+    with pytest.raises(ImproperlyConfigured, match=r"redis\+sentinel://"):
+        drive(store.read(KEYS[0]))
+    store.close()
+
+
+def test_single_server_as_cluster_is_a_wrong_setting(drive: Drive, redis_server: RedisServer) -> None:
+    with pytest.raises(ImproperlyConfigured, match="no Redis Cluster"):
+        drive(store_at(f"redis+cluster://{redis_server.host}:{redis_server.port}/").read(KEYS[0]))
+
+
+def test_credentials_of_the_location_are_the_nodes(drive: Drive) -> None:
+    with RedisCluster() as cluster:
+        for node in cluster.nodes:
+            node.ask(b"CONFIG SET masterauth right\r\n")
+            node.ask(b"CONFIG SET requirepass right\r\n")
+        for password, is_right in (("right", True), ("secret", False)):
+            store = store_at(cluster.location.replace("://", f"://:{password}@"))
+            if is_right:
+                assert drive(store.read(KEYS[0])) is None
+            else:
+                with pytest.raises(ImproperlyConfigured, match="WRONGPASS"):
+                    drive(store.read(KEYS[0]))
+            store.close()
+
+
+# What it is made of.
+
+
+def test_inspection_describes_a_cluster(drive: Drive, redis_cluster_server: RedisCluster) -> None:
+    store = store_at(redis_cluster_server.location)
+    found = drive(store.inspect())
+    [note] = found.notes
+    assert note.startswith("Redis Cluster: 3 masters, 3 replicas.")
+    assert f"{redis_cluster_server.nodes[0].port} (1 replicas)" in note
+    assert not any("LOCATION" in problem for problem in found.problems)
+    assert sum("min-replicas-to-write" in problem for problem in found.problems) == 3
+    store.close()
+
+
+def test_inspection_describes_what_sentinels_watch(drive: Drive, redis_sentinel_server: RedisSentinel) -> None:
+    store = store_at(redis_sentinel_server.location)
+    found = drive(store.inspect())
+    assert found.notes == ("Redis Sentinel: a master with 2 replicas, 3 sentinels in LOCATION.",)
+    assert any("min-replicas-to-write" in problem for problem in found.problems)
+    store.close()
+
+
+# A slot that moves.
+
+
+def test_slot_that_moves_costs_nobody_anything(drive: Drive, cluster: RedisCluster) -> None:
+    source, target = cluster.nodes[0], cluster.nodes[1]
+    key = next(key for key in KEYS if cluster.node_of(f"dms:{key}") is source)
+    slot = slot_of(f"dms:{key}")
+    store = store_at(cluster.location)
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def beside() -> None:
+        other = store_at(cluster.location)
+        while not stop.is_set():
+            try:
+                assert run_sync(other.read(key)) is not None
+            except BaseException as error:  # noqa: BLE001 - the test shows it
+                failures.append(error)
+        other.close()
+
+    async def scenario() -> None:
+        token = await store.insert(key, payload(V1), 600, V1)
+        reader = threading.Thread(target=beside)
+        reader.start()
+        try:
+            target.cluster(f"SETSLOT {slot} IMPORTING {source.cluster('MYID')}")
+            source.cluster(f"SETSLOT {slot} MIGRATING {target.cluster('MYID')}")
+            token = await store.replace(key, payload(V2), 600, token or b"", V2)
+            assert token
+            source.ask(f"MIGRATE {target.host} {target.port} dms:{key} 0 5000\r\n".encode())
+            record = await store.read(key)  # ASK
+            assert record is not None
+            token = await store.replace(key, payload(V1), 600, record.token, V1)
+            assert token
+            assert await store.exists(KEYS) == {key}
+            for node in (target, source, *cluster.nodes[2:3]):
+                node.cluster(f"SETSLOT {slot} NODE {target.cluster('MYID')}")
+            record = await store.read(key)  # MOVED
+            assert record is not None
+            assert await store.replace(key, payload(V2), 600, record.token, V2)
+        finally:
+            stop.set()
+            reader.join()
+        assert await store.delete_many(KEYS) == 1
+
+    drive(scenario())
+    assert not failures
+    store.close()
+
+
+# A master that is lost.
+
+
+class Load:
+    """Visitors who swap the records under KEYS all the time, each the number in it for the next."""
+
+    def __init__(self, location: str, colour: str) -> None:
+        self.store = store_at(location, timeout=1.0)
+        self.acknowledged = dict.fromkeys(KEYS, 0)
+        self.lengths: list[float] = []
+        self.failed_at = 0.0
+        self._stop = threading.Event()
+        self._colour = colour
+
+    def lose(self, kill: Callable[[], None]) -> float:
+        """Lose a master under load; return the seconds until the last failure after it."""
+        run_sync(self._prepare())
+        shares = [KEYS[start::6] for start in range(6)]
+        if self._colour == "sync":
+            threads = [threading.Thread(target=self._block, args=(share,)) for share in shares]
+        else:
+            threads = [threading.Thread(target=lambda: asyncio.run(self._gather(shares)))]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        killed_at = self.failed_at = time.monotonic()
+        kill()
+        while time.monotonic() - self.failed_at < 3 and time.monotonic() - killed_at < 25:
+            time.sleep(0.1)
+        self._stop.set()
+        for thread in threads:
+            thread.join()
+        assert sum(self.acknowledged.values()) > 100
+        return self.failed_at - killed_at
+
+    def lost(self) -> dict[str, int]:
+        """Return how many acknowledged swaps of each key are not there."""
+        self.store.close()  # this thread's connections are as old as the test
+        stored = {key: run_sync(self.store.read(key)) for key in KEYS}
+        numbers = {key: -1 if record is None else int(record.payload[30:]) for key, record in stored.items()}
+        self.store.close()
+        return {key: count - numbers[key] for key, count in self.acknowledged.items() if numbers[key] < count}
+
+    async def _prepare(self) -> None:
+        await self.store.delete_many(KEYS)
+        for key in KEYS:
+            assert await self.store.insert(key, payload(V1, b"0"), 600, V1)
+
+    def _block(self, keys: list[str]) -> None:
+        for key in itertools.cycle(keys):
+            run_sync(self._visit(key))
+            if self._stop.wait(0.005):
+                return
+
+    async def _gather(self, shares: list[list[str]]) -> None:
+        async def visitor(keys: list[str]) -> None:
+            for key in itertools.cycle(keys):
+                await self._visit(key)
+                await asyncio.sleep(0.005)
+                if self._stop.is_set():
+                    return
+
+        await asyncio.gather(*map(visitor, shares))
+
+    async def _visit(self, key: str) -> None:
+        started = time.monotonic()
+        try:
+            with Operation():
+                try:
+                    await self._swap(key)
+                except StoreUnavailable as error:
+                    if not error.retryable:
+                        raise
+                    await self._swap(key)
+        except StoreUnavailable:
+            self.failed_at = time.monotonic()
+        self.lengths.append(time.monotonic() - started)
+
+    async def _swap(self, key: str) -> None:
+        record = await self.store.read(key)
+        assert record is not None, "logged out"
+        number, version = int(record.payload[30:]) + 1, os.urandom(8)
+        if await self.store.replace(key, payload(version, b"%d" % number), 600, record.token, version):
+            self.acknowledged[key] = number
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_cluster_whose_master_is_killed_is_back_by_itself(cluster: RedisCluster, colour: str) -> None:
+    load = Load(cluster.location, colour)
+    # The failover takes about twice the node timeout and a second; then less than 5 s.
+    assert load.lose(cluster.nodes[0].kill) < 2 * 0.5 + 1 + 5
+    assert max(load.lengths) < 5
+    # What replication had not carried: a swap or two of a key, but nobody's session.
+    assert all(number <= 2 for number in load.lost().values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_sentinel_whose_master_is_killed_is_back_by_itself(sentinel: RedisSentinel, colour: str) -> None:
+    load = Load(sentinel.location, colour)
+    # A failover that finds no majority at first is tried again after 2 s.
+    assert load.lose(sentinel.master.kill) < 0.5 + 4 + 5
+    assert max(load.lengths) < 5
+    assert all(number <= 2 for number in load.lost().values())
+
+
+@pytest.mark.slow
+def test_other_nodes_serve_while_one_hangs(drive: Drive, redis_cluster_server: RedisCluster) -> None:
+    cluster = redis_cluster_server
+    for node in cluster.nodes:  # or all refuse once they have noticed
+        node.ask(b"CONFIG SET cluster-require-full-coverage no\r\n")
+        node.ask(b"CONFIG SET cluster-node-timeout 60000\r\n")
+    hung = cluster.nodes[0]
+    store = store_at(cluster.location, timeout=0.6)
+    there = [key for key in KEYS if cluster.node_of(f"dms:{key}") is hung]
+    others = [key for key in KEYS if key not in there]
+
+    async def scenario() -> None:
+        await fill(store)
+        with hung.paused():
+            for key in there[:2]:
+                with pytest.raises(StoreUnavailable):
+                    await store.read(key)
+            for key in others:
+                assert await store.read(key)
+
+    drive(scenario())
+    for node in cluster.nodes:
+        node.ask(b"CONFIG SET cluster-node-timeout 1000\r\n")
+    store.close()
+
+
+def test_write_waits_for_the_replicas_of_its_own_node(
+    drive: Drive, cluster: RedisCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = store_at(cluster.location, wait=1, timeout=2.0)
+
+    async def scenario() -> None:
+        for key in KEYS[:10]:
+            token = await store.insert(key, payload(V1), 600, V1)
+            assert token
+            assert await store.delete(key, token)
+        assert not caplog.records
+        for node in cluster.nodes[3:]:
+            node.pause()
+        assert await store.insert(KEYS[0], payload(V1), 600, V1)
+        assert "had it in time" in caplog.text
+
+    try:
+        drive(scenario())
+    finally:
+        for node in cluster.nodes[3:]:
+            node.resume()
+    store.close()
+
+
+def test_scan_and_many_keys_go_over_all_nodes(drive: Drive, redis_cluster_server: RedisCluster) -> None:
+    store = store_at(redis_cluster_server.location)
+    with redis.RedisCluster(host=redis_cluster_server.nodes[0].host, port=redis_cluster_server.nodes[0].port) as client:
+        client.flushall()
+
+    async def scenario() -> None:
+        await fill(store)
+        assert {key async for key in store.scan()} == set(KEYS)
+        assert await store.exists(KEYS) == set(KEYS)
+        assert await store.delete_many(KEYS) == len(KEYS)
+
+    drive(scenario())
+    store.close()
+
+
+@pytest.mark.parametrize("server", ["redis_cluster_server", "redis_sentinel_server"])
+def test_forked_child_uses_connections_of_its_own(request: pytest.FixtureRequest, server: str) -> None:
+    store = store_at(request.getfixturevalue(server).location)
+    run_sync(fill(store))
+    if (child := os.fork()) == 0:
+        code = 1
+        try:
+            for key in KEYS:
+                assert run_sync(store.read(key))
+            code = 0
+        finally:
+            os._exit(code)
+    for key in KEYS:
+        assert run_sync(store.read(key))
+    assert os.waitpid(child, 0)[1] == 0
+    assert sorted(iterate(store.scan())) >= KEYS[:1]
+    store.close()
+
+
+@pytest.mark.parametrize("server", ["redis_cluster_server", "redis_sentinel_server"])
+def test_event_loops_leave_no_connection_behind(request: pytest.FixtureRequest, server: str) -> None:
+    store = store_at(request.getfixturevalue(server).location)
+
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+    asyncio.run(store.read(KEYS[0]))
+    before = open_files()
+    for _ in range(20):
+        asyncio.run(store.read(KEYS[0]))
+    assert open_files() <= before
