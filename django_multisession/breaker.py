@@ -113,7 +113,7 @@ def report(error: StoreUnavailable) -> None:
 
     An open breaker is logged when it opens and when it closes, and not in between.
     """
-    if isinstance(error, BreakerOpen):
+    if isinstance(error, BreakerOpen) or (type(error) is StoreUnavailable and breaker_for(error.location).is_open):
         return
     now, kind = time.monotonic(), (error.location, type(error))
     if now - _reported.value.get(kind, -REPORT_INTERVAL) >= REPORT_INTERVAL:

@@ -55,6 +55,9 @@ class SessionKey:
     def __repr__(self) -> str:
         return "<SessionKey>"
 
+    def __reduce__(self) -> tuple[type["SessionKey"], tuple[str, str]]:
+        return SessionKey, (self.secret, self.storage_key)  # ciphers cannot be copied
+
 
 class StorageKeys:
     """The storage keys of one session name."""

@@ -17,8 +17,10 @@ from .exceptions import StoreUnavailable
 from .http.belonging import follow_logins
 from .http.error_reports import ExceptionReporterFilter
 from .http.finish import finish, interrupted
+from .http.logout import leads_to_logout
 from .http.sessions import Sessions, open_session, preloaded
 from .http.unavailable import Outage, log_once
+from .sessions.base import MultisessionBase
 
 _DJANGOS_FILTER = global_settings.DEFAULT_EXCEPTION_REPORTER_FILTER
 _reporter_filter = ExceptionReporterFilter()
@@ -96,7 +98,8 @@ async def _preload(request: HttpRequest) -> HttpResponse | None:
         try:
             await maybe_await(session.preload() if driven() else session.apreload())
         except StoreUnavailable as error:
-            return Outage(error)
+            if not leads_to_logout(request):
+                return Outage(error)
     return None
 
 
@@ -111,7 +114,11 @@ def _opened(request: HttpRequest) -> list[SessionBase]:
     sessions = _sessions(request)
     if not sessions.has_named and not settings.SESSION_SAVE_EVERY_REQUEST:
         session = getattr(request, "session", None)
-        if isinstance(session, SessionBase) and not session.accessed and not session.modified:
+        if isinstance(session, SessionBase) and not (session.accessed or session.modified or _ends(session)):
             # An empty one is looked at: its cookie is deleted.
             return [] if session.session_key or not request.COOKIES else [session]
     return sessions.opened()
+
+
+def _ends(session: SessionBase) -> bool:
+    return isinstance(session, MultisessionBase) and session.ends

@@ -6,6 +6,7 @@ request.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import NoReturn, cast
 
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
@@ -20,6 +21,7 @@ from ..bridge import driven
 from ..exceptions import StoreUnavailable
 from . import response_cookies
 from .handle import Handle
+from .logout import forget, is_logout
 from .unavailable import Outage, unavailable
 
 
@@ -35,6 +37,9 @@ async def finish(request: HttpRequest, response: HttpResponseBase, opened: list[
             await handle.abandon()
         outage = next(filter(None, (handle.outage for handle in handles)), None)
         if isinstance(response, Outage):
+            if is_logout(request.resolver_match):
+                await forget(request)
+                handles = await _all_left(request, handles)
             response = unavailable(request, response.error)
         elif outage is not None and response.status_code != 503:
             # Where another middleware or a template met it first. A 503 is a page that the view has made of it.
@@ -44,16 +49,28 @@ async def finish(request: HttpRequest, response: HttpResponseBase, opened: list[
     return response
 
 
+async def _all_left(request: HttpRequest, handles: list[Handle]) -> list[Handle]:
+    """End what a logout has left, as far as that is possible; return the handles of all sessions, these included."""
+    known = {id(handle.session): handle for handle in handles}
+    every = [known.get(id(session)) or Handle(session) for session in request.sessions.opened()]  # type: ignore[attr-defined]
+    for handle in every:
+        if handle.is_ended:
+            with suppress(StoreUnavailable):
+                await handle.end()
+    return every
+
+
 async def _show(request: HttpRequest, response: HttpResponseBase, handle: Handle) -> None:
     """Let a response say what has become of a session."""
     if handle.is_saved:
         await response_cookies.send(request, response, handle)
-    elif handle.session.is_empty():
+    elif handle.is_to_be_deleted:
         response_cookies.delete(request, response, handle)
     if handle.session.accessed:
         patch_vary_headers(response, ("Cookie",))
     if handle.outage is not None:
         report(handle.outage)
+    if handle.outage is not None and response.status_code < 500:
         # A page that was made without the session, by ON_OUTAGE or by a view that expects outages.
         patch_cache_control(response, private=True, no_store=True)
 

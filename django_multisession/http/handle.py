@@ -10,6 +10,7 @@ from ..conf import DEFAULT
 from ..cookies import CookieOptions, cookie_options
 from ..exceptions import StoreUnavailable
 from ..sessions.base import MultisessionBase
+from ..sessions.lifecycle import State
 from ..sessions.server import ServerSession
 
 
@@ -83,6 +84,10 @@ class Handle:
     async def save(self) -> None:
         """Save the session, and end the old key if it has a new one; if that fails, all is as it was before."""
         session, server = self.session, self.server
+        if server is not None and server.session_key != server.brought_key and await self._was_rolled_back(server):
+            # What the view has set aside with its transaction is not for us to save; its answer stands.
+            await self.abandon()
+            return
         if self.ours is not None and self.ours.belonging is not None:
             await self.ours.belonging.claim(self.ours)
         try:
@@ -100,6 +105,9 @@ class Handle:
             raise
         self.is_saved = await self._is_to_be_sent()
 
+    async def _was_rolled_back(self, server: ServerSession) -> bool:
+        return await maybe_await(server.was_rolled_back() if driven() else server.awas_rolled_back())
+
     async def abandon(self) -> None:
         """Leave the session under the key that it had before, for the response saves nothing."""
         if self.server is None or not self.server.has_rotated:
@@ -108,6 +116,16 @@ class Handle:
             self.server.abandon()
         else:
             await self.server.aabandon()
+
+    @property
+    def is_to_be_deleted(self) -> bool:
+        """Tell whether the browser is to forget the cookie: of a session that this request has ended or emptied.
+
+        That nothing is stored under a cookie's key does not tell whether the browser still has that cookie: a logout
+        and a login may have been answered meanwhile.
+        """
+        is_gone = self.server is not None and self.server.state is State.GONE
+        return self.session.is_empty() and not is_gone
 
     async def _is_to_be_sent(self) -> bool:
         """Tell whether the browser is to have the cookie.
@@ -124,7 +142,10 @@ class Handle:
             return True
         if not settings.SESSION_SAVE_EVERY_REQUEST:
             return False
-        return await maybe_await(self.server.exists(key) if driven() else self.server.aexists(key))
+        try:
+            return await maybe_await(self.server.exists(key) if driven() else self.server.aexists(key))
+        except StoreUnavailable:
+            return False  # nothing was written; the cookie stays as it is
 
     # Its cookie.
 

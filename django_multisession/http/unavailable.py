@@ -2,25 +2,40 @@
 
 import logging
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import TemplateDoesNotExist, loader
+from django.utils.translation import get_language_from_request, override
 
 from ..breaker import report
 from ..exceptions import StoreUnavailable
+from .logout import is_forgotten
 
 RETRY_AFTER = 5
 """Seconds after which a visitor who met an outage may try again."""
 
 
 def unavailable(request: HttpRequest, error: StoreUnavailable) -> HttpResponse:
-    """Return the answer to a request that an outage keeps from its session, in HTML or JSON by its Accept header."""
+    """Return the answer to a request that an outage keeps from its session, in HTML or JSON by its Accept header.
+
+    It says what has become of the login: nothing, or that the browser has lost it by a logout.
+    """
     report(error)
     response: HttpResponse
+    logged_out = is_forgotten(request)
     if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
-        response = JsonResponse({"error": "Sessions are unavailable just now. Try again shortly."})
+        response = JsonResponse(
+            {"error": "Sessions are unavailable just now. Try again shortly.", "logged_out": logged_out}
+        )
     else:
+        brought = getattr(getattr(request, "session", None), "brought_key", None) is not None
+        language = _language(request)
         try:
-            response = HttpResponse(loader.render_to_string("503_sessions.html"))
+            with override(language):
+                page = loader.render_to_string(
+                    "503_sessions.html", {"language": language, "logged_out": logged_out, "brought": brought}
+                )
+            response = HttpResponse(page)
         except TemplateDoesNotExist:
             response = HttpResponse("Unavailable just now. Try again shortly.", content_type="text/plain")
     response.status_code = 503
@@ -28,6 +43,15 @@ def unavailable(request: HttpRequest, error: StoreUnavailable) -> HttpResponse:
     response.headers["Cache-Control"] = "no-store"
     response._has_been_logged = True  # type: ignore[attr-defined]  # Django's log_response() looks for it
     return response
+
+
+def _language(request: HttpRequest) -> str:
+    """Return the language of the request, as LocaleMiddleware found it where it is used."""
+    if any(dotted.endswith(".LocaleMiddleware") for dotted in settings.MIDDLEWARE):
+        found: str | None = getattr(request, "LANGUAGE_CODE", None)  # not set yet where a session was preloaded
+        return found or get_language_from_request(request)
+    language: str = settings.LANGUAGE_CODE
+    return language
 
 
 class Outage(HttpResponse):

@@ -1,5 +1,6 @@
 """From the settings of a session name to its repository: store, codec and merger, put together once."""
 
+import copyreg
 from collections.abc import Callable
 
 from django.core.exceptions import ImproperlyConfigured
@@ -25,6 +26,10 @@ def repository_of(store_class: Callable[[StoreOptions], Store], name: str) -> Re
         raise ImproperlyConfigured(f"Session {name!r}: {error}") from error
     _stores.value.append(store)
     return Repository(Records(store, config.record_codec, config.storage_keys, entry.max_size), config)
+
+
+# Who copies or pickles a session means its data, and goes on with the repository of his process.
+copyreg.pickle(Repository, lambda found: (repository_of, (type(found.records.store), found.name)))
 
 
 @on(Event.SETTINGS | Event.TEST)

@@ -319,7 +319,7 @@ class MultisessionBase(SessionBase):
     def cookie_changes(self) -> CookieChanges:
         """Return what this session's cookie has beside the settings."""
         if self._changes is None:
-            self._changes = CookieChanges(self.config().cookie_options)
+            self._changes = CookieChanges(self.session_name)
         return self._changes
 
     def cookie(self) -> CookieOptions:

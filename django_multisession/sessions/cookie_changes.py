@@ -1,6 +1,6 @@
 """Cookie options at request time: set on a session, kept in its envelope, applied by our middleware."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, TypedDict
 
 from django.conf import settings
@@ -9,7 +9,7 @@ from django.utils.module_loading import import_string
 
 from ..cookies import LONGEST, CookieOptions
 from ..runtime import cached
-from .body import NONE
+from .config import session_config
 
 
 class CookieAttributes(TypedDict, total=False):
@@ -31,14 +31,15 @@ OWNER: Final = "owner"
 class CookieChanges:
     """What a session's cookie has beside the settings, and its owner: what is stored, and what this request has set.
 
-    Mappings are replaced, never changed in place. ``configured`` returns the options of the settings.
+    Mappings are replaced, never changed in place.
     """
 
-    def __init__(self, configured: Callable[[], CookieOptions]) -> None:
-        self._configured = configured
-        self.stored: Mapping[str, Any] = NONE
-        self.new: Mapping[str, Any] = NONE
-        self._at_load: Mapping[str, Any] = NONE
+    def __init__(self, session_name: str) -> None:
+        self._session_name = session_name
+        # Plain dictionaries, which can be pickled with their session.
+        self.stored: Mapping[str, Any] = {}
+        self.new: Mapping[str, Any] = {}
+        self._at_load: Mapping[str, Any] = {}
 
     def loaded(self, options: Mapping[str, Any]) -> None:
         """Note what was stored with the session that was loaded."""
@@ -46,7 +47,7 @@ class CookieChanges:
 
     def saved(self, options: Mapping[str, Any]) -> None:
         """Note what is stored now."""
-        self.stored, self.new = options, NONE
+        self.stored, self.new = dict(options), {}
 
     def change(self, changes: Mapping[str, Any]) -> None:
         """Set attributes; ValueError, naming rule and source, for what browsers would refuse."""
@@ -77,7 +78,7 @@ class CookieChanges:
         return self._applied(self._at_load)
 
     def _applied(self, changes: Mapping[str, Any]) -> CookieOptions:
-        configured = self._configured()
+        configured = session_config(self._session_name).cookie_options()
         changes = {name: value for name, value in changes.items() if name in _TYPES}
         if not changes:
             return configured

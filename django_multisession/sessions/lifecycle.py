@@ -152,6 +152,10 @@ class Lifecycle:
         """Tell whether what was loaded or saved last still lives."""
         return self.loaded is not None and await self._repository.records.exists(self.loaded.key)
 
+    async def was_rolled_back(self) -> bool:
+        """Tell whether a record that this request has made is gone with the transaction in which it was made."""
+        return self._repository.records.store.transactional and self.loaded is not None and not await self.exists()
+
     async def end(self, secret: str) -> None:
         """End a session, wherever it is by now."""
         key = self.key(secret)

@@ -179,7 +179,7 @@ class ServerSession(MultisessionBase):
         data that cannot be kept, and CreateError with must_create if the key is taken.
         """
         if must_create and self.session_key is None:
-            await self._create()  # as Django's do
+            await self._created()  # as Django's do
             return
         if must_create:
             await self._insert()
@@ -190,7 +190,7 @@ class ServerSession(MultisessionBase):
             raise self.life.ended()
         saved = await self.life.save(self.session_key, self._draft())
         if saved is Next.CREATE:
-            await self._create()
+            await self._created()
         elif saved is Next.DELETE:
             if driven():
                 self.delete()
@@ -203,6 +203,12 @@ class ServerSession(MultisessionBase):
                 raise self.life.ended()
 
     save, asave = in_both_colours(_save)
+
+    async def _created(self) -> None:
+        if driven():
+            self.create()
+        else:
+            await self.acreate()
 
     async def _insert(self) -> None:
         self._session_cache = getattr(self, "_session_cache", {})
@@ -280,10 +286,7 @@ class ServerSession(MultisessionBase):
         """
         await self._data()
         left = self.life.leaving(self.session_key)
-        if driven():
-            self.create()
-        else:
-            await self.acreate()
+        await self._created()
         if await self.life.leave(left) and not self.commits_with_response:
             try:
                 await self._commit()
@@ -292,6 +295,12 @@ class ServerSession(MultisessionBase):
                 raise
 
     cycle_key, acycle_key = in_both_colours(_cycle_key)
+
+    async def _was_rolled_back(self) -> bool:
+        """Tell whether the record that this request has made is gone with the transaction in which it was made."""
+        return self.session_key not in (None, self.brought_key) and await self.life.was_rolled_back()
+
+    was_rolled_back, awas_rolled_back = in_both_colours(_was_rolled_back)
 
     async def _commit(self) -> None:
         """End the old key of a cycle_key(); SessionEnded if its session was logged out, or is somebody else's now.

@@ -12,6 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from ..bridge import driven
 from .base import LONGEST_TTL as LONGEST_TTL  # noqa: PLC0414 - for the stores on an alias
 from .base import StoreOptions
+from .wording import wrong_location
 
 APP = "django_multisession"
 TABLE = "multisession_record"
@@ -25,12 +26,10 @@ T = TypeVar("T")
 def alias_of(options: StoreOptions) -> str:
     """Return the key of DATABASES that LOCATION names; ImproperlyConfigured if it names none."""
     alias = DEFAULT_DB_ALIAS if options.location is None else options.location
-    # Before anything is shown: a URL given by mistake may hold a password.
     if isinstance(alias, str) and alias in connections.settings:
         return alias
-    shown = "a URL" if isinstance(alias, str) and "://" in alias else repr(alias)
     known = ", ".join(map(repr, connections.settings))
-    raise ImproperlyConfigured(f"MULTISESSION: LOCATION must be a key of DATABASES, one of {known}; it is {shown}.")
+    raise wrong_location(alias, f"a key of DATABASES, one of {known}")
 
 
 async def on_connection(query: Callable[[], T]) -> T:

@@ -23,6 +23,7 @@ from ..breaker import Breaker, BreakerOpen, breaker_for
 from ..bridge import blocks_a_loop
 from ..deadline import current_operation
 from ..exceptions import BudgetSpent, StoreRefused, StoreUnavailable
+from .wording import NO_ANSWER, NO_HOST, lost
 
 T = TypeVar("T")
 
@@ -113,6 +114,11 @@ class Store:
         """The location as it may be logged and shown: without a password."""
         raise NotImplementedError
 
+    @property
+    def transactional(self) -> bool:
+        """Whether its writes are part of the caller's transaction, which may be rolled back."""
+        return False
+
     # Asking the server.
 
     async def call(
@@ -168,12 +174,12 @@ class Store:
         Subclasses know their client's exceptions and leave the others to this one.
         """
         if isinstance(error, TimeoutError):
-            return Failure.SILENCE, "no answer in time"
+            return Failure.SILENCE, NO_ANSWER
         if isinstance(error, socket.gaierror) and not self.breaker.answers and error.errno == socket.EAI_NONAME:
             # A name that has never been found is misspelt, one that is not found any more is an outage.
-            return Failure.MISTAKE, "there is no host of this name. Correct LOCATION."
+            return Failure.MISTAKE, NO_HOST
         if isinstance(error, OSError):
-            return Failure.LOSS, f"{type(error).__name__}: {error.strerror or 'connection lost'}"
+            return Failure.LOSS, lost(error)
         return None
 
     async def _probe(self, node: Any) -> str | None:

@@ -107,6 +107,10 @@ class DatabaseStore(Store):
     def name(self) -> str:
         return f"DATABASES[{self.alias!r}]"
 
+    @property
+    def transactional(self) -> bool:
+        return True
+
     def failure(self, error: Exception) -> tuple[Failure, str] | None:
         """See Store.failure()."""
         return self._shared.verdict(error) or super().failure(error)

@@ -7,15 +7,11 @@ import asyncio
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any, Final, Generic, TypeVar
 
-from ..bridge import Limit, maybe_await, native_loop, run_sync
-from ..exceptions import StoreUnavailable
+from ..bridge import maybe_await, native_loop, run_sync
 from ..runtime import Event, Kept, on
-from .sockets import Allowance
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -26,127 +22,13 @@ or more, in silence."""
 
 # Clients of the parent process. A forked child keeps them, unused: closing one could end the parent's connection.
 _inherited: list[Any] = []
-_instances: Kept["weakref.WeakSet[Pool[Any] | PerProcess[Any] | LoopLocal[Any] | ThreadLimit]"] = Kept(
-    weakref.WeakSet, Event(0)
-)
+_instances: Kept["weakref.WeakSet[Pool[Any] | PerProcess[Any] | LoopLocal[Any]]"] = Kept(weakref.WeakSet, Event(0))
 
 
 @on(Event.FORK)
 def _leave_to_the_parent() -> None:
     for instance in list(_instances.value):
         instance.forget()
-
-
-class ConcurrencyLimit:
-    """At most ``limit`` tasks of an event loop at a time; ``name`` is the store's.
-
-    Waited for outside of Store.call(): a crowd is no matter of the server (decisions.md, D16).
-    """
-
-    def __init__(self, limit: int, name: str) -> None:
-        self._name = name
-        self._free = limit
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    async def acquire(self, seconds: float) -> None:
-        """Take a slot, waiting for it so many seconds at most; StoreUnavailable after that."""
-        if self._free:
-            self._free -= 1
-            return
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(waiter)
-
-        def expire() -> None:
-            if not waiter.done():
-                waiter.set_exception(TimeoutError)
-
-        # Less than half as dear as a semaphore in asyncio.timeout(), which makes two timers a wait.
-        limit = Limit(loop, loop.time() + seconds, expire)
-        try:
-            await waiter
-        except TimeoutError as error:
-            raise StoreUnavailable(self._name, "all of the event loop's connections are in use") from error
-        except asyncio.CancelledError:
-            if not waiter.cancelled() and waiter.exception() is None:  # the slot came together with the cancellation
-                self.release()
-            raise
-        finally:
-            limit.cancel()
-
-    def release(self) -> None:
-        """Give back what acquire() has taken, to whoever has waited the longest."""
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-        self._free += 1
-
-    @asynccontextmanager
-    async def slot(self, seconds: float) -> AsyncIterator[None]:
-        """Take a slot for the block; see acquire()."""
-        await self.acquire(seconds)
-        try:
-            yield
-        finally:
-            self.release()
-
-
-class ThreadLimit:
-    """At most ``limit`` threads of the process at a time; see ConcurrencyLimit."""
-
-    def __init__(self, limit: int, name: str) -> None:
-        self._limit = limit
-        self._name = name
-        _instances.value.add(self)
-        self.forget()
-
-    @asynccontextmanager
-    async def slot(self, seconds: float) -> AsyncIterator[None]:
-        """Take a slot for the block, waiting for it so many seconds at most; StoreUnavailable after that."""
-        self._acquire(seconds)
-        try:
-            yield
-        finally:
-            self._release()
-
-    def _acquire(self, seconds: float) -> None:
-        with self._lock:
-            if self._free:
-                self._free -= 1
-                return
-            waiter = threading.Event()
-            self._waiting.append(waiter)
-        allowance = Allowance(seconds)
-        while not waiter.wait(allowance.left()):
-            try:
-                allowance.go_on()
-            except TimeoutError as error:
-                if self._gives_up(waiter):
-                    raise StoreUnavailable(self._name, "all of the process' connections are in use") from error
-                return
-
-    def _gives_up(self, waiter: threading.Event) -> bool:
-        """Tell whether a waiter has left the queue; False if its slot came in the last moment."""
-        with self._lock:
-            if waiter.is_set():
-                return False
-            self._waiting.remove(waiter)
-            return True
-
-    def _release(self) -> None:
-        # To whoever has waited the longest; of a semaphore, somebody who comes just then may take it.
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
-                self._free += 1
-
-    def forget(self) -> None:
-        self._lock = threading.Lock()  # threads of the parent may have held it, and slots
-        self._free = self._limit
-        self._waiting: deque[threading.Event] = deque()
 
 
 class Pool(Generic[C]):

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 from ..deadline import ThreadClock
 from ..runtime import ALWAYS, Kept
+from .wording import NO_ANSWER
 
 T = TypeVar("T")
 AddressInfo = tuple[int, int, int, str, Any]
@@ -53,7 +54,7 @@ class Allowance:
         if late < 0:
             return
         if self._is_extended:
-            raise TimeoutError("no answer in time")
+            raise TimeoutError(NO_ANSWER)
         self._ends_at, self._is_extended = now + max(late, _ONE_LOOK), True
 
 

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
-from .pools import ConcurrencyLimit
+from .limits import ConcurrencyLimit
 
 T = TypeVar("T")
 

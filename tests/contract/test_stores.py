@@ -15,6 +15,7 @@ from django.db import connections
 from pymemcache import Client  # type: ignore[import-untyped]  # it ships no types
 from pytest_django.plugin import DjangoDbBlocker
 
+from django_multisession.stores import memory
 from django_multisession.stores.base import Store, StoreOptions
 from django_multisession.stores.db import DatabaseStore
 from django_multisession.stores.memcached.store import MemcachedStore
@@ -45,8 +46,8 @@ class TestMemoryStore(StoreContract):
 
     def expire(self, store: Store, key: str) -> None:
         assert isinstance(store, MemoryStore)
-        payload, version, _ = store._rows[key]
-        store._rows[key] = (payload, version, time.monotonic())
+        rows = memory._rows.value
+        rows[key] = rows[key]._replace(ends_at=time.monotonic())
 
 
 class TestRedisStore(StoreContract):

@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.template.response import TemplateResponse
 
+from django_multisession import runtime
 from django_multisession.bridge import driven, own
 from tests.middleware.conftest import OURS, SESSIONS, Body, Visitor, put
 from tests.middleware.engine import Switchable
@@ -179,7 +180,6 @@ def test_anonymous_session_is_empty_and_never_saved(
 
     async def view(request: Any) -> None:
         assert not await own(request.session, "items")
-        await own(request.session, "update", {"n": 2})
         Switchable.down = False
 
     response = visitor.visit(view, method=method)
@@ -188,6 +188,18 @@ def test_anonymous_session_is_empty_and_never_saved(
     assert not response.cookies
     assert visitor.data() == {"n": 1}
     assert [record.levelname for record in caplog.records if record.levelno >= logging.WARNING] == ["ERROR"]
+
+
+@pytest.mark.usefixtures("anonymous")
+def test_anonymous_session_does_not_lose_in_silence_what_is_written_on_it(visitor: Visitor) -> None:
+    visitor.visit(put(n=1))
+    Switchable.go_down()
+    response = visitor.visit(put(n=2), method="get")
+    assert response.status_code == 503
+    assert not response.cookies
+    Switchable.down = False
+    runtime.reset(runtime.Event.FORK)  # closes the breaker
+    assert visitor.data() == {"n": 1}
 
 
 @pytest.mark.usefixtures("anonymous")

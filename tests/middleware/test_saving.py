@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from django.contrib.sessions.exceptions import SessionInterrupted
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 
 from django_multisession.bridge import own
 from django_multisession.exceptions import SessionNotSerializable, SessionTooLarge
 from django_multisession.sessions.loading import session_class
-from django_multisession.stores.memory import MemoryStore
+from django_multisession.stores import memory
 from tests.middleware.conftest import Body, Visitor, put
 from tests.middleware.engine import Switchable
 
@@ -30,7 +30,7 @@ def put_all(**data: Any) -> Body:
 def deleting(name: str, visitor: Visitor) -> None:
     """Delete a session's record as a logout elsewhere does, right before it is replaced."""
     cookie = visitor.client.cookies["sessionid" if name == "default" else f"sessionid_{name}"].value
-    MemoryStore._rows.pop(session_class(name).records().storage_key(cookie))
+    memory._rows.value.pop(session_class(name).records().key(cookie).storage_key)
 
 
 def test_sessions_of_one_request_do_not_see_each_other(visitor: Visitor) -> None:
@@ -138,11 +138,11 @@ def test_update_error_of_the_view_is_an_interrupted_session(visitor: Visitor) ->
 def test_interrupted_session_keeps_its_cause() -> None:
     from django.contrib.sessions.backends.base import UpdateError
 
-    from django_multisession.middleware import _raising
+    from django_multisession.http.finish import raising
 
     cause = UpdateError()
     with pytest.raises(SessionInterrupted, match="was deleted") as caught:
-        _raising(cause)(None)  # type: ignore[arg-type]  # it looks at no request
+        raising(cause)(HttpRequest())
     assert caught.value.__cause__ is cause
 
 
@@ -205,7 +205,7 @@ def test_other_answers_of_the_view_save(visitor: Visitor, status: int) -> None:
 
 def test_session_that_is_gone_is_no_error_where_every_request_saves(visitor: Visitor, site: Any) -> None:
     visitor.visit(put(n=1))
-    MemoryStore._rows.clear()
+    memory._rows.value.clear()
     site.SESSION_SAVE_EVERY_REQUEST = True
 
     async def view(request: Any) -> None: ...
@@ -217,7 +217,7 @@ def test_session_that_is_gone_is_no_error_where_every_request_saves(visitor: Vis
 
 def test_session_that_is_gone_is_no_error_where_it_is_only_marked_as_modified(visitor: Visitor) -> None:
     visitor.visit(put(n=1))
-    MemoryStore._rows.clear()
+    memory._rows.value.clear()
 
     async def view(request: Any) -> None:
         request.session.modified = True

@@ -163,7 +163,7 @@ def test_name_leaves_password_and_options_out(location: str | None, name: str) -
     ],
 )
 def test_wrong_location_is_refused_without_its_password(location: Any) -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"MULTISESSION's LOCATION") as caught:
+    with pytest.raises(ImproperlyConfigured, match="MULTISESSION: LOCATION") as caught:
         store_at(location)
     assert "secret" not in str(caught.value)
     assert "sec[ret" not in str(caught.value)

@@ -154,7 +154,9 @@ def test_connection_that_was_lost_may_be_tried_again_once_an_operation(store: Sc
     store.probe_error = ConnectionRefusedError()
     lost = ConnectionResetError(104, "Connection reset by peer")
     with Operation():
-        with pytest.raises(StoreUnavailable, match="ConnectionResetError: Connection reset by peer") as first:
+        with pytest.raises(
+            StoreUnavailable, match="connection lost: ConnectionResetError, Connection reset by peer"
+        ) as first:
             call(store, lost)
         assert first.value.retryable
         assert store.probes == 0

@@ -22,6 +22,7 @@ from ..base import Failure
 from ..pools import LoopLocal, Pool
 from ..sockets import BoundedSocket, connect
 from ..threads import Threads
+from ..wording import LOST, NO_HOST
 from .location import Settings
 
 T = TypeVar("T")
@@ -185,7 +186,7 @@ def failure(error: Exception) -> tuple[Failure, str] | None:
     """Return what an exception of pymemcache, or of a name that is not found, says; None for any other."""
     said = error.args[0] if error.args and isinstance(error.args[0], bytes) else b""
     if isinstance(error, MemcacheUnexpectedCloseError):
-        return Failure.LOSS, "it closed the connection"
+        return Failure.LOSS, f"{LOST}: the server closed it"
     if isinstance(error, MemcacheServerError):
         # A storage key would be a long word.
         words = _LONG_WORD.sub(b"...", said)[:80].decode("ascii", "replace")
@@ -196,5 +197,5 @@ def failure(error: Exception) -> tuple[Failure, str] | None:
         asks_for_login = said == b"unauthenticated"
         return (Failure.MISTAKE, _NO_LOGIN) if asks_for_login else (Failure.REFUSAL, "CLIENT_ERROR")
     if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
-        return Failure.MISTAKE, "there is no host of this name. Correct LOCATION."
+        return Failure.MISTAKE, NO_HOST
     return None

@@ -8,9 +8,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from ..pools import MAX_IDLE
+from ..wording import wrong_location
 
 DEFAULT = "127.0.0.1:11211"
-ALLOWED = "'host:port', 'unix:/path/to/socket', or a list of these"
+ALLOWED = "'host:port', 'unix:/path/to/socket', or a list of these, each once"
 
 ITEM_SIZE: Final = 1024 * 1024
 """The largest item in bytes of a memcached that was started without -I."""
@@ -40,10 +41,10 @@ def names_of(location: object) -> tuple[str, ...]:
     if isinstance(location, str):
         location = (location,)
     elif not isinstance(location, Iterable):
-        raise _no_location(type(location).__name__)
+        raise wrong_location(location, ALLOWED)
     names = tuple(_name(each) for each in location)
     if not names or len(set(names)) < len(names):
-        raise _no_location(names)
+        raise wrong_location(", ".join(names), ALLOWED)
     return names
 
 
@@ -98,7 +99,7 @@ def head_of(prefix: str) -> bytes:
 
 def _name(location: object) -> str:
     if not isinstance(location, str):
-        raise _no_location(type(location).__name__)
+        raise wrong_location(location, ALLOWED)
     if location.startswith("unix:/"):
         return location
     host, separator, port = location.rpartition(":")
@@ -111,10 +112,5 @@ def _name(location: object) -> str:
         or any(character in "/@?#" or character.isspace() for character in host)
         or not (port.isascii() and port.isdecimal() and 0 < int(port) < 2**16)
     ):
-        # Somebody may have pasted a URL with a password.
-        raise _no_location(location.rpartition("@")[2])
+        raise wrong_location(location, ALLOWED)
     return f"{host}:{int(port)}"
-
-
-def _no_location(shown: object) -> ImproperlyConfigured:
-    return ImproperlyConfigured(f"MULTISESSION: LOCATION {shown!r} is not a memcached server: {ALLOWED}, each once.")

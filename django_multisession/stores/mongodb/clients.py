@@ -15,7 +15,8 @@ from django.utils.module_loading import import_string
 from ...breaker import PROBE_TIMEOUT
 from ...bridge import maybe_await, native_loop
 from ..base import StoreOptions
-from ..pools import MAX_IDLE, ConcurrencyLimit, LoopLocal, PerProcess
+from ..limits import ConcurrencyLimit
+from ..pools import MAX_IDLE, LoopLocal, PerProcess
 from .location import Location
 
 try:
@@ -169,5 +170,5 @@ def _check(location: Location, settings: Mapping[str, Any]) -> None:
         # PyMongo shows what it could not parse, which may be a part of the password.
         reason = type(error).__name__ if "@" in location.url else error
         raise ImproperlyConfigured(
-            f"MULTISESSION's LOCATION {location.shown!r} or its OPTIONS cannot be used: {reason}"
+            f"MULTISESSION: LOCATION {location.shown!r} or its OPTIONS cannot be used: {reason}."
         ) from None

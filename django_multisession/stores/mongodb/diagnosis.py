@@ -20,6 +20,7 @@ from pymongo.errors import (
 )
 
 from ..base import Failure
+from ..wording import LOST, NO_ANSWER, NO_HOST
 
 # The server's codes, by src/mongo/base/error_codes.yml.
 _LOSSES: Final = frozenset(
@@ -62,10 +63,10 @@ _REFUSALS: Final = {
 
 _WORDS: Final[tuple[tuple[type[PyMongoError], Failure, str], ...]] = (
     (ServerSelectionTimeoutError, Failure.SILENCE, "no primary was found in time"),
-    (NetworkTimeout, Failure.SILENCE, "no answer in time"),
+    (NetworkTimeout, Failure.SILENCE, NO_ANSWER),
     (WaitQueueTimeoutError, Failure.SILENCE, "no connection was free in time (maxPoolSize)"),
     (NotPrimaryError, Failure.LOSS, "the server is not, or not any more, the primary"),
-    (ConnectionFailure, Failure.LOSS, "the connection was lost"),
+    (ConnectionFailure, Failure.LOSS, LOST),
     (ProtocolError, Failure.LOSS, "the answer was not understood"),
     (InvalidOperation, Failure.LOSS, "the client was closed meanwhile"),
 )
@@ -92,7 +93,7 @@ def _answer(error: OperationFailure) -> tuple[Failure, str]:
     if code in _LOSSES:
         return Failure.LOSS, name
     if code in _SILENCES or isinstance(error, ExecutionTimeout):
-        return Failure.SILENCE, f"no answer in time: {name}"
+        return Failure.SILENCE, f"{NO_ANSWER}: {name}"
     if code == 8000 and "auth" in str(details.get("errmsg", "")):  # AtlasError, for several things
         code = 18
     if code in _MISTAKES:
@@ -130,7 +131,7 @@ def mistake_in(root: OSError | None) -> str | None:
     if isinstance(root, ssl.SSLCertVerificationError):
         return "its certificate is not trusted. Set tlsCAFile in LOCATION or OPTIONS, or correct the host's name."
     if isinstance(root, socket.gaierror) and root.errno == socket.EAI_NONAME:
-        return "there is no host of this name. Correct LOCATION."
+        return NO_HOST
     return None
 
 

@@ -3,9 +3,10 @@
 import re
 from typing import Any, NamedTuple
 
-from django.core.exceptions import ImproperlyConfigured
+from ..wording import wrong_location
 
 DEFAULT_LOCATION = "mongodb://127.0.0.1:27017/multisession"
+ALLOWED = "'mongodb://host:port/database' or 'mongodb+srv://host/database'"
 
 _SCHEMES = frozenset({"mongodb", "mongodb+srv"})
 _ENCODED = re.compile(r"(?:[^:/?#\[\]@%]|%[0-9A-Fa-f]{2})*")
@@ -25,10 +26,7 @@ def parse(location: Any) -> Location:
     """Return what a LOCATION says (None: the standard local address); ImproperlyConfigured, without a password."""
     location = DEFAULT_LOCATION if location is None else location
     if not isinstance(location, str):
-        raise ImproperlyConfigured(
-            "MULTISESSION's LOCATION for the mongodb engine must be a string such as"
-            f" {DEFAULT_LOCATION!r}, not a {type(location).__name__}."
-        )
+        raise wrong_location(location, ALLOWED)
     scheme, separator, rest = location.partition("://")
     # Not by urlsplit(): it refuses, and shows, what has an unescaped bracket in its password.
     # Options come after the database: a "?" before any "/" is of a password that was left unescaped.
@@ -40,17 +38,13 @@ def parse(location: Any) -> Location:
     user = user if _ENCODED.fullmatch(user) else "…"
     shown = f"{scheme}{separator}{user}{at}{hosts}/{database}"
     if scheme not in _SCHEMES or not hosts:
-        raise ImproperlyConfigured(
-            f"MULTISESSION's LOCATION for the mongodb engine is {shown if separator else '…'!r}; it"
-            " must be 'mongodb://host:port/database' or 'mongodb+srv://host/database'."
-        )
+        raise wrong_location(location, ALLOWED)
     if user == "…" or not _ENCODED.fullmatch(password):
-        raise ImproperlyConfigured(
-            f"MULTISESSION's LOCATION {shown!r}: percent-encode the user and the password, each with"
-            " urllib.parse.quote(…, safe=''): '#' becomes '%23', '@' becomes '%40'."
+        raise wrong_location(
+            location,
+            f"{ALLOWED}, user and password percent-encoded, each with urllib.parse.quote(…, safe=''): '#' becomes "
+            "'%23', '@' becomes '%40'",
         )
     if not _DATABASE.fullmatch(database):
-        raise ImproperlyConfigured(
-            f"MULTISESSION's LOCATION {shown!r} must end with the name of a database: 'mongodb://host:port/database'."
-        )
+        raise wrong_location(location, f"{ALLOWED}, with the name of a database at its end")
     return Location(location, shown, database)

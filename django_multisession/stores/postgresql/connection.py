@@ -33,6 +33,15 @@ Value = str | bytes | int | float | bool | Sequence[str]
 CANCEL_TIMEOUT: Final = 1.0
 """Seconds that a thread of its own spends on asking a server to give up a statement."""
 
+# Looking a member of an enumeration up takes as long as comparing ten of them.
+_TEXT: Final = pq.Format.TEXT
+_BINARY: Final = pq.Format.BINARY
+_SYNC: Final = int(pq.ExecStatus.PIPELINE_SYNC)
+_ABORTED: Final = int(pq.ExecStatus.PIPELINE_ABORTED)
+_ERROR: Final = int(pq.ExecStatus.FATAL_ERROR)
+_OK: Final = (int(pq.ExecStatus.TUPLES_OK), int(pq.ExecStatus.COMMAND_OK))
+_BAD: Final = int(pq.ConnStatus.BAD)
+
 _FATAL: Final = ("FATAL", "PANIC")
 _NOT_PREPARED: Final = (
     "26000",  # no such statement: a pooler gave us another server connection
@@ -197,9 +206,11 @@ class Client:
             yield connection.socket, READ | WRITE
             connection.consume_input()
         results = yield from _results(connection)
-        if is_new and results[-1].status != pq.ExecStatus.PIPELINE_ABORTED:
+        if is_new and results[-1].status != _ABORTED:
             self._prepared.add(statement.name)
-        return next((result for result in results if result.status == pq.ExecStatus.FATAL_ERROR), results[-1])
+        return (
+            next((result for result in results if result.status == _ERROR), results[-1]) if results[1:] else results[0]
+        )
 
 
 def _connecting(connection: "PGconn") -> "Steps[PGconn]":
@@ -214,12 +225,12 @@ def _connecting(connection: "PGconn") -> "Steps[PGconn]":
 
 
 def _send(connection: "PGconn", statement: Statement, values: Sequence[Value], is_prepared: bool = False) -> None:
-    parameters = [_encode(value) for value in values]
-    formats = [pq.Format.BINARY if isinstance(value, bytes) else pq.Format.TEXT for value in values]
+    parameters = [value if isinstance(value, bytes) else _encode(value) for value in values]
+    formats = [_BINARY if isinstance(value, bytes) else _TEXT for value in values]
     if is_prepared:
-        connection.send_query_prepared(statement.name, parameters, formats, pq.Format.BINARY)
+        connection.send_query_prepared(statement.name, parameters, formats, _BINARY)
     else:
-        connection.send_query_params(statement.numbered, parameters, None, formats, pq.Format.BINARY)
+        connection.send_query_params(statement.numbered, parameters, None, formats, _BINARY)
 
 
 def _results(connection: "PGconn") -> "Steps[list[PGresult]]":
@@ -235,13 +246,12 @@ def _results(connection: "PGconn") -> "Steps[list[PGresult]]":
                     return results
                 raise
         result = connection.get_result()
-        if result is None:
-            if connection.status == pq.ConnStatus.BAD:
+        if result is not None:
+            if result.status == _SYNC:
                 break
-        elif result.status == pq.ExecStatus.PIPELINE_SYNC:
-            break
-        else:
             results.append(result)
+        elif connection.status == _BAD:
+            break
     if not results:
         raise psycopg.OperationalError("the connection is closed")
     return results
@@ -264,9 +274,7 @@ def _cancelling(cancelling: "PGcancelConn") -> Steps[None]:
         yield cancelling.socket, READ if status == pq.PollingStatus.READING else WRITE
 
 
-def _encode(value: Value) -> bytes:
-    if isinstance(value, bytes):
-        return value
+def _encode(value: str | int | float | Sequence[str]) -> bytes:
     if isinstance(value, str | int | float):
         return str(value).encode()
     return f"{{{','.join(value)}}}".encode()  # storage keys, which need no quotes
@@ -277,9 +285,9 @@ def _sqlstate(result: "PGresult") -> str:
 
 
 def _result(result: "PGresult") -> Result:
-    if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
+    if result.status not in _OK:
         severity = (result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) or b"FATAL").decode()
         raise ServerError(_sqlstate(result), severity in _FATAL)
     columns = range(result.nfields)
-    rows = [tuple(result.get_value(row, column) or b"" for column in columns) for row in range(result.ntuples)]
+    rows = [tuple([result.get_value(row, column) or b"" for column in columns]) for row in range(result.ntuples)]
     return Result(rows, result.command_tuples or 0)

@@ -15,8 +15,10 @@ from ...bridge import native_loop
 from ...envelope import VERSION, is_session
 from ..aliases import LONGEST_TTL, alias_of, create_table, on_connection, postgresql_problems
 from ..base import ABSENT_KEY, Failure, Inspection, Record, Store, StoreOptions
-from ..pools import MAX_IDLE, ConcurrencyLimit, LoopLocal, Pool, ThreadLimit
+from ..limits import ConcurrencyLimit, ThreadLimit
+from ..pools import MAX_IDLE, LoopLocal, Pool
 from ..shared import SharedConnection
+from ..wording import wrong_location
 
 try:
     from psycopg import pq
@@ -78,9 +80,8 @@ class PostgreSQLStore(Store):
         self.alias = alias_of(options)
         vendor = connections[self.alias].vendor
         if vendor != "postgresql":
-            raise ImproperlyConfigured(
-                f"MULTISESSION: LOCATION of the postgresql engine must be a key of DATABASES whose "
-                f"ENGINE is PostgreSQL; {self.alias!r} is {vendor}. The db engine takes any."
+            raise wrong_location(
+                self.alias, f"a key of DATABASES whose ENGINE is PostgreSQL, not {vendor}. The db engine takes any"
             )
         unknown = options.options.keys() - set(OPTIONS)
         if unknown:
@@ -144,13 +145,20 @@ class PostgreSQLStore(Store):
         connect = partial(Client, self._settings, asynchronous=asynchronous)
         return Pool(connect, Client.close, is_unharmed, max_idle, Client.is_usable)
 
+    @property
+    def transactional(self) -> bool:
+        return self._connection == "shared" or (self._connection is None and in_test_environment())
+
     async def _run(self, statement: Statement, *values: Value) -> Result:
-        if self._connection == "shared" or (self._connection is None and in_test_environment()):
+        if self.transactional:
             return await self._shared.run(self, partial(self._on_djangos, statement, values))
         loop = native_loop()
         lane = self._threads if loop is None else self._loops.get(loop)
-        async with lane.slots.slot(deadline.left(self.options.timeout)):
+        await lane.slots.acquire(deadline.left(self.options.timeout))
+        try:
             return await self.call(_ask, lane.pool, statement, values)
+        finally:
+            lane.slots.release()
 
     def _on_djangos(self, statement: Statement, values: Sequence[Any]) -> Result:
         with connections[self.alias].cursor() as cursor:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import redis
 
 from ..base import Failure
+from ..wording import LOST, NO_ANSWER, WRONG_LOGIN
 
 Command = tuple[str | bytes | int, ...]
 """A command and its arguments."""
@@ -33,7 +34,7 @@ _CODES: Final[dict[str, tuple[Failure, str]]] = {
         "for the commands, +scan +info +time +wait, on the keys of the sessions.",
     ),
     "NOREPLICAS": (Failure.REFUSAL, "fewer replicas than 'min-replicas-to-write' are connected."),
-    "WRONGPASS": (Failure.MISTAKE, "wrong user or password. Correct LOCATION."),
+    "WRONGPASS": (Failure.MISTAKE, WRONG_LOGIN),
     "NOAUTH": (Failure.MISTAKE, "the server demands a password. Add it to LOCATION: redis://:password@host:port/0."),
     "MOVED": (Failure.MISTAKE, _CLUSTER),
     "ASK": (Failure.MISTAKE, _CLUSTER),
@@ -68,9 +69,9 @@ _ERRORS: Final[tuple[tuple[str, Failure, str], ...]] = (
 
 # By the class of an exception, where no answer says more.
 _CLASSES: Final[tuple[tuple[type[Exception], Failure, str], ...]] = (
-    (redis.TimeoutError, Failure.SILENCE, "no answer in time"),
-    (redis.AuthenticationError, Failure.MISTAKE, "wrong user or password. Correct LOCATION."),
-    (redis.ConnectionError, Failure.LOSS, "connection lost"),
+    (redis.TimeoutError, Failure.SILENCE, NO_ANSWER),
+    (redis.AuthenticationError, Failure.MISTAKE, WRONG_LOGIN),
+    (redis.ConnectionError, Failure.LOSS, LOST),
     (redis.InvalidResponse, Failure.LOSS, "what came is no answer of Redis"),
     (redis.exceptions.ClusterError, Failure.LOSS, "no node of the cluster answered"),
     # Not a RedisError, though redis-py raises it for whatever keeps it from a cluster's nodes.

@@ -9,6 +9,8 @@ from urllib.parse import unquote, urlsplit
 import redis.connection
 from django.core.exceptions import ImproperlyConfigured
 
+from ..wording import without_password, wrong_location
+
 DEFAULT: Final = "redis://127.0.0.1:6379/0"
 ALLOWED: Final = (
     "redis://host:port/database, unix:///path/to/socket?db=database, redis+cluster://host:port,host:port/ or "
@@ -58,13 +60,13 @@ def located(location: object) -> Location:
     if location is None:
         location = DEFAULT
     if not isinstance(location, str):
-        raise _refused(type(location).__name__)
+        raise wrong_location(location, ALLOWED)
     try:
         found = _parsed(location)
     except ValueError:
         found = None
     if found is None:
-        raise _refused(without_password(location))
+        raise wrong_location(location, ALLOWED)
     return found
 
 
@@ -116,17 +118,6 @@ def connection_class(location: Location, module: ModuleType) -> Any:
     if location.is_socket:
         return module.UnixDomainSocketConnection
     return module.SSLConnection if location.is_tls else module.Connection
-
-
-def _refused(shown: str) -> ImproperlyConfigured:
-    return ImproperlyConfigured(f"MULTISESSION: LOCATION {shown!r} is not a Redis URL: {ALLOWED}.")
-
-
-def without_password(location: str) -> str:
-    """Return a location, well-formed or not, without user and query: both may hold a password."""
-    scheme, separator, rest = location.rpartition("://")
-    shown = re.split("[?#]", rest.rpartition("@")[2])[0]
-    return f"{scheme.partition('://')[0]}{separator}{shown}"
 
 
 def literal(text: str) -> str:

@@ -1,0 +1,58 @@
+"""Logging out while the store is away: the browser forgets the session, though its server cannot be told.
+
+logout() of django.contrib.auth looks for the user first, which raises; the cookie would stay, and with it the login.
+"""
+
+from contextlib import suppress
+from typing import Any
+
+from django.contrib.sessions.backends.base import SessionBase
+from django.http import HttpRequest
+from django.urls import Resolver404, ResolverMatch, resolve
+
+from ..bridge import driven
+from ..exceptions import StoreUnavailable
+from ..sessions.base import MultisessionBase
+from .belonging import leave_all
+
+
+def is_logout(match: ResolverMatch | None) -> bool:
+    """Tell whether a URL leads to a LogoutView of django.contrib.auth, a subclass, logout_then_login() or the admin's.
+
+    Not told in process_view(): a synchronous one costs every request under ASGI a thread.
+    """
+    if match is None:
+        return False
+    from django.contrib.auth.views import LogoutView, logout_then_login  # needs the registry of applications
+
+    view: Any = match.func
+    made_of, site = getattr(view, "view_class", None), getattr(view, "admin_site", None)
+    if isinstance(made_of, type) and issubclass(made_of, LogoutView):
+        return True
+    return view is logout_then_login or (site is not None and getattr(view, "__wrapped__", None) == site.logout)
+
+
+def leads_to_logout(request: HttpRequest) -> bool:
+    """Tell whether a request that has not come to its view yet is to log out."""
+    try:
+        return is_logout(resolve(request.path_info, getattr(request, "urlconf", None)))
+    except Resolver404:
+        return False
+
+
+async def forget(request: HttpRequest) -> None:
+    """End the default session and those that end with it, as far as that is possible now; their cookies go."""
+    leave_all(request)
+    session = getattr(request, "session", None)
+    if isinstance(session, SessionBase):
+        with suppress(StoreUnavailable):
+            if driven():
+                session.flush()
+            else:
+                await session.aflush()
+
+
+def is_forgotten(request: HttpRequest) -> bool:
+    """Tell whether the browser brought a default session and is to lose it with this response."""
+    session = getattr(request, "session", None)
+    return isinstance(session, MultisessionBase) and session.brought_key is not None and session.is_empty()

@@ -1,0 +1,29 @@
+"""What every store says in the same words: of a LOCATION that is wrong, and of a server that is away."""
+
+import re
+from typing import Final
+
+from django.core.exceptions import ImproperlyConfigured
+
+NO_ANSWER: Final = "no answer in time"
+LOST: Final = "connection lost"
+NO_HOST: Final = "there is no host of this name. Correct LOCATION."
+WRONG_LOGIN: Final = "wrong user or password. Correct LOCATION."
+
+
+def lost(error: OSError) -> str:
+    """Say what a socket, TLS or a name's resolution reports, in its own words."""
+    return f"{LOST}: {type(error).__name__}{f', {error.strerror}' if error.strerror else ''}"
+
+
+def wrong_location(location: object, allowed: str) -> ImproperlyConfigured:
+    """Return the error that shows a LOCATION, or an item of it, without its password, and says what it must be."""
+    shown = repr(without_password(location)) if isinstance(location, str) else f"of type {type(location).__name__}"
+    return ImproperlyConfigured(f"MULTISESSION: LOCATION is {shown}; it must be {allowed}.")
+
+
+def without_password(location: str) -> str:
+    """Return a location, well-formed or not, without user and query: both may hold a password."""
+    scheme, separator, rest = location.rpartition("://")
+    shown = re.split("[?#]", rest.rpartition("@")[2])[0]
+    return f"{scheme.partition('://')[0]}{separator}{shown}"

@@ -1,0 +1,54 @@
+"""Django's logins on every engine that keeps sessions on a server, in both colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from django_multisession import middleware
+from django_multisession.testing.drive import Drive, driving
+from tests.contract.conftest import Backend, backend  # noqa: F401 - a fixture
+from tests.logins.site import Browser, Users, nothing
+
+
+class Site:
+    """The project: how often orders are tried, and its browsers."""
+
+    def __init__(self, engine: str, drive: Drive, most: int) -> None:
+        self.engine = engine
+        self.drive = drive
+        self.most = most
+        self.middleware = middleware.SessionMiddleware(nothing)
+
+    def browser(self, key: str | None = None) -> Browser:
+        return Browser(self.middleware, key)
+
+    async def visitor(self, **data: Any) -> Browser:
+        """Return a browser that has a session with this data; all passwords are as at first."""
+        Users.passwords.clear()
+        browser = self.browser()
+        await browser.visit(lambda request: request.put(**data))
+        return browser
+
+    async def user(self, **data: Any) -> Browser:
+        """Return a browser that is logged in."""
+        browser = await self.visitor(**data)
+        await browser.visit(lambda request: request.login())
+        return browser
+
+
+@pytest.fixture(params=["sync", "async"])
+def drive(request: pytest.FixtureRequest) -> Iterator[Drive]:
+    with driving(request.param, lambda: None) as drive:
+        yield drive
+
+
+@pytest.fixture
+def site(backend: Backend, drive: Drive, settings: Any) -> Site:  # noqa: F811 - the fixture
+    settings.SESSION_ENGINE = backend.engine.__module__
+    settings.MULTISESSION = {"default": {"TIMEOUT": 20.0, **backend.entry}}
+    settings.AUTHENTICATION_BACKENDS = [f"{Users.__module__}.{Users.__qualname__}"]
+    # Each order is some twenty operations; in memory all are tried, on a server a part of them.
+    return Site(backend.name, drive, 200 if backend.name == "memory" else 20)

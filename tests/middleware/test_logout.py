@@ -1,0 +1,178 @@
+"""Logging out while the store is away, with AuthenticationMiddleware in place: the browser is logged out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.contrib.auth.views import LogoutView, logout_then_login
+from django.http import HttpResponse
+from django.urls import path
+from django.views.decorators.cache import never_cache
+
+from django_multisession.auth import alogout, logout
+from django_multisession.bridge import driven
+from tests.middleware import conftest
+from tests.middleware.conftest import OURS, SESSIONS, Visitor, put
+from tests.middleware.engine import Switchable
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class OwnLogout(LogoutView):
+    """A project's."""
+
+
+urlpatterns = [
+    *conftest.urlpatterns,
+    path("logout/", LogoutView.as_view(next_page="/")),
+    path("own/", never_cache(OwnLogout.as_view(next_page="/"))),
+    path("then/", logout_then_login),
+    path("admin/", admin.site.urls),
+]
+
+LOGOUTS = ["/logout/", "/own/", "/then/", "/admin/logout/"]
+
+
+@pytest.fixture
+def member(visitor: Visitor, site: Any) -> Visitor:
+    """Return a visitor who is logged in, as staff."""
+    site.ROOT_URLCONF = __name__
+    site.MIDDLEWARE = [OURS, "django.contrib.auth.middleware.AuthenticationMiddleware"]
+    user = User.objects.create_superuser("alice", password="obviously-fake")
+    visitor.new_client()
+    visitor.call("force_login", user)
+    visitor.visit(put("cart", secret=1))
+    visitor.visit(put("second", secret=2))
+    assert "_auth_user_id" in visitor.data()
+    return visitor
+
+
+def gone(response: Any, name: str = "sessionid") -> bool:
+    return name in response.cookies and response.cookies[name]["max-age"] == 0
+
+
+@pytest.mark.parametrize("url", LOGOUTS)
+def test_logout_view_in_an_outage_logs_out(member: Visitor, url: str) -> None:
+    Switchable.go_down()
+    response = member.ask(url, "post")
+    assert response.status_code == 503
+    assert all(gone(response, name) for name in ("sessionid", "sessionid_cart", "sessionid_second"))
+    assert b"You are logged out in this browser" in response.content
+    assert b"you still are" not in response.content
+    Switchable.down = False
+    assert member.data() == {}
+    assert member.data("cart") == {}
+
+
+@pytest.mark.parametrize("url", LOGOUTS)
+def test_logout_view_without_an_outage_is_djangos(member: Visitor, url: str) -> None:
+    assert member.ask(url, "post").status_code in (200, 302)
+    assert member.data() == {}
+
+
+@pytest.mark.parametrize("url", LOGOUTS)
+def test_preloaded_session_is_logged_out_as_well(member: Visitor, site: Any, url: str) -> None:
+    site.MULTISESSION = {**SESSIONS, "default": {**SESSIONS["default"], "PRELOAD": True}}
+    member.new_client()
+    Switchable.go_down()
+    assert gone(member.ask(url, "post"))
+
+
+def test_logout_that_csrf_refuses_logs_nobody_out(member: Visitor, site: Any) -> None:
+    site.MIDDLEWARE = [*site.MIDDLEWARE, "django.middleware.csrf.CsrfViewMiddleware"]
+    cookies = member.client.cookies
+    member.client = type(member.client)(enforce_csrf_checks=True)
+    member.client.cookies = cookies
+    Switchable.go_down()
+    response = member.ask("/logout/", "post")
+    assert response.status_code == 403
+    assert not response.cookies
+
+
+def test_other_page_in_an_outage_keeps_the_login_and_says_so(member: Visitor) -> None:
+    Switchable.go_down()
+    response = member.visit(put(a=1))
+    assert response.status_code == 503
+    assert not response.cookies
+    assert b"If you were logged in, you still are." in response.content
+
+
+def test_visitor_without_a_session_is_told_nothing_of_a_login(member: Visitor) -> None:
+    Switchable.go_down()
+    member.client.cookies.clear()
+    response = member.visit(put(a=1))
+    assert response.status_code == 503
+    assert b"logged" not in response.content
+
+
+async def _ours(request: Any) -> HttpResponse:
+    if driven():
+        logout(request)
+        user = request.user
+    else:
+        await alogout(request)
+        user = await request.auser()
+    return HttpResponse("anonymous" if user.is_anonymous else "?")
+
+
+def test_our_logout_in_an_outage_logs_out(member: Visitor) -> None:
+    del member.client.cookies["sessionid_second"]  # its server is the one that is down
+    Switchable.go_down()
+    response = member.visit(_ours)
+    assert (response.status_code, response.content) == (200, b"anonymous")
+    assert gone(response)
+    assert gone(response, "sessionid_cart")
+    assert response["Cache-Control"] == "private, no-store"
+
+
+def test_our_logout_with_a_named_session_that_is_away_says_what_is_true(member: Visitor) -> None:
+    Switchable.go_down()
+    response = member.visit(_ours)
+    assert response.status_code == 503
+    assert gone(response)
+    assert gone(response, "sessionid_second")
+    assert b"You are logged out in this browser" in response.content
+
+
+def test_our_logout_without_an_outage_is_djangos(member: Visitor) -> None:
+    assert member.visit(_ours).content == b"anonymous"
+    assert member.data() == {}
+
+
+TEXTS = {
+    "de": ("Sie sind in diesem Browser abgemeldet", "Falls Sie angemeldet waren", "Gleich wieder da"),
+    "fr": ("Votre session est fermée dans ce navigateur", "Si votre session était ouverte", "De retour"),
+    "es": ("Su sesión está cerrada en este navegador", "Si tenía la sesión iniciada", "Volvemos enseguida"),
+    "en": ("You are logged out in this browser", "If you were logged in", "Back in a moment"),
+}
+
+
+@pytest.mark.parametrize("language", TEXTS)
+def test_page_speaks_the_visitors_language(member: Visitor, site: Any, language: str) -> None:
+    site.MIDDLEWARE = [OURS, "django.middleware.locale.LocaleMiddleware", *site.MIDDLEWARE[1:]]
+    member.new_client()
+    Switchable.go_down()
+    extra: dict[str, Any] = {"headers": {"accept-language": language}}
+    out, still, title = TEXTS[language]
+    page = member.visit(put(a=1), **extra).content.decode()
+    assert f'<html lang="{language}">' in page
+    assert still in page
+    assert title in page
+    assert out in member.ask("/logout/", "post", **extra).content.decode()
+
+
+def test_page_speaks_the_sites_language_where_visitors_have_no_choice(member: Visitor, site: Any) -> None:
+    site.LANGUAGE_CODE = "de"
+    Switchable.go_down()
+    page = member.visit(put(a=1), headers={"accept-language": "fr"}).content.decode()
+    assert TEXTS["de"][1] in page
+
+
+def test_json_tells_whether_the_login_is_gone(member: Visitor) -> None:
+    Switchable.go_down()
+    extra: dict[str, Any] = {"headers": {"accept": "application/json"}}
+    assert member.visit(put(a=1), **extra).json()["logged_out"] is False
+    assert member.ask("/logout/", "post", **extra).json()["logged_out"] is True
