@@ -71,7 +71,10 @@ class Run:
             self.left_out.append(f"http: {reason}")
             return
         _progress(f"{http.NAME}, {http.CONNECTIONS} connections")
-        yield from http.measure(rounds=1, answers=3) if self.quick else http.measure(rounds=5, answers=6)
+        try:
+            yield from http.measure(rounds=1, answers=3) if self.quick else http.measure(rounds=5, answers=6)
+        except http.LoadError as error:
+            self.left_out.append(f"http: {error}")
 
     def untouched(self) -> Iterator[Series]:
         """Yield the CPU time of the middleware."""

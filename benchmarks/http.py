@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from math import ceil
@@ -33,8 +33,8 @@ _SCRIPT = Path(__file__).with_name("visits.lua")
 _ROOT = Path(__file__).parents[1]
 _LONGEST = 15
 """Seconds of a load, at most."""
-_REST = 0.5
-"""Seconds between two loads, in which a server sees that its clients are gone."""
+_PATIENCE = 30
+"""Seconds that a server may take to finish what was under way when wrk left."""
 
 
 class LoadError(Exception):
@@ -128,6 +128,16 @@ def _cookie_of(site: Site) -> str:
     return cookie
 
 
+def _wait_until_idle(site: Site) -> None:
+    """Wait until a server answers again: what wrk left under way is not the next side's load."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        with suppress(OSError):  # nothing within the second that a test server's raw connection waits
+            if site.answers():
+                return
+    raise LoadError(f"The site does not answer any more:\n{site.log_tail()}")
+
+
 def _load(site: Site, page: str, cookies: Path, answers: int) -> Callable[[], float]:
     """Return a call that loads a page and returns the seconds an answer took."""
 
@@ -138,10 +148,10 @@ def _load(site: Site, page: str, cookies: Path, answers: int) -> Callable[[], fl
         found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
         if not found.get("requests") or found["errors"]:
             raise LoadError(f"{page} was not answered in good order:\n{done.stdout}{done.stderr}{site.log_tail()}")
-        time.sleep(_REST)
+        _wait_until_idle(site)
         return float(found["seconds"] / found["requests"])
 
-    probed = drive(32, 1)
+    probed = drive(32, 3)
     # At the start no answer comes for as long as an answer takes: the same share of the load on both sides.
     seconds = min(_LONGEST, max(2, ceil(answers * CONNECTIONS * probed)))
     return lambda: drive(CONNECTIONS, seconds)

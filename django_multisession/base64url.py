@@ -1,6 +1,6 @@
 """Base64 with the URL's alphabet and without padding (RFC 4648, section 5), read strictly.
 
-msgspec, where it is installed, does it in a third of the time of the standard library.
+msgspec, where it is installed, does it in a third of the time of the standard library. See decisions.md, D20.
 """
 
 from binascii import Error, a2b_base64, b2a_base64

@@ -11,7 +11,7 @@ something that only a loop can finish; that is a mistake of ours, and raises Run
 asynchronous iterators, a step at a time.
 
 driven() tells a body whether run_sync() drives it. A loop that async_to_sync made serves one call on a thread of its
-own; there the synchronous client is used, as blocking it blocks nobody (decisions.md).
+own; there the synchronous client is used, as blocking it blocks nobody (decisions.md, D8).
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Limit:
     """The end of waiting for a server, at a time of the loop's clock: calls ``expire`` then, unless cancelled.
 
     Event-loop lag does not count as server silence: the end comes as much later as the loop was late for it, and at
-    least a turn, in which it can take an answer that lies in the socket.
+    least a turn, in which it can take an answer that lies in the socket (decisions.md, D25).
     """
 
     __slots__ = ("_expire", "_loop", "_timer", "_when")

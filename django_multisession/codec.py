@@ -22,7 +22,7 @@ from .keys import Keyring, Secret, SessionKey
 
 MAX_INFLATED = 4 * 1024 * 1024
 """Bytes to which a record may inflate; what is larger is stored as it is."""
-COOKIE_INFLATES = 16
+COOKIE_INFLATES = 16  # decisions.md, D34
 """How many times its cookies' size a cookie session may have before compression; what is larger is not compressed.
 
 Text shrinks to a third or a tenth. Without this limit, 3.9 kB of a visitor's cookie inflate to 3 MB for each request.

@@ -14,7 +14,7 @@ from .runtime import Event, cached, reset
 
 DEFAULT: Final = "default"
 IDENTITY: Final = frozenset({"_auth_user_id", "_auth_user_backend"})
-"""The keys that say whose session it is (django.contrib.auth)."""
+"""The keys that say whose session it is (django.contrib.auth); why not the hash: decisions.md, D5."""
 GUARDED: Final = IDENTITY | {"_auth_user_hash"}
 """Keys that are merged as one unit or not at all. To them come those of guards.py, and GUARD's."""
 
@@ -93,7 +93,7 @@ def _wrong_entry(name: Any, given: Any) -> Iterator[str]:
     yield from wrong_values(where, given, ALLOWED)
     if name == DEFAULT and "ENGINE" in given:
         yield f"{where} has an ENGINE; the default session's engine is SESSION_ENGINE. Remove it."
-    if name == DEFAULT and "COOKIE" in given:
+    if name == DEFAULT and "COOKIE" in given:  # decisions.md, D1
         yield (
             f"{where} has a COOKIE; the default session's cookie is set by SESSION_COOKIE_NAME, _PATH, _AGE "
             "and the other SESSION_COOKIE_* settings. Remove it."

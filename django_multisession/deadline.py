@@ -3,7 +3,7 @@
 A request opens a budget (request_budget()), and each operation of a session counts what it waits against it
 (operation()): for servers, for connections, for the turn of a save, for pauses. Where there is no budget, an
 operation has one of its own; so has what a view starts in a task of its own, and what outlives its request, or it
-would fail for good once the time was used up.
+would fail for good once the time was used up (decisions.md, D7).
 
 Only waiting counts. While a thread runs, or an event loop or a gevent hub is busy with something else, no server is
 silent: the clocks here stand still then.

@@ -10,7 +10,7 @@ Table = Mapping[str, tuple[Callable[[Any], object], str]]
 """By key, a function that accepts a value, and what is allowed in words."""
 
 LARGEST: Final = 4 * 1024 * 1024
-"""The highest that MAX_SIZE can be, in bytes: reading more takes longer than an answer may take."""
+"""The highest that MAX_SIZE can be, in bytes: reading more takes longer than an answer may take (decisions.md, D17)."""
 MOST_CHUNKS: Final = 20
 """The highest that CHUNKS can be: more cookies than that, browsers drop."""
 LONGEST_TIMEOUT: Final = 60

@@ -2,7 +2,7 @@
 
 What loads() returns is the same to the last digit; whatever msgspec refuses (NaN, a lone surrogate, a number past a
 float) goes to Django's. So does whatever dumps() cannot show to be the same: msgspec would take values that
-JSONSerializer refuses.
+JSONSerializer refuses. See decisions.md, D14 and D22.
 """
 
 import math

@@ -5,7 +5,7 @@ is loaded: the login may have expired before the next user comes, and no logout 
 session has no owner, and becomes that of whoever logs in: a cart is kept.
 
 What django.contrib.auth tells by its signals is noted without I/O, also for sessions that the request has not opened
-but whose cookie it brought. They end, or are sealed, together with the response.
+but whose cookie it brought. They end, or are sealed, together with the response. See decisions.md, D36.
 """
 
 from typing import Any

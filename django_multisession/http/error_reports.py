@@ -1,4 +1,4 @@
-"""Error reports without session keys and passwords, also those that Django mails to the admins."""
+"""Error reports without session keys and passwords, also those that Django mails to the admins (decisions.md, D18)."""
 
 from types import FrameType
 from typing import Any

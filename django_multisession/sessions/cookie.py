@@ -214,7 +214,8 @@ class CookieSession(MultisessionBase):
         now = self.clock()
         if now < header.expires_at:
             return False
-        # No server's clock decides here. What is short-lived on purpose gets less grace than clocks may differ.
+        # No server's clock decides here. What is short-lived on purpose gets less grace than clocks may differ
+        # (decisions.md, D3).
         lifetime = max(header.expires_at - header.issued_at, 0)
         return now >= header.expires_at + min(SKEW, lifetime // 8)
 

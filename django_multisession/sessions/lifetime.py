@@ -1,6 +1,6 @@
 """How long a session lives: its own expiry or its cookie's age, bounded by IDLE_TIMEOUT and ABSOLUTE_TIMEOUT.
 
-Times are seconds, and points in time seconds since 1970.
+Times are seconds, and points in time seconds since 1970. Why cookie engines have an end: decisions.md, D35.
 """
 
 from typing import Any, NamedTuple

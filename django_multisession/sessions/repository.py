@@ -182,7 +182,8 @@ class Repository:
 
     async def _swap(self, stored: Loaded, draft: Draft, plaintext: bytes) -> Saved | None:
         def repeatable() -> bool:
-            # Merging the same change twice gives the same, but for a rule's; and strict would take it for another's.
+            # Merging the same change twice gives the same, but for a rule's; and strict would take it for another's
+            # (decisions.md, D15).
             return not self._config.is_strict and draft.data.keys().isdisjoint(self._merger.rules(draft))
 
         age = max(draft.age(), 1)

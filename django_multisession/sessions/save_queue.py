@@ -3,6 +3,7 @@
 Without a queue, tasks of one event loop keep each other from ever swapping: the longer the loop's round, the surer the
 record has changed between their reading and their writing. It is a help and no promise: other processes know nothing of
 it, and who has waited long enough tries without it. What keeps changes from being lost is the swap.
+See decisions.md, D19.
 """
 
 import asyncio

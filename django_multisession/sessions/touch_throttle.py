@@ -28,7 +28,7 @@ def is_due(loaded: Loaded, draft: Draft, age: int) -> bool:
         return True  # the policy has become shorter
     slides = not isinstance(draft.data.get("_session_expiry"), str)
     # Below 15/16 to 14/16 of the lifetime, by key: what was made in one moment does not come due in one, and no session
-    # is written more than 16 times in a lifetime.
+    # is written more than 16 times in a lifetime (decisions.md, D21).
     spread = int(loaded.key.storage_key[:4], 16) / 0xFFFF
     return slides and remaining < lifetime * (15 - spread) / 16
 

@@ -1,4 +1,4 @@
-"""A dictionary that remembers which of its keys were looked at, for ON_CONFLICT "strict"."""
+"""A dictionary that remembers which of its keys were looked at, for ON_CONFLICT "strict" (decisions.md, D4)."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,6 +1,6 @@
 """How many may ask a server at the same time: tasks of an event loop, threads of the process.
 
-Waited for outside of Store.call(): a crowd is no matter of the server.
+Waited for outside of Store.call(): a crowd is no matter of the server (decisions.md, D16).
 """
 
 import asyncio

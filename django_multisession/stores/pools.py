@@ -39,7 +39,7 @@ class Pool(Generic[C]):
     asyncio.CancelledError, ``is_usable`` tells later whether a client has got over it.
 
     Against one client a thread: no more connections than calls at the same time, and threads that live for one request
-    (runserver, async_to_sync) find a client that is connected already.
+    (runserver, async_to_sync) find a client that is connected already (decisions.md, D9).
     """
 
     def __init__(

@@ -190,7 +190,7 @@ class MemcachedStore(Store):
         cas = await self._cas(key, expected)
         if cas is None:
             return False
-        # A swap for something that has expired is the classic protocol's delete at a cas token.
+        # A swap for something that has expired is the classic protocol's delete at a cas token (decisions.md, D10).
         return bool(await self._ask(node, lambda client: client.cas(address, b"", cas, _EXPIRED)))
 
     async def delete_many(self, keys: Iterable[str]) -> int:

@@ -22,7 +22,8 @@ LARGEST: Final = 16 * 1024 * 1024 - 1024
 """Bytes of a payload: a document's limit of 16 MiB, less the other fields."""
 
 # The server's clock on both sides of the comparison. An update pipeline could store the end itself, but an upsert's
-# filter may hold no $expr, and mongo-java-server, which stands in for mongod in tests, knows no pipelines.
+# filter may hold no $expr, and mongo-java-server, which stands in for mongod in tests, knows no pipelines
+# (decisions.md, D11).
 _END: Final = {"$add": ["$w", "$t"]}
 LIVE: Final = {"$expr": {"$lt": ["$$NOW", _END]}}
 EXPIRED: Final = {"$expr": {"$gte": ["$$NOW", _END]}}

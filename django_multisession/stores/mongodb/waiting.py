@@ -1,4 +1,7 @@
-"""How long a thread or a task waits for PyMongo: as long as the server is silent, and not as long as we are busy."""
+"""How long a thread or a task waits for PyMongo: as long as the server is silent, and not as long as we are busy.
+
+See decisions.md, D33.
+"""
 
 import asyncio
 import math

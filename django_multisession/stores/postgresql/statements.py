@@ -3,7 +3,7 @@
 from ..aliases import INSPECT_POSTGRESQL
 from .connection import Statement
 
-# statement_timestamp(), not now(): in a long transaction, such as a TestCase, now() stands still.
+# statement_timestamp(), not now(): in a long transaction, such as a TestCase, now() stands still (decisions.md, D12).
 READ = Statement(
     "SELECT payload, version FROM multisession_record WHERE key = %s AND expires_at > statement_timestamp()"
 )

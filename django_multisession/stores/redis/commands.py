@@ -1,7 +1,7 @@
 """How a record is written: at the token that is expected only, and to replicas where that was asked for.
 
 A swap is ``SET … IFEQ`` where the server knows it, and a script on the version elsewhere and for large records; a
-delete at a token likewise.
+delete at a token likewise. See decisions.md, D26.
 """
 
 import logging

@@ -2,8 +2,8 @@
 
 They are ``redis.Connection`` and ``redis.asyncio.Connection``, which know the protocol, TLS, AUTH and SELECT. What
 redis-py's client object adds to them (a pool, retries, translated answers) takes a GET half as long again without an
-event loop, and six times as much in one (decisions.md). Without a loop each call has a connection for itself; in one,
-calls go out in batches, see batches.py.
+event loop, and six times as much in one (decisions.md, D13). Without a loop each call has a connection for itself; in
+one, calls go out in batches, see batches.py.
 """
 
 import time
