@@ -1,8 +1,11 @@
 """The application, for INSTALLED_APPS."""
 
 from django.apps import AppConfig
+from django.conf import global_settings, settings
 from django.core import checks
 from django.utils.translation import gettext_lazy as _
+
+REPORTER_FILTER = "django_multisession.http.error_reports.ExceptionReporterFilter"
 
 
 class MultisessionConfig(AppConfig):
@@ -11,6 +14,11 @@ class MultisessionConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        # For what is mailed outside of requests, and under Django's middleware: it shows all settings, LOCATION with
+        # its password among them. A project's own filter stays; it can be a subclass of ours.
+        if settings.DEFAULT_EXCEPTION_REPORTER_FILTER == global_settings.DEFAULT_EXCEPTION_REPORTER_FILTER:
+            settings.DEFAULT_EXCEPTION_REPORTER_FILTER = REPORTER_FILTER
+
         from .checks import check_deploy, check_settings, check_tables
 
         checks.register(check_settings, "multisession")

@@ -123,10 +123,13 @@ class RecordCodec(_Codec):
         first, other = (self._opened, self._verified) if sealed else (self._verified, self._opened)
         try:
             body = first(payload, secret, key)
-        except InvalidRecord:
+        except InvalidRecord as refusal:
             if header.flags & MOVED:
                 raise
-            body = other(payload, secret, key)
+            try:
+                body = other(payload, secret, key)
+            except InvalidRecord:
+                raise refusal from None  # what is wrong with the form that the settings expect
         return header, _inflate(body, self.max_inflated) if header.flags & COMPRESSED else body
 
     def _opened(self, payload: bytes, secret: Secret, key: SessionKey) -> bytes:

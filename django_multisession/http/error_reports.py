@@ -9,7 +9,7 @@ from django.views.debug import SafeExceptionReporterFilter
 from ..conf import names
 from ..cookies import cookie_options
 
-_PASSWORDS = ("@", "password=")
+_PASSWORDS = ("@", "://", "password=")
 
 
 class ExceptionReporterFilter(SafeExceptionReporterFilter):

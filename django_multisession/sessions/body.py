@@ -20,6 +20,9 @@ class Body(NamedTuple):
     options: Mapping[str, Any]
     data: dict[str, Any]
 
+    def __repr__(self) -> str:
+        return f"<Body of {len(self.data)} keys>"
+
 
 class BodyCodec:
     """Bodies of one session name, by its serializer."""
@@ -40,7 +43,9 @@ class BodyCodec:
             return (_front(options) if options else _NO_OPTIONS) + dumped
         except _REFUSALS as error:
             reason = self._refusal(data)
-            raise SessionNotSerializable(f"Session {self._session_name!r} cannot be saved: {reason}") from error
+            refused = SessionNotSerializable(f"Session {self._session_name!r} cannot be saved: {reason}")
+            # A UnicodeError carries the whole text.
+            raise refused from None if isinstance(error, UnicodeError) else error
 
     def _refusal(self, data: Mapping[str, Any]) -> str:
         for key, value in data.items():

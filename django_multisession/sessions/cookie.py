@@ -12,6 +12,7 @@ from ..runtime import cached
 from .base import MultisessionBase
 from .body import NONE
 from .draft import Draft
+from .frames import hidden_frames
 from .lifetime import Lifetime, Origin
 
 _SID_BYTES = 20
@@ -117,7 +118,8 @@ class CookieSession(MultisessionBase):
     def validate(self) -> None:
         data = self._get_session()
         if data or not self._is_unreadable:
-            self._seal(data, sid=None)
+            with hidden_frames():
+                self._seal(data, sid=None)
 
     @classmethod
     def joined(cls, cookies: Mapping[str, str]) -> str | None:
@@ -168,7 +170,8 @@ class CookieSession(MultisessionBase):
         return parts
 
     def _issue(self, data: dict[str, Any], sid: bytes | None) -> None:
-        self._session_key, self._content = self._seal(data, sid)
+        with hidden_frames():
+            self._session_key, self._content = self._seal(data, sid)
         self._is_unreadable = False
         self._user_before = data.get("_auth_user_id")
         if self._changes is not None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..envelope import Header, clamp
@@ -20,11 +20,11 @@ class Draft:
     another set_expiry(). ``now`` is the time, in seconds since 1970.
     """
 
-    data: dict[str, Any]
+    data: dict[str, Any] = field(repr=False)
     age_of: Callable[[Mapping[str, Any]], int]
     now: float
-    options: Mapping[str, Any] = NONE
-    new_options: Mapping[str, Any] = NONE
+    options: Mapping[str, Any] = field(default=NONE, repr=False)
+    new_options: Mapping[str, Any] = field(default=NONE, repr=False)
     user_before: Any = None
     flash_keys: frozenset[str] = frozenset()
 

@@ -15,6 +15,7 @@ from .base import MultisessionBase
 from .body import NONE
 from .cookie_changes import our_middleware
 from .draft import Draft
+from .frames import SAID, hidden_frames, without_frames
 from .lifecycle import Lifecycle, Next, State
 from .lifetime import Origin
 from .records import Records
@@ -94,7 +95,8 @@ class ServerSession(MultisessionBase):
     def validate(self) -> None:
         """Raise now what save() would raise of data that cannot be kept."""
         if hasattr(self, "_session_cache"):
-            self.repository().validate(self._draft())
+            with hidden_frames():
+                self.repository().validate(self._draft())
 
     def _validate_session_key(self, key: str | None) -> bool:
         # The key comes with the request: anything may be in it.
@@ -134,9 +136,10 @@ class ServerSession(MultisessionBase):
         with Operation():
             try:
                 return await body
-            except StoreUnavailable as error:
-                self.outage = error
-                raise
+            except SAID as error:
+                if isinstance(error, StoreUnavailable):
+                    self.outage = error
+                raise without_frames(error)  # noqa: B904 - it is the same one
 
     async def _data(self) -> dict[str, Any]:
         return self._get_session() if driven() else await self._aget_session()

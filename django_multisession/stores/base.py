@@ -39,6 +39,9 @@ class Record(NamedTuple):
     payload: bytes
     token: bytes
 
+    def __repr__(self) -> str:
+        return f"<Record of {len(self.payload)} bytes>"
+
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:

@@ -98,7 +98,8 @@ def test_sealed_record_needs_the_session_key() -> None:
     ids=["secret", "prefix", "session name"],
 )
 def test_record_of_another_keyring_is_unreadable(encrypt: bool, other: Keyring) -> None:
-    written = records(encrypt, keyring=other).encode(HEADER, b"body", KEY)
+    # A SessionKey keeps its ciphers, and belongs to one session name.
+    written = records(encrypt, keyring=other).encode(HEADER, b"body", SessionKey(KEY.secret, KEY.storage_key))
     with pytest.raises(InvalidRecord):
         records(encrypt).decode(written, KEY)
 

@@ -11,6 +11,7 @@ ALLOWED = "'mongodb://host:port/database' or 'mongodb+srv://host/database'"
 _SCHEMES = frozenset({"mongodb", "mongodb+srv"})
 _ENCODED = re.compile(r"(?:[^:/?#\[\]@%]|%[0-9A-Fa-f]{2})*")
 """A user or password as RFC 3986 wants it, and PyMongo as well."""
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(:\d+)?")
 _DATABASE = re.compile(r'[^/\\. "$\0]{1,63}')
 
 
@@ -36,7 +37,9 @@ def parse(location: Any) -> Location:
     hosts, _, database = address.partition("/")
     # A user that is not encoded may hold a part of the password.
     user = user if _ENCODED.fullmatch(user) else "…"
-    shown = f"{scheme}{separator}{user}{at}{hosts}/{database}"
+    # Where the "@" was forgotten, the password stands in the place of a port.
+    shown_hosts = hosts if at or all(map(_HOST.fullmatch, hosts.split(","))) else "…"
+    shown = f"{scheme}{separator}{user}{at}{shown_hosts}/{database}"
     if scheme not in _SCHEMES or not hosts:
         raise wrong_location(location, ALLOWED)
     if user == "…" or not _ENCODED.fullmatch(password):
