@@ -9,12 +9,11 @@ probe.
 
 import logging
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from .exceptions import StoreUnavailable
-from .runtime import ALWAYS, Event, Kept, on
+from .runtime import ALWAYS, Event, Kept, monotonic, on
 
 logger = logging.getLogger("django_multisession")
 
@@ -53,7 +52,7 @@ class Breaker:
         """Tell whether a call may be made; while open, probe first if that is due."""
         if not self.is_open:
             return True
-        if time.monotonic() < self._next_probe or not self._begin():
+        if monotonic() < self._next_probe or not self._begin():
             return False
         return await self._decide(probe, "")
 
@@ -83,11 +82,11 @@ class Breaker:
         self.answers += 1
         if self.is_open:
             self.is_open, self._pause = False, FIRST_PAUSE
-            seconds = time.monotonic() - self._opened_at
+            seconds = monotonic() - self._opened_at
             logger.info("The session store at %s is available again after %.1f s.", self.location, seconds)
 
     def _open(self, reason: str) -> None:
-        now = time.monotonic()
+        now = monotonic()
         if not self.is_open:
             self.is_open, self._opened_at, self._pause = True, now, FIRST_PAUSE
             logger.error("The session store at %s is unavailable: %s", self.location, reason)
@@ -126,7 +125,7 @@ def report(error: StoreUnavailable) -> None:
     """
     if isinstance(error, BreakerOpen) or (type(error) is StoreUnavailable and breaker_for(error.location).is_open):
         return
-    now, kind = time.monotonic(), (error.location, type(error))
+    now, kind = monotonic(), (error.location, type(error))
     if now - _reported.value.get(kind, -REPORT_INTERVAL) >= REPORT_INTERVAL:
         _reported.value[kind] = now
         logger.error("%s", error)

@@ -9,8 +9,12 @@ event is all of them.
 import enum
 import functools
 import os
+import time
 from collections.abc import Callable
-from typing import Generic, ParamSpec, TypeVar
+from typing import Final, Generic, ParamSpec, TypeVar
+
+monotonic: Final[Callable[[], float]] = functools.partial(time.monotonic)
+"""The monotonic clock also where a test has frozen time: freezegun replaces functions by their names in modules."""
 
 P = ParamSpec("P")
 T = TypeVar("T")

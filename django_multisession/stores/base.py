@@ -92,7 +92,7 @@ class Failure(enum.Enum):
     "Synchronous session I/O inside a running event loop. Use the asynchronous methods instead: "
     "await request.session.aget(…), aset(…), asave()."
 )
-def _synchronous_io() -> None:
+def synchronous_io() -> None:
     """Raise SynchronousOnlyOperation where blocking would stop an event loop."""
 
 
@@ -135,7 +135,7 @@ class Store:
         the node is what probe() is asked with.
         """
         if blocks_a_loop():
-            _synchronous_io()
+            synchronous_io()
         breaker = breaker or self.breaker
         seconds, whole = self.options.read_timeout, True
         operation = current_operation()

@@ -5,9 +5,12 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple
 
+from django.conf import settings
+
+from ..bridge import blocks_a_loop
 from ..envelope import is_session
 from ..runtime import Event, Kept
-from .base import Inspection, Record, Store, StoreOptions
+from .base import Inspection, Record, Store, StoreOptions, synchronous_io
 
 
 class _Row(NamedTuple):
@@ -23,7 +26,7 @@ _lock: Kept[threading.Lock] = Kept(threading.Lock, Event.FORK)
 
 
 class MemoryStore(Store):
-    """A dictionary under a lock; records end by the monotonic clock."""
+    """A dictionary under a lock; records end by the clock on the wall, which tests freeze and move."""
 
     scannable = True
     expires = False
@@ -37,11 +40,13 @@ class MemoryStore(Store):
         return "memory"
 
     def _live(self, key: str) -> _Row | None:
+        if settings.DEBUG and blocks_a_loop():
+            synchronous_io()  # as every other engine would, so that it is found in development
         row = _rows.value.get(key)
-        return row if row is not None and row.ends_at > time.monotonic() else None
+        return row if row is not None and row.ends_at > time.time() else None
 
     def _put(self, key: str, payload: bytes, ttl: int, version: bytes) -> bytes:
-        _rows.value[key] = _Row(payload, version, time.monotonic() + ttl)
+        _rows.value[key] = _Row(payload, version, time.time() + ttl)
         return version
 
     async def read(self, key: str) -> Record | None:
@@ -92,7 +97,7 @@ class MemoryStore(Store):
             return len(self._expired())
 
     def _expired(self) -> list[str]:
-        now = time.monotonic()
+        now = time.time()
         return [key for key, row in _rows.value.items() if row.ends_at <= now]
 
     async def scan(self) -> AsyncIterator[str]:
