@@ -294,6 +294,23 @@ def test_script_serves_the_demo_and_prints_the_login(tmp_path: Path) -> None:
     assert f"{NAME} / {PASSWORD}" in printed
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("name", "note"), [("redis+cluster", "Redis Cluster: 3 masters"), ("redis+sentinel", "Redis Sentinel: a master")]
+)
+def test_script_starts_several_servers_that_are_one(tmp_path: Path, name: str, note: str) -> None:
+    port, log = free_port(), tmp_path / "log"
+    address = f"http://127.0.0.1:{port}"
+    variables = environment("db", tmp_path, None) | {"PORT": str(port)}
+    before = descendants()
+    with process(["scripts/demo", name], variables, address, log):
+        browser = Browser(address, accept="*/*")
+        assert browser.post_json("/login", username=NAME, password=PASSWORD).status == 200
+        started = descendants() - before
+    assert note in log.read_text()
+    assert not [process for process in started if process.is_running()]
+
+
 def descendants() -> set[psutil.Process]:
     return set(psutil.Process().children(recursive=True))
 
