@@ -16,18 +16,20 @@ from tests.system.backends import ALIAS, PATIENCE, Backend
 SERVERS = {"redis": "redis", "memcached": "memcached", "mongodb": "mongodb", "postgresql": "postgresql"}
 NETWORKED = list(SERVERS)
 LOCAL = ("memory", "db-sqlite")
-SERVER_SIDE = ["memory", *NETWORKED, "db-sqlite", "db-postgresql"]
+SERVER_SIDE = ["memory", *NETWORKED, "db-sqlite", "db-postgresql", "db-mariadb"]
 REDIS_LIKE = ["redis-valkey", "redis-redis_cluster", "redis-redis_sentinel"]
 """The redis engine on other servers, by the fixtures of these."""
 # In Django's test environment the engine would share Django's connection, for the sake of TestCase.
-OPTIONS: dict[str, dict[str, Any]] = {"postgresql": {"connection": "own"}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "postgresql": {"connection": "own"},
+}
 
 
 def backend_at(name: str, location: Any, port: int) -> Backend:
     """Return the backend of a name from SERVER_SIDE, at what a test server or proxy calls its location."""
     engine = name.partition("-")[0]
     if engine in ("db", "postgresql"):
-        return Backend(name, engine, ALIAS, location, OPTIONS.get(engine, {}), port)
+        return Backend(name, engine, ALIAS, location, OPTIONS.get(name, {}), port)
     return Backend(name, engine, location, port=port)
 
 
