@@ -6,6 +6,7 @@ logout() of django.contrib.auth looks for the user first, which raises; the cook
 from contextlib import suppress
 from typing import Any
 
+from django.apps import apps
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 from django.urls import Resolver404, ResolverMatch, resolve
@@ -21,7 +22,7 @@ def is_logout(match: ResolverMatch | None) -> bool:
 
     Not told in process_view(): a synchronous one costs every request under ASGI a thread.
     """
-    if match is None:
+    if match is None or not apps.is_installed("django.contrib.auth"):
         return False
     from django.contrib.auth.views import LogoutView, logout_then_login  # needs the registry of applications
 

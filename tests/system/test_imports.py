@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from django_multisession.testing.servers.base import free_port
 from tests.unit.test_imports import ENGINES, LIBRARIES, MODULES, PACKAGE, is_part_of
 
 NEEDS_LIBRARY = {
@@ -14,6 +15,7 @@ NEEDS_LIBRARY = {
     "engines.postgresql": "postgresql",
     "serializers": "typed",
 }
+UNREACHABLE = f"redis://127.0.0.1:{free_port()}/0"
 
 
 def python(code: str) -> str:
@@ -80,3 +82,21 @@ def test_imports_and_constructors_do_no_network_io() -> None:
         f"    importlib.import_module(f'{PACKAGE}.engines.{{engine}}').SessionStore('k' * 32)\n"
     )
     assert printed == ""
+
+
+def test_outage_of_a_site_without_the_app_of_users_is_503() -> None:
+    printed = python(
+        f"from django.http import HttpResponse\n"
+        f"from django.urls import path\n"
+        f"settings.ROOT_URLCONF, settings.ALLOWED_HOSTS = '__main__', ['testserver']\n"
+        f"settings.SESSION_ENGINE = '{PACKAGE}.engines.redis'\n"
+        f"settings.MULTISESSION = {{'default': {{'LOCATION': {UNREACHABLE!r}}}}}\n"
+        f"settings.MIDDLEWARE = ['{PACKAGE}.middleware.SessionMiddleware']\n"
+        f"django.setup()\n"
+        f"from django.test import Client\n"
+        f"urlpatterns = [path('', lambda request: HttpResponse(request.session.get('n')))]\n"
+        f"client = Client(raise_request_exception=False)\n"
+        f"client.cookies['sessionid'] = 'k' * 32\n"
+        f"print(client.get('/').status_code)\n"
+    )
+    assert printed == "503\n"
