@@ -18,23 +18,22 @@ RETRY_AFTER = 5
 def unavailable(request: HttpRequest, error: StoreUnavailable) -> HttpResponse:
     """Return the answer to a request that an outage keeps from its session, in HTML or JSON by its Accept header.
 
-    It says what has become of the login: nothing, or that the browser has lost it by a logout.
+    It says what has become of the login: nothing, or that the browser has lost it by a logout. With DEBUG it gives the
+    reason too.
     """
     report(error)
     response: HttpResponse
-    logged_out = is_forgotten(request)
+    logged_out, reason = is_forgotten(request), str(error) if settings.DEBUG else None
     if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
-        response = JsonResponse(
-            {"error": "Sessions are unavailable just now. Try again shortly.", "logged_out": logged_out}
-        )
+        said = {"error": "Sessions are unavailable just now. Try again shortly.", "logged_out": logged_out}
+        response = JsonResponse(said if reason is None else {**said, "reason": reason})
     else:
         brought = getattr(getattr(request, "session", None), "brought_key", None) is not None
         language = _language(request)
         try:
             with override(language):
-                page = loader.render_to_string(
-                    "503_sessions.html", {"language": language, "logged_out": logged_out, "brought": brought}
-                )
+                context = {"language": language, "logged_out": logged_out, "brought": brought, "reason": reason}
+                page = loader.render_to_string("503_sessions.html", context)
             response = HttpResponse(page)
         except TemplateDoesNotExist:
             response = HttpResponse("Unavailable just now. Try again shortly.", content_type="text/plain")

@@ -120,6 +120,16 @@ def test_outage_answers_in_the_format_that_is_asked_for(visitor: Visitor, accept
         assert set(response.json()) == {"error", "logged_out"}
 
 
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+@pytest.mark.parametrize("debug", [False, True])
+def test_outage_page_gives_the_reason_with_debug_alone(visitor: Visitor, site: Any, accept: str, debug: bool) -> None:
+    visitor.visit(put(n=1))
+    site.DEBUG = debug
+    Switchable.go_down()
+    page = visitor.visit(view_that_reads, headers={"accept": accept}).content.decode()
+    assert ("switchable://127.0.0.1/first is unavailable: " in page) is debug
+
+
 def test_outage_page_is_the_projects_where_it_has_one(visitor: Visitor, templates: Path) -> None:
     visitor.visit(put(n=1))
     (templates / "503_sessions.html").write_text("Our own page")
