@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from importlib.metadata import version
-from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -23,14 +19,14 @@ from benchmarks.results import Series
 from benchmarks.rounds import take_turns
 from benchmarks.sides import OURS
 from benchmarks.site import VARIABLE
-from django_multisession.testing.servers.base import Server, find_program
+from django_multisession.testing.servers.base import find_program
 from django_multisession.testing.servers.redis import RedisServer
+from django_multisession.testing.servers.web import UvicornServer
 
 NAME = "redis under uvicorn"
 CONNECTIONS = 256
 _VISITORS = CONNECTIONS * 2
 _SCRIPT = Path(__file__).with_name("visits.lua")
-_ROOT = Path(__file__).parents[1]
 _LONGEST = 15
 """Seconds of a load, at most."""
 _PATIENCE = 30
@@ -45,14 +41,14 @@ def missing() -> str | None:
     """Return what is needed and not there, or None."""
     if not find_program("wrk"):
         return "wrk: not on the PATH"
-    return RedisServer.available() or Site.available()
+    return RedisServer.available() or UvicornServer.available()
 
 
 def measure(rounds: int, answers: int) -> Iterator[Series]:
     """Yield the seconds an answer took, at 256 connections that each get about so many answers in a round."""
     with RedisServer() as redis, ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        sites = {name: stack.enter_context(Site(settings)) for name, settings in _sides(redis.location).items()}
+        sites = {name: stack.enter_context(_site(settings)) for name, settings in _sides(redis.location).items()}
         for name, site in sites.items():
             (directory / name).write_text("".join(f"{_cookie_of(site)}\n" for _ in range(_VISITORS)))
         for page in ("read", "change"):
@@ -76,43 +72,11 @@ def _sides(location: str) -> Mapping[str, Mapping[str, Any]]:
     }
 
 
-class Site(Server[str]):
-    """The site under uvicorn, one process."""
-
-    name = "uvicorn"
-
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        super().__init__()
-        self._settings = settings
-
-    @classmethod
-    def available(cls) -> str | None:
-        return None if find_spec("uvicorn") else "uvicorn: not installed"
-
-    def command(self) -> Sequence[str]:
-        variables = {
-            "PYTHONPATH": os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-            "DJANGO_SETTINGS_MODULE": "benchmarks.site",
-            VARIABLE: json.dumps(self._settings),
-        }
-        # By way of env, for a test server has no environment of its own.
-        env = ["env", *(f"{name}={value}" for name, value in variables.items())]
-        serving = ["--host", self.host, "--port", str(self.port), "--lifespan", "off", "--no-access-log"]
-        program = [sys.executable, "-m", "uvicorn", "--factory", "django.core.asgi:get_asgi_application"]
-        return [*env, *program, *serving, "--log-level", "warning"]
-
-    def answers(self) -> bool:
-        # Any answer will do.
-        return self.ask(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1")
-
-    def location_at(self, port: int) -> str:
-        return f"http://{self.host}:{port}"
-
-    def version(self) -> str:
-        return version("uvicorn")
+def _site(settings: Mapping[str, Any]) -> UvicornServer:
+    return UvicornServer("benchmarks.site", {VARIABLE: json.dumps(settings)})
 
 
-def _cookie_of(site: Site) -> str:
+def _cookie_of(site: UvicornServer) -> str:
     """Return the Cookie header of a visitor who has logged in; LoadError unless the site then knows him."""
 
     def get(page: str, cookie: str = "") -> tuple[str, str]:
@@ -128,7 +92,7 @@ def _cookie_of(site: Site) -> str:
     return cookie
 
 
-def _wait_until_idle(site: Site) -> None:
+def _wait_until_idle(site: UvicornServer) -> None:
     """Wait until a server answers again: what wrk left under way is not the next side's load."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
@@ -138,7 +102,7 @@ def _wait_until_idle(site: Site) -> None:
     raise LoadError(f"The site does not answer any more:\n{site.log_tail()}")
 
 
-def _load(site: Site, page: str, cookies: Path, answers: int) -> Callable[[], float]:
+def _load(site: UvicornServer, page: str, cookies: Path, answers: int) -> Callable[[], float]:
     """Return a call that loads a page and returns the seconds an answer took."""
 
     def drive(connections: int, seconds: int) -> float:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from django_multisession.testing.servers.web import SyncServer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,3 +33,14 @@ def test_quick_run_prints_its_tables_and_keeps_its_results(tmp_path: Path) -> No
     ratios = list(Results.read(report).ratios())
     assert [one.ours.operation for one in ratios] == ["load", "change", "create", "wsgi", "asgi"]
     assert all(one.median > 0 for one in ratios)
+
+
+@pytest.mark.skipif(SyncServer.available() is not None, reason="gunicorn is not installed")
+def test_faults_print_what_visitors_noticed() -> None:
+    command = [sys.executable, "-m", "benchmarks.faults", "--quick", "redis", "sync", "SIGSTOP"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    # 1 where a goal in seconds is missed.
+    assert run.returncode in {0, 1}, run.stderr
+    found = re.search(r"^\| SIGSTOP \| redis \| (\d+) \| 0 \| 0 \| (\d+) \|", run.stdout, re.MULTILINE)
+    assert found, run.stdout + run.stderr
+    assert int(found[1]) > int(found[2]) > 0

@@ -10,22 +10,20 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import version
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
-from django_multisession.testing.servers.base import Server, find_program
+from django_multisession.testing.servers.base import Server
 from django_multisession.testing.servers.memcached import MemcachedServer
 from django_multisession.testing.servers.mongodb import MongoDBServer
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from django_multisession.testing.servers.redis import RedisServer
+from django_multisession.testing.servers.web import GeventServer
 from tests.conftest import serve
 from tests.databases import database
 from tests.system.backends import ALIAS
@@ -33,49 +31,11 @@ from tests.system.gevent_site import SETTINGS
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0
 VISITORS = 10
 KINDS = [RedisServer, MemcachedServer, PostgreSQLServer, MongoDBServer]
 LATER = 0.7
 """Seconds for which the hub is busy: longer than an answer may take (0.5) or a probe (0.1)."""
-
-
-class GeventWorker(Server[str]):
-    """gunicorn with one gevent worker and the site of gevent_site.py."""
-
-    name = "gunicorn"
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        super().__init__()
-        self.settings = settings
-
-    @classmethod
-    def available(cls) -> str | None:
-        return next((f"{name} is not installed" for name in ("gunicorn", "gevent") if not find_spec(name)), None)
-
-    def command(self) -> Sequence[str]:
-        # By way of env, for a test server has no environment of its own.
-        env = find_program("env")
-        assert env
-        variables = {
-            "PYTHONPATH": str(ROOT),
-            "DJANGO_SETTINGS_MODULE": "tests.system.gevent_site",
-            SETTINGS: json.dumps(self.settings),
-        }
-        gunicorn = [sys.executable, "-m", "gunicorn", "--bind", f"{self.host}:{self.port}", "--workers", "1"]
-        quiet = ["--no-control-socket", "--log-level", "warning"]
-        application = ["--worker-class", "gevent", "django.core.wsgi:get_wsgi_application()"]
-        return [env, *(f"{name}={value}" for name, value in variables.items()), *gunicorn, *quiet, *application]
-
-    def answers(self) -> bool:
-        return Visitor(self.port).visit("none/") == 200
-
-    def location_at(self, port: int) -> str:
-        return f"http://{self.host}:{port}"
-
-    def version(self) -> str:
-        return version("gunicorn")
 
 
 class Visitor:
@@ -123,18 +83,22 @@ def settings(backend: Server[Any], django_db_blocker: DjangoDbBlocker) -> Iterat
         }
 
 
+def site(settings: dict[str, Any]) -> GeventServer:
+    return GeventServer("tests.system.gevent_site", {SETTINGS: json.dumps(settings)})
+
+
 @pytest.fixture(scope="module")
-def worker(settings: dict[str, Any]) -> Iterator[GeventWorker]:
-    reason = GeventWorker.available()
+def worker(settings: dict[str, Any]) -> Iterator[GeventServer]:
+    reason = GeventServer.available()
     if reason and os.environ.get("CI") == "true":
         pytest.fail(f"CI skips nothing: {reason}", pytrace=False)
     if reason:
         pytest.skip(reason)
-    with GeventWorker(settings) as worker:
+    with site(settings) as worker:
         yield worker
 
 
-def crowd(worker: GeventWorker, visits: int, number: int = VISITORS) -> Counter[int]:
+def crowd(worker: GeventServer, visits: int, number: int = VISITORS) -> Counter[int]:
     """Have visitors count at the same time, so many times each; return how often each status was answered."""
     visitors = [Visitor(worker.port) for _ in range(number)]
     barrier = threading.Barrier(number)
@@ -178,12 +142,12 @@ def repeated(action: Callable[[], object]) -> Iterator[None]:
         thread.join()
 
 
-def test_hub_that_is_busy_costs_nobody_a_session(worker: GeventWorker) -> None:
+def test_hub_that_is_busy_costs_nobody_a_session(worker: GeventServer) -> None:
     with repeated(lambda: Visitor(worker.port).visit("busy/?seconds=0.2")):
         check_that_all_are_served(lambda: crowd(worker, 20))
 
 
-def test_answer_that_came_while_the_hub_was_busy_is_taken(worker: GeventWorker) -> None:
+def test_answer_that_came_while_the_hub_was_busy_is_taken(worker: GeventServer) -> None:
     visitor, logged = Visitor(worker.port), worker.log_tail(1000)
     for expected in range(1, 4):
         assert visitor.visit("count/") == 200
@@ -191,14 +155,14 @@ def test_answer_that_came_while_the_hub_was_busy_is_taken(worker: GeventWorker) 
         assert visitor.body == str(expected)
 
 
-def test_probe_that_was_answered_while_the_hub_was_busy_succeeds(worker: GeventWorker) -> None:
+def test_probe_that_was_answered_while_the_hub_was_busy_succeeds(worker: GeventServer) -> None:
     visitor = Visitor(worker.port)
     for _ in range(3):
         assert visitor.visit(f"probe/?seconds={LATER}") == 200
         assert visitor.body == "None"
 
 
-def test_hung_server_is_found_out_and_found_again(worker: GeventWorker, backend: Server[Any]) -> None:
+def test_hung_server_is_found_out_and_found_again(worker: GeventServer, backend: Server[Any]) -> None:
     visitor = Visitor(worker.port)
     assert visitor.visit("count/") == 200
     with backend.paused():
@@ -223,7 +187,7 @@ def test_cold_start_on_a_busy_machine_serves_everybody(settings: dict[str, Any])
             stack.callback(spinning.kill)
 
         def attempt() -> Counter[int]:
-            with GeventWorker(settings) as cold:
+            with site(settings) as cold:
                 return crowd(cold, 2, 4 * VISITORS)
 
         check_that_all_are_served(attempt)

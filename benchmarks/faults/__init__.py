@@ -1,0 +1,1 @@
+"""What visitors notice when a server fails: ``python -m benchmarks.faults --help``."""

@@ -1,0 +1,168 @@
+"""The command: ``python -m benchmarks.faults --help``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.faults.faults import COLD, FAULTS
+from benchmarks.faults.places import NAMES, SITE, TIMEOUT, Place, missing, place
+from benchmarks.faults.visitors import crowd
+from django_multisession.testing.servers.web import WEB_SERVERS, UvicornServer, WebServer
+
+KINDS = tuple(kind.name for kind in WEB_SERVERS)
+PAGE = Path(__file__).parents[2] / "docs" / "outages.md"
+LONGEST = TIMEOUT + 0.25
+RECOVERY = 1.0
+"""Goals in seconds; that of changes lost and of users logged out is none."""
+
+
+class Cell(NamedTuple):
+    """What the visitors of one web server noticed of one fault of one backend."""
+
+    fault: str
+    backend: str
+    web: str
+    requests: int
+    lost: int
+    logged_out: int
+    unavailable: int
+    failures: int
+    longest: float
+    recovery: float
+
+    @property
+    def missed(self) -> list[str]:
+        """The goals that are missed, in words."""
+        found = {
+            f"{self.lost} changes lost": self.lost,
+            f"{self.logged_out} users logged out": self.logged_out,
+            f"{self.failures} answers other than 200 and 503": self.failures,
+            f"longest request {self.longest:.2f} s": self.longest > LONGEST,
+            f"recovery after {self.recovery:.2f} s": self.recovery > RECOVERY,
+        }
+        return [f"{self.fault}, {self.backend}, {self.web}: {text}" for text, is_missed in found.items() if is_missed]
+
+
+def measure(fault: str, at: Place, web: WebServer, seconds: float) -> Cell:
+    """Have a fault last so many seconds, and look for as long after it."""
+    begin, _ = FAULTS[fault]
+    with crowd(web.port, isinstance(web, UvicornServer)) as visitors:
+        began = time.monotonic()
+        if fault != COLD:
+            time.sleep(0.5)
+            began = time.monotonic()
+            with begin(at):
+                time.sleep(seconds)
+        else:
+            time.sleep(seconds)
+        ended = time.monotonic()
+        time.sleep(seconds + RECOVERY / 2)
+    answers = [answer for visitor in visitors for answer in visitor.answers]
+    bad = [answer for answer in answers if answer.status != 200]
+    return Cell(
+        fault,
+        at.name,
+        web.name,
+        requests=len(answers),
+        lost=sum(visitor.lost for visitor in visitors),
+        logged_out=sum(visitor.is_logged_out for visitor in visitors),
+        unavailable=sum(answer.status == 503 for answer in bad),
+        failures=sum(answer.status != 503 for answer in bad),
+        longest=max(answer.seconds for answer in answers if answer.ended > began),
+        recovery=max([0.0, *(answer.ended - ended for answer in bad)]),
+    )
+
+
+def cells(asked: Sequence[str], seconds: float) -> Iterator[Cell]:
+    """Yield what was asked for: of each kind of word (fault, backend, web server) all, where none of it is named."""
+
+    def chosen(names: Sequence[str]) -> list[str]:
+        return [name for name in names if name in asked] or list(names)
+
+    for backend in chosen(NAMES):
+        if reason := missing(backend):
+            print(f"left out: {reason}", file=sys.stderr)
+            continue
+        faults = [fault for fault in chosen([*FAULTS]) if backend in FAULTS[fault][1]]
+        with place(backend) as at:
+            for kind in WEB_SERVERS:
+                if kind.name not in chosen(KINDS):
+                    continue
+                with kind(SITE, at.variables) as web:
+                    for fault in faults:
+                        if fault != COLD:
+                            yield _told(measure(fault, at, web, seconds), web)
+                if COLD in faults:
+                    with FAULTS[COLD][0](at), kind(SITE, at.variables) as web:
+                        yield _told(measure(COLD, at, web, seconds), web)
+
+
+def _told(cell: Cell, web: WebServer) -> Cell:
+    print(*cell, file=sys.stderr, flush=True)
+    if cell.failures or cell.lost or cell.logged_out:
+        print(web.log_tail(60), file=sys.stderr, flush=True)
+    return cell
+
+
+def table(found: Sequence[Cell]) -> str:
+    """Return a row for each fault of each backend, in which the web servers stand side by side."""
+    kinds = " / ".join(KINDS)
+    lines = [
+        f"| fault | store | requests | lost | logged out | 503 ({kinds}) | longest request, s | recovery, s |",
+        "|---|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for fault in FAULTS:
+        for backend in NAMES:
+            row = [cell for cell in found if (cell.fault, cell.backend) == (fault, backend)]
+            if row:
+                sums = [sum(each) for each in zip(*(cell[3:6] for cell in row), strict=True)]
+                sides = [
+                    " / ".join(str(cell.unavailable) for cell in row),
+                    " / ".join(f"{cell.longest:.2f}" for cell in row),
+                    " / ".join(f"{cell.recovery:.2f}" for cell in row),
+                ]
+                lines.append(f"| {' | '.join([fault, backend, *map(str, sums), *sides])} |")
+    return "\n".join(lines)
+
+
+def _goals(found: Sequence[Cell]) -> str:
+    longest = f"the longest request at most {LONGEST:.2f} s"
+    goals = f"Goals: no change lost, nobody logged out, {longest}, recovery within {RECOVERY:.0f} s."
+    missed = [f"- {line}" for cell in found for line in cell.missed]
+    return "\n".join([f"{goals} Missed:", "", *missed]) if missed else f"{goals} All are met."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what was asked for and print it; return 1 if a goal is missed."""
+    words = [*FAULTS, *NAMES, *KINDS]
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.faults",
+        description="Fail the servers of a site under load, each in its ways, and print what its visitors noticed.",
+    )
+    parser.add_argument("only", nargs="*", choices=[[], *words], metavar="ONLY", help=f"of {', '.join(words)}")
+    parser.add_argument("--quick", action="store_true", help="faults of 1 s, not of 3")
+    parser.add_argument("--docs", action="store_true", help=f"write the table into docs/{PAGE.name} as well")
+    asked = parser.parse_args(arguments)
+    if asked.docs and asked.only:
+        parser.error("--docs takes a whole run")
+    if reason := next(filter(None, (kind.available() for kind in WEB_SERVERS)), None):
+        parser.error(reason)
+    found = list(cells(asked.only, 1.0 if asked.quick else 3.0))
+    load = f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, load {os.getloadavg()[2]:.1f} in the last 15 minutes"
+    text = f"{table(found)}\n\n{load}. {_goals(found)}"
+    print(text)
+    if asked.docs:
+        mark = re.compile(r"(<!-- faults -->\n).*?(<!-- end -->)", re.DOTALL)
+        PAGE.write_text(mark.sub(lambda match: f"{match[1]}\n{text}\n\n{match[2]}", PAGE.read_text()))
+    return int(any(cell.missed for cell in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
