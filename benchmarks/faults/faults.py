@@ -94,7 +94,7 @@ def locked(place: Place) -> Iterator[None]:
             database.rollback()
         return
     with psycopg.connect(place.server.url) as connection:
-        connection.execute("LOCK TABLE django_multisession IN ACCESS EXCLUSIVE MODE")
+        connection.execute("LOCK TABLE multisession_record IN ACCESS EXCLUSIVE MODE")
         yield
         connection.rollback()
 
