@@ -154,7 +154,10 @@ class Lifecycle:
 
     async def was_rolled_back(self) -> bool:
         """Tell whether a record that this request has made is gone with the transaction in which it was made."""
-        return self._repository.records.store.transactional and self.loaded is not None and not await self.exists()
+        try:
+            return self._repository.records.store.transactional and self.loaded is not None and not await self.exists()
+        except StoreUnavailable:
+            return False  # nobody knows; the save that follows tells
 
     async def end(self, secret: str) -> None:
         """End a session, wherever it is by now."""

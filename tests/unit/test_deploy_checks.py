@@ -16,6 +16,8 @@ from tests.databases import database
 
 ENGINES = "django_multisession.engines"
 OURS = "django_multisession.middleware.SessionMiddleware"
+DJANGOS = "django.contrib.sessions.middleware.SessionMiddleware"
+DJANGOS_FILTER = "django.views.debug.SafeExceptionReporterFilter"
 WITHOUT_DJANGOS = [name for name in settings.INSTALLED_APPS if name != "django.contrib.sessions"]
 SAFE = {
     "SESSION_COOKIE_NAME": "__Host-sessionid",
@@ -137,9 +139,9 @@ class Filter(ExceptionReporterFilter):
     ("changes", "finds"),
     [
         ({"DEFAULT_EXCEPTION_REPORTER_FILTER": "no.such.Filter"}, True),
-        ({"DEFAULT_EXCEPTION_REPORTER_FILTER": "django.views.debug.SafeExceptionReporterFilter"}, False),
+        ({"DEFAULT_EXCEPTION_REPORTER_FILTER": DJANGOS_FILTER}, False),
         ({"DEFAULT_EXCEPTION_REPORTER_FILTER": f"{__name__}.Filter"}, False),
-        ({"MIDDLEWARE": ["django.contrib.sessions.middleware.SessionMiddleware"]}, True),
+        ({"DEFAULT_EXCEPTION_REPORTER_FILTER": DJANGOS_FILTER, "MIDDLEWARE": [DJANGOS]}, True),
     ],
 )
 def test_check_of_error_reports_that_show_keys_finds_them(changes: dict[str, Any], finds: bool) -> None:

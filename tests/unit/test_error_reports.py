@@ -13,6 +13,7 @@ from django.views.debug import ExceptionReporter
 
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.middleware import SessionMiddleware
+from django_multisession.runtime import reset
 from django_multisession.sessions.loading import session_class
 
 PASSWORD = "not-a-real-password"
@@ -53,6 +54,7 @@ def report(request: pytest.FixtureRequest) -> Iterator[str]:
         http.COOKIES.update(SECRETS, other="shown-as-ever")
         yield SessionMiddleware(view)(http).content.decode()
         session_class("cart").records().store.close()
+    reset()  # of the breaker: each report is to be of a server that was asked
 
 
 # The fixture's frame, and with it the name of the test, is in the report.

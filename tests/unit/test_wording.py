@@ -26,7 +26,7 @@ def test_location_is_shown_without_its_password(location: str, shown: str) -> No
 
 @pytest.mark.parametrize(
     ("location", "shown"),
-    [("redis://u:secret@h", "'redis://h'"), (("secret",), "of type tuple"), (7, "of type int")],
+    [("redis://u:secret@h", "'redis://h'"), (("secret",), "of type list"), (7, "of type int")],
 )
 def test_wrong_location_says_what_it_is_and_must_be(location: Any, shown: str) -> None:
     assert str(wrong_location(location, "a host")) == f"MULTISESSION: LOCATION is {shown}; it must be a host."
