@@ -105,6 +105,12 @@ def _start_anew() -> None:
         breaker.start()
 
 
+@on(Event.TEST)
+def _forget_answers() -> None:
+    for breaker in list(_breakers.value.values()):
+        breaker.answers = 0
+
+
 def breaker_for(location: str) -> Breaker:
     """Return the process' breaker of a location (a URL without its password)."""
     found = _breakers.value.get(location)

@@ -88,7 +88,7 @@ def expire(alias: str, key: str = KEY) -> None:
 
 
 def test_location_that_is_no_alias_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"one of 'default'.*it is 'elsewhere'"):
+    with pytest.raises(ImproperlyConfigured, match=r"LOCATION is 'elsewhere'.*one of 'default'"):
         DatabaseStore(StoreOptions(location="elsewhere"))
 
 

@@ -657,6 +657,7 @@ def test_process_ends_without_a_word(mongodb_server: MongoDBServer) -> None:
 for _ in range(4):
     threading.Thread(target=lambda: run_sync(store.read("0" * 40))).start()
 async def main():
+    asyncio.get_running_loop().slow_callback_duration = 60  # or -X dev tells of a busy machine
     await asyncio.gather(*(store.read("0" * 40) for _ in range(4)))
 asyncio.run(main())
 """
