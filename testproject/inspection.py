@@ -87,9 +87,9 @@ def remaining(seconds: int) -> str:
     return " ".join(part for part in parts if not part.startswith("0 ")) or "0 s"
 
 
-def card(request: HttpRequest, name: str, described: dict[str, Any], error: str | None = None) -> dict[str, Any]:
+def card(request: HttpRequest, name: str, described: dict[str, Any], mishap: Any = None) -> dict[str, Any]:
     """Return what the template shows of a described session."""
-    shown = {**described, "name": name, "error": error, "page": reverse("session", args=[name])}
+    shown = {**described, "name": name, "mishap": mishap, "page": reverse("session", args=[name])}
     if "unavailable" in described:
         return shown
     flags = [flag for flag in ("HttpOnly", "Secure", "Partitioned") if described["cookie"][flag]]

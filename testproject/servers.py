@@ -28,7 +28,13 @@ from django_multisession.testing.servers.redis_cluster import RedisCluster
 from django_multisession.testing.servers.redis_sentinel import RedisSentinel
 
 GROUPS: dict[str, Callable[..., ServerGroup[str]]] = {"redis+cluster": RedisCluster, "redis+sentinel": RedisSentinel}
-SERVERS: tuple[type[Server[Any]], ...] = (RedisServer, MemcachedServer, MongoDBServer, PostgreSQLServer)
+SERVERS: dict[type[Server[Any]], tuple[str, ...]] = {
+    RedisServer: ("--appendonly", "yes", "--maxmemory-policy", "noeviction"),
+    MemcachedServer: (),
+    MongoDBServer: (),
+    PostgreSQLServer: ("-c", "fsync=on", "-c", "full_page_writes=on"),
+}
+"""The kinds of servers, with the options that the docs advise: those of the tests keep nothing over a crash."""
 COOKIES = ("signed_cookies", "encrypted_cookies")
 
 
@@ -38,9 +44,9 @@ def every_server() -> Iterator[dict[str, str]]:
     named: dict[str, str | None] = {}
     missing: dict[str, str] = {}
     with ExitStack() as stack:
-        for kind in SERVERS:
+        for kind, options in SERVERS.items():
             try:
-                server = stack.enter_context(kind())
+                server = stack.enter_context(kind(*options))
             except ServerError as error:
                 missing[kind.name] = str(error).removeprefix(f"{kind.name}: ")
                 continue

@@ -10,6 +10,8 @@ Try it with curl, which gets JSON::
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from django.conf import settings
 from django.contrib.auth import authenticate, login, logout
 from django.http import Http404, HttpRequest, HttpResponse
@@ -18,6 +20,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from django_multisession.conf import DEFAULT, names
+from testproject import trials
 from testproject.actions import ACTIONS, REFUSED, SAMESITE, SOON, WEIGHT
 from testproject.inspection import card as shown
 from testproject.inspection import describe, describe_all
@@ -45,6 +48,7 @@ def act(request: HttpRequest, name: str, action: str) -> HttpResponse:
     if request.method == "GET":
         return redirect("session", name)
     session, fields = request.sessions[name], posted(request)  # type: ignore[attr-defined]  # our middleware's
+    alone = fields.get("back") == "session"
     if action == "options" and request.content_type != "application/json":
         # A browser sends no unticked boxes.
         fields = {"httponly": "", "secure": "", "partitioned": "", **fields}
@@ -53,12 +57,38 @@ def act(request: HttpRequest, name: str, action: str) -> HttpResponse:
     except REFUSED as error:
         if wants_json(request):
             return answer(request, "", {"error": str(error)}, status=400)
-        return _cards(request, name, error=str(error))
+        # On the page where the button stands.
+        return _cards(request, name if alone else None, Mishap(name, action, str(error)))
     if wants_json(request):
         return answer(request, "", {"session": name, "done": action})
     # The start page would not get a cookie with a narrower path.
-    stays = fields.get("back") == "session" or session.cookie().path != "/"
-    return redirect("session", name) if stays else redirect(f"{reverse('start')}#{name}")
+    if alone or session.cookie().path != "/":
+        return redirect("session", name)
+    return redirect(f"{reverse('start')}#{name}")
+
+
+@require_http_methods(["GET", "POST"])
+@forms_carry_a_token
+def race(request: HttpRequest) -> HttpResponse:
+    """Show what two requests at once leave of a session, on an engine of ours and on Django's."""
+    if request.method == "GET":
+        return redirect("start")
+    kept = trials.race()
+    return answer(request, "race.html", {"kept": kept}, changes=trials.CHANGES, user_name=_user_name(request))
+
+
+@require_http_methods(["GET", "POST"])
+@forms_carry_a_token
+def outage(request: HttpRequest) -> HttpResponse:
+    """Take the default session's store away for some seconds; 400 if there is no session that could be missed."""
+    session = request.session
+    if request.method == "GET":
+        return redirect("start")
+    if not trials.can_fail(session):
+        return answer(request, "forbidden.html", {"error": "There is no session on a server yet."}, status=400)
+    where, name = session.records().store.name, _user_name(request)
+    trials.fail(session)
+    return answer(request, "outage.html", {"away": where, "seconds": trials.OUTAGE}, user_name=name)
 
 
 @require_http_methods(["GET", "POST"])
@@ -127,18 +157,29 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return answer(request, "forbidden.html", {"error": error}, status=403)
 
 
-def _cards(request: HttpRequest, only: str | None = None, error: str | None = None) -> HttpResponse:
-    """Show all sessions, or only one of them, with an error if there is one."""
+class Mishap(NamedTuple):
+    """What could not be done, and to which session."""
+
+    name: str
+    action: str
+    error: str
+
+
+def _cards(request: HttpRequest, only: str | None = None, mishap: Mishap | None = None) -> HttpResponse:
+    """Show all sessions, or only one of them, with what could not be done at the card that it belongs to."""
     if only not in (None, *names()):
         raise Http404
     sessions = describe_all(request) if only is None else {only: describe(request, only)}
     data = {**sessions[only or DEFAULT], **({} if only else {"sessions": sessions})}
-    cards = [shown(request, name, session, error) for name, session in sessions.items()]
+    cards = [
+        shown(request, name, session, mishap if mishap and mishap.name == name else None)
+        for name, session in sessions.items()
+    ]
     return answer(
         request,
         "start.html",
-        {**data, **({"error": error} if error else {})},
-        status=400 if error else 200,
+        {**data, **({"error": mishap.error} if mishap else {})},
+        status=400 if mishap else 200,
         cards=cards,
         begun=any(card.get("exists") for card in cards),
         only=only,
@@ -146,6 +187,8 @@ def _cards(request: HttpRequest, only: str | None = None, error: str | None = No
         weight=WEIGHT,
         samesite=SAMESITE,
         missing={} if only else getattr(settings, "DEMO_MISSING", {}),
+        outage=trials.OUTAGE,
+        can_fail=trials.can_fail(request.session),
         user_name=_user_name(request),
     )
 

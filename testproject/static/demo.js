@@ -14,14 +14,27 @@ function remaining(seconds) {
   return parts.filter(Boolean).join(" ") || "0 s";
 }
 
-const countdowns = document.querySelectorAll("time[data-countdown]");
-for (const countdown of countdowns) {
-  const end = Date.parse(countdown.dateTime);
+function end(card) {
+  card.classList.add("ended");
+  const badge = card.querySelector(".badge");
+  badge.textContent = "ended";
+  badge.classList.remove("on");
+  card.querySelector("output").textContent = "0";
+  card.querySelector(".expires").textContent = "It has ended; what you do next begins another one.";
+  // The default session is the one that logs in.
+  if (card.id === "default") document.querySelectorAll("[data-login]").forEach((element) => { element.hidden = true; });
+}
+
+for (const countdown of document.querySelectorAll("time[data-countdown]")) {
+  const endsAt = Date.parse(countdown.dateTime);
   const tick = () => {
-    const seconds = Math.ceil((end - Date.now()) / 1000);
+    const seconds = Math.ceil((endsAt - Date.now()) / 1000);
     countdown.textContent = remaining(Math.max(seconds, 0));
-    countdown.classList.toggle("over", seconds <= 0);
+    if (seconds <= 0) {
+      clearInterval(ticking);
+      end(countdown.closest(".card"));
+    }
   };
+  const ticking = setInterval(tick, 1000);
   tick();
-  setInterval(tick, 1000);
 }

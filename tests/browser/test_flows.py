@@ -81,6 +81,25 @@ def test_remaining_time_counts_down(page: Page) -> None:
     expect(time).to_have_text(re.compile(r"^[5-8] s$"), timeout=PATIENCE)
 
 
+def test_session_that_has_ended_looks_ended(page: Page) -> None:
+    page.clock.install()
+    page.goto("/login")
+    log_in(page)
+    page.goto("/")
+    card = Card(page, "default")
+    card.count()
+    card.press("End in 10 s")
+    expect(page.locator("main")).to_contain_text("You are logged in")
+    page.clock.fast_forward(11_000)
+    expect(card.element).to_contain_text("It has ended")
+    expect(card.element.locator("output")).to_have_text("0")
+    expect(card.element.locator(".badge")).to_have_text("ended")
+    for gone in ("You are logged in", "What is in it"):
+        expect(page.locator("main").get_by_text(gone).first).to_be_hidden()
+    expect(page.get_by_role("button", name="Log out")).to_have_count(0)
+    expect(Card(page, "signed_cookies").element.locator(".badge")).not_to_have_text("ended")
+
+
 def test_pages_work_without_javascript_and_fit_a_phone(browser: Browser, demo: str) -> None:
     phone = {"width": 360, "height": 740}
     context = browser.new_context(

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import pytest
 from django.test import Client
 
 from django_multisession.testing.servers.base import free_port
+from testproject import trials
 from testproject.inspection import remaining
 from testproject.management.commands.demouser import NAME, PASSWORD
 from testproject.servers import SERVERS, every_server
@@ -212,6 +214,27 @@ def test_option_that_browsers_refuse_is_400_and_names_the_rule(browser: Browser)
     assert "needs Secure" in page.text
 
 
+def test_error_stands_at_its_card_on_the_page_that_it_belongs_to(browser: Browser) -> None:
+    browser.get("/")
+    for back, cards in (("", ["default", *NAMED]), ("session", ["signed_cookies"])):
+        page = browser.submit("/sessions/signed_cookies/options", samesite="None", back=back)
+        found = dict(re.findall(r'<article class="card" id="(\w+)"(.*?)</article>', page.text, re.DOTALL))
+        assert list(found) == cards
+        assert [name for name, card in found.items() if 'role="alert"' in card] == ["signed_cookies"]
+
+
+def test_race_keeps_both_changes_and_loses_one_on_djangos_engine(browser: Browser, engine: str) -> None:
+    browser.get("/")
+    page = browser.submit("/race")
+    assert page.status == 200
+    assert page.text.count(">lost<") == 1
+    program = Browser(browser.address, accept="*/*")
+    both = {"cart": "a book", "language": "Welsh"}
+    ours = {} if engine in NAMED else {f"django_multisession.engines.{engine}": both}
+    djangos = {"django.contrib.sessions.backends.db": {"language": "Welsh"}}
+    assert program.post_json("/race").json == {"kept": {**ours, **djangos}}
+
+
 @pytest.mark.parametrize("path", ["/sessions/nobody/", "/sessions/nobody/add", "/sessions/default/nothing"])
 def test_unknown_session_or_action_is_404(program: Browser, path: str) -> None:
     assert program.get(path).status == 404
@@ -238,6 +261,30 @@ def test_card_of_an_unreachable_server_says_so_and_the_others_work(site: Any, cl
     assert "Not reachable just now" in page
     assert "hush-hush" not in page
     assert 'aria-label="Count of default"' in page
+
+
+def test_outage_is_503_and_keeps_the_session(site: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "OUTAGE", 0.5)
+    assert client.post("/set", content_type="application/json").json() == {"count": 1}
+    key = client.cookies["sessionid"].value
+    assert client.post("/outage", content_type="application/json").status_code == 200
+    statuses = [client.get("/get").status_code]
+    while statuses[-1] != 200:
+        statuses.append(client.get("/get").status_code)
+    assert statuses[0] == 503
+    assert set(statuses) == {503, 200}
+    assert client.get("/get").json() == {"count": 1}
+    assert client.cookies["sessionid"].value == key
+
+
+@pytest.mark.parametrize("engine", ["memory", "signed_cookies"])
+def test_outage_needs_a_session_on_a_server(site: Any, client: Client, engine: str) -> None:
+    site.SESSION_ENGINE = f"django_multisession.engines.{engine}"
+    if engine == "signed_cookies":
+        client.post("/set", content_type="application/json")
+    assert client.post("/outage", content_type="application/json").status_code == 400
+    page = client.get("/", headers={"Accept": "text/html"}).content.decode()
+    assert re.search(r'formaction="/outage" disabled', page)
 
 
 def test_engine_that_is_missing_is_named_with_the_reason(site: Any, client: Client) -> None:
@@ -324,6 +371,9 @@ def test_script_for_all_shows_every_engine_and_ends_its_servers(tmp_path: Path) 
         page = Browser(address).get("/").text
         started = descendants() - before
     missing = dict(re.findall(r"^Not here: (\w+): (.+)$", log.read_text(), re.MULTILINE))
+    # As the docs advise; mongo-java-server cannot do better.
+    checked = {text.split()[0]: text for text in log.read_text().split("\n\n") if "django_multisession.engines" in text}
+    assert not [name for name in ("redis", "memcached", "postgresql") if "problem" in checked.get(name, "")]
     for name in ("redis", "memcached", "mongodb", "postgresql"):
         assert (f'<article class="card" id="{name}"' in page) is (name not in missing)
         assert (f"<dt>{name}</dt>" in page) is (name in missing)
@@ -339,6 +389,18 @@ def test_script_without_the_server_says_what_is_missing(tmp_path: Path) -> None:
     assert "Connection refused" in result.stdout
     assert "MULTISESSION_LOCATION" in result.stderr
     assert "hush-hush" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--all"]])
+def test_script_with_a_taken_port_says_so_first(arguments: list[str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run_script(*arguments, PORT=str(port), DEMO_DATABASE=str(tmp_path / "demo.sqlite3"))
+    assert result.returncode == 1
+    assert f"The port {port} is taken" in result.stderr
+    assert "PORT=" in result.stderr
+    assert "Open" not in result.stdout
+    assert "Starting servers" not in result.stderr
 
 
 def test_script_with_an_unknown_engine_names_the_engines() -> None:
