@@ -39,11 +39,13 @@ def merge(
     guard: Collection[str] = IDENTITY,
     read: Collection[str] = (),
     same: Callable[[Any, Any], bool] = operator.eq,
+    rotates: bool = False,
 ) -> Merged:
     """Return theirs with our changes to base applied; MergeConflict where that would mix what belongs together.
 
     ``guard`` names keys that are one unit; ``read`` those that we relied on, so that a change of theirs to one of
-    them is a conflict; ``same`` compares two values.
+    them is a conflict; ``same`` compares two values. ``rotates`` tells that ours goes on under a new key: a login there
+    takes along what was changed under the old key until then, as it takes along what was there before.
     """
 
     def changed(side: Mapping[str, Any]) -> set[str]:
@@ -59,7 +61,8 @@ def merge(
     guarded = here & set(guard), there & set(guard)
     if all(guarded) and not all(equal(ours, theirs, key) for key in guard):
         raise MergeConflict(f"both sides changed guarded keys: {_listed(guarded[0] | guarded[1])}")
-    if here and there and not all(equal(ours, theirs, key) for key in IDENTITY):
+    mixed = not all(equal(ours, theirs, key) for key in IDENTITY)
+    if here and there and mixed and not (rotates and all(equal(base, theirs, key) for key in IDENTITY)):
         raise MergeConflict("the session changed hands (login, logout or another user)")
     relied_on = [key for key in there & set(read) if key not in rules]
     if relied_on:

@@ -30,8 +30,11 @@ class Merger:
         before, now = self._bodies.parse(loaded.plaintext), self._bodies.parse(plaintext)
         return before.options == now.options and self._same(before.data, now.data)
 
-    def merge(self, base: Loaded, stored: Loaded, draft: Draft) -> Body:
-        """Return a draft's changes since ``base`` made to what is stored; SessionConflict where that must not be."""
+    def merge(self, base: Loaded, stored: Loaded, draft: Draft, *, rotates: bool = False) -> Body:
+        """Return a draft's changes since ``base`` made to what is stored; SessionConflict where that must not be.
+
+        See merge() for ``rotates``.
+        """
         entry, theirs = self._config.entry, self._bodies.parse(stored.plaintext)
         try:
             merged = merge(
@@ -43,6 +46,7 @@ class Merger:
                 guard=entry.guard,
                 read=draft.was_read,
                 same=self._same,
+                rotates=rotates,
             )
         except MergeConflict as conflict:
             raise SessionConflict(f"Session {self._name!r} cannot be merged: {conflict}") from conflict

@@ -140,10 +140,13 @@ class Repository:
                     break
         raise self.too_busy()
 
-    def merged(self, base: Loaded | None, stored: Loaded, draft: Draft) -> Draft:
-        """Return a draft with what others have changed since ``base``; without one, all but cookie options is ours."""
+    def merged(self, base: Loaded | None, stored: Loaded, draft: Draft, *, rotates: bool = False) -> Draft:
+        """Return a draft with what others have changed since ``base``; without one, all but cookie options is ours.
+
+        ``rotates`` tells that the draft goes on under a new key.
+        """
         if base is not None:
-            body = self._merger.merge(base, stored, draft)
+            body = self._merger.merge(base, stored, draft, rotates=rotates)
         else:
             body = Body({**self.parse(stored).options, **draft.new_options}, draft.data)
         return replace(draft, data=body.data, options=body.options, new_options=NONE)

@@ -60,7 +60,7 @@ class Rotation(NamedTuple):
                         return None
                     raise repository.ended()
                 if self.base is not None:
-                    merged = repository.merged(self.base, found, draft)
+                    merged = repository.merged(self.base, found, draft, rotates=True)
                     saved = await repository.replace_all(new.key, saved.loaded, merged)
                 if await self._point(repository, found, new, draft):
                     return saved

@@ -254,6 +254,7 @@ class ServerSession(MultisessionBase):
             await self.life.end(key)
             if key == self.session_key:
                 self.life.loaded = None
+                await self.life.end_rotated()
 
     delete, adelete = in_both_colours(_delete)
 
@@ -274,7 +275,7 @@ class ServerSession(MultisessionBase):
                 self.delete()
             else:
                 await self.adelete()
-            await self.life.end_rotated()
+            await self.life.end_rotated()  # also where there is no key: the old one has moved
         finally:
             self._session_key = None
             self.life.forget()

@@ -8,7 +8,7 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.test import override_settings
 
 from ..exceptions import SessionTooLarge, StoreUnavailable
-from ..sessions.exceptions import SessionEnded
+from ..sessions.exceptions import SessionConflict, SessionEnded
 from .session_merges import ALICE, BOB
 from .visits import Visits, in_both_colours
 
@@ -160,6 +160,47 @@ class Cycles:
         visits.plan.forget()
         assert (sent is not None) is (operation == "pointer")
         assert await visits.data(sent or key) == ({"a": 1} if sent else {"a": 0})
+
+    @pytest.mark.parametrize("how", ["delete", "set_expiry"])
+    async def test_delete_after_a_cycle_key_ends_the_old_key_too(self, visits: Visits, how: str) -> None:
+        key = await visits.store(**ALICE)
+        ours = await visits.load(key, commits_with_response=True)
+        await ours.cycle_key()
+        created = ours.key
+        if how == "delete":
+            await ours.delete()
+            with pytest.raises(SessionEnded):
+                await ours.answer()
+        else:
+            await ours.set_expiry(-5)
+            await ours.answer()
+        assert [await visits.data(dead) for dead in (key, created)] == [None, None]
+
+    @pytest.mark.parametrize("before", [{}, {**ALICE, "_auth_user_hash": "of the old password"}])
+    async def test_login_takes_along_what_they_write_meanwhile(self, visits: Visits, before: dict[str, str]) -> None:
+        key = await visits.store(cart=[], **before)
+        ours = await visits.load(key, commits_with_response=True)
+        await ours.cycle_key()
+        await ours.update(ALICE)
+        visits.plan.on("replace")  # the save; what follows is the pointer
+        visits.plan.on("replace", before=visits.changing(key, cart=["book"]))
+        assert await ours.answer() == ours.key
+        assert visits.plan.done()
+        assert await visits.data(key) is None
+        assert await visits.data(ours.key) == {"cart": ["book"], **ALICE}
+
+    async def test_login_is_a_conflict_where_they_change_a_guarded_key(
+        self, visits: Visits, configure: Callable[..., None]
+    ) -> None:
+        configure(GUARD=["otp"])
+        key = await visits.store()
+        ours = await visits.load(key, commits_with_response=True)
+        await ours.cycle_key()
+        await ours.update(ALICE)
+        await visits.change(key, otp=True)
+        with pytest.raises(SessionConflict, match="guarded"):
+            await ours.answer()
+        assert await visits.data(key) == {"otp": True}
 
     async def test_request_that_lost_goes_on_under_the_key_that_won_where_user_and_hash_agree(
         self, visits: Visits
