@@ -1,7 +1,5 @@
 """What every session shares, wherever it is kept: its name and settings, its lifetime, and what its cookie is to be."""
 
-import asyncio
-import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, Unpack
@@ -19,6 +17,7 @@ from .config import SessionConfig, session_config
 from .cookie_changes import CookieAttributes, CookieChanges, checked
 from .flashes import FLASH_KEY, FlashBag
 from .lifetime import Lifetime, Origin
+from .turn import Turn
 from .unreadable import report_unreadable
 
 _classes: Kept[dict[tuple[type[Any], str], type[Any]]] = Kept(dict, Event(0))
@@ -116,7 +115,7 @@ class MultisessionBase(SessionBase):
             if no_load or self.session_key is None:
                 self._session_cache: dict[str, Any] = {}
             else:
-                with self.__dict__.setdefault("_loading", threading.RLock()):
+                with self._turn().of_threads:
                     if not hasattr(self, "_session_cache"):
                         data = self.load()
                         self._loaded_as(data if self.owner is None else run_sync(self._shown(data)))
@@ -128,11 +127,15 @@ class MultisessionBase(SessionBase):
             if no_load or self.session_key is None:
                 self._session_cache = {}
             else:
-                async with self.__dict__.setdefault("_aloading", asyncio.Lock()):
+                async with self._turn().of_tasks():
                     if not hasattr(self, "_session_cache"):
                         data = await self.aload()
                         self._loaded_as(data if self.owner is None else await self._shown(data))
         return self._session_cache
+
+    def _turn(self) -> Turn:
+        found: Turn | None = self.__dict__.get("_turns")
+        return self.__dict__.setdefault("_turns", Turn()) if found is None else found
 
     def _loaded_as(self, data: dict[str, Any]) -> None:
         # A thread and a task do not wait for one another: whoever is first has made the one dictionary.

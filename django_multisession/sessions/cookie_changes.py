@@ -46,8 +46,9 @@ class CookieChanges:
         self.stored = self._at_load = options
 
     def saved(self, options: Mapping[str, Any]) -> None:
-        """Note what is stored now."""
-        self.stored, self.new = dict(options), {}
+        """Note what is stored now; what another task has set while it was being written is still new."""
+        self.new = {name: value for name, value in self.new.items() if name not in options or options[name] != value}
+        self.stored = dict(options)
 
     def change(self, changes: Mapping[str, Any]) -> None:
         """Set attributes; ValueError, naming rule and source, for what browsers would refuse."""

@@ -70,15 +70,19 @@ class Lifecycle:
     async def load(self, secret: str, now: float) -> Body | None:
         """Return the session under a key; None if there is none, which the state then tells apart.
 
-        InvalidRecord if it cannot be read. A session that has been looked at already is only looked at again: what a
-        save merges with stays what it was.
+        InvalidRecord if it cannot be read. A session that has been looked at already, by another thread for one, is
+        only looked at again: what a save merges with stays what it was, and a save of a session that is gone by now
+        finds that out.
         """
-        key, is_first = self.key(secret), self.state is State.NEW
+        key = self.key(secret)
         try:
             found = await self._repository.load(key, now)
         except InvalidRecord:
-            self.state = State.UNREADABLE
+            if self.state is State.NEW:
+                self.state = State.UNREADABLE
             raise
+        if self.state is not State.NEW:
+            return found[1] if found is not None and not isinstance(found, Moved) else None
         if isinstance(found, Moved):
             # Who has not loaded the session before it moved does not follow, but by a login of his own: see commit().
             self.state, self.rotation = State.MOVED, Rotation(key, None, had_moved=True)
@@ -86,10 +90,8 @@ class Lifecycle:
         if found is None:
             self.state = State.GONE
             return None
-        loaded, body = found
-        if is_first:
-            self._settle(loaded, body)
-        return body
+        self._settle(*found)
+        return found[1]
 
     def _settle(self, loaded: Loaded, body: Body) -> None:
         self.loaded, self.state = loaded, State.LOADED

@@ -131,11 +131,11 @@ class Repository:
         async with exclusive(key.storage_key, left(self.timeout)):
             for attempt in range(SWAP_ATTEMPTS):
                 await back_off(attempt)
-                stored = await self._current(key, draft)
+                stored, ours = await self._current(key, draft), self._dump(draft)
                 merged = self.merged(base, stored, draft)
                 written = await self._swap(stored, merged, self._dump(merged))
                 if written is not None:
-                    return written
+                    return written if base is None else self._with_later(written, ours, draft)
                 if time.monotonic() > ends:  # a large merge takes long, without waiting for anybody
                     break
         raise self.too_busy()
@@ -150,6 +150,12 @@ class Repository:
         else:
             body = Body({**self.parse(stored).options, **draft.new_options}, draft.data)
         return replace(draft, data=body.data, options=body.options, new_options=NONE)
+
+    def _with_later(self, saved: Saved, ours: bytes, draft: Draft) -> Saved:
+        """Return what a merge has led to, with what this request's other tasks have changed while it was written."""
+        if self._dump(draft) == ours:
+            return saved
+        return saved._replace(body=self._merger.merge(saved.loaded._replace(plaintext=ours), saved.loaded, draft))
 
     def nothing(self, loaded: Loaded) -> Loaded:
         """Return what an empty session would have been loaded as."""

@@ -164,7 +164,8 @@ class ServerSession(MultisessionBase):
             self.life.state = State.ANONYMOUS
             return {}
         if body is None:
-            self._session_key = None  # a key that somebody made up is never adopted
+            if self.state in (State.GONE, State.MOVED):
+                self._session_key = None  # a key that somebody made up is never adopted
             return {}
         if hasattr(self, "_session_cache"):
             return body.data
@@ -191,7 +192,14 @@ class ServerSession(MultisessionBase):
         await self._data()
         if had_key and self.session_key is None:
             raise self.life.ended()
-        saved = await self.life.save(self.session_key, self._draft())
+        # One at a time: another task of this request would take what this one is just writing for somebody else's
+        # change, and apply a rule of MERGE twice.
+        if driven():
+            with self._turn().of_threads:
+                saved = await self._write()
+        else:
+            async with self._turn().of_tasks():
+                saved = await self._write()
         if saved is Next.CREATE:
             await self._created()
         elif saved is Next.DELETE:
@@ -199,11 +207,15 @@ class ServerSession(MultisessionBase):
                 self.delete()
             else:
                 await self.adelete()
-        elif isinstance(saved, Saved):
-            self._keep(saved)
+        elif not (saved is Next.NOTHING or saved.written or self.commits_with_response or await self.life.exists()):
             # The middleware sends no cookie for what was not written; elsewhere nobody else would notice.
-            if not saved.written and not self.commits_with_response and not await self.life.exists():
-                raise self.life.ended()
+            raise self.life.ended()
+
+    async def _write(self) -> Saved | Next:
+        saved = await self.life.save(self.session_key, self._draft())
+        if isinstance(saved, Saved):
+            self._keep(saved)
+        return saved
 
     save, asave = in_both_colours(_save)
 

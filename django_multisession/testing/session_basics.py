@@ -221,6 +221,18 @@ class Colours:
         drive(visit.save())
         assert drive(visits.data(visit.key)) == expected
 
+    def test_saves_at_the_same_time_apply_a_rule_once(
+        self, visits: Visits, drive: Drive, configure: Callable[..., None]
+    ) -> None:
+        configure(MERGE={"count": "counter"})
+        visit = visits.open()
+        drive(visit.set("count", 1))
+        drive(visit.save())
+        drive(visit.set("count", 2))
+        visits.plan.on("replace", after=lambda: pause(0.05))
+        drive.together([visit.save, visit.save])
+        assert drive(visits.data(visit.key)) == {"count": 2}
+
     @pytest.mark.parametrize("retryable", [False, True])
     def test_first_look_that_meets_an_outage_hands_the_load_to_the_next(
         self, visits: Visits, drive: Drive, session_class: type[Observed], retryable: bool

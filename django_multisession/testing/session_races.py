@@ -93,6 +93,24 @@ class Races:
         assert visits.plan.calls == ["replace"]
         assert await visits.data(key) == {"a": 1}
 
+    async def test_change_while_a_merge_is_written_is_kept(self, visits: Visits) -> None:
+        # By another task of the same request.
+        key = await visits.store(a=0, gone=0)
+        ours = await visits.load(key)
+        await ours.set("a", 1)
+
+        async def change() -> None:
+            await ours.set("late", True)
+            await ours.pop("gone")
+
+        visits.plan.on("replace", before=visits.changing(key, b=1))
+        visits.plan.on("replace", before=change)
+        await ours.save()
+        assert visits.plan.done()
+        assert await ours.data() == {"a": 1, "b": 1, "late": True}
+        await ours.save()
+        assert await visits.data(key) == {"a": 1, "b": 1, "late": True}
+
     # clear()
 
     @pytest.mark.parametrize("overtaken", [False, True])
@@ -152,6 +170,21 @@ class Races:
             await ours.save()
         assert visits.plan.done()
         assert await visits.data(key) is None
+
+    @pytest.mark.parametrize("how", ["flush", "cycle_key"])
+    async def test_second_load_of_a_session_that_has_ended_does_not_bring_it_back(
+        self, visits: Visits, how: str
+    ) -> None:
+        # As by two threads that look at once.
+        key = await visits.store(a=0)
+        ours, theirs = await visits.load(key), await visits.load(key)
+        await getattr(theirs, how)()
+        assert await ours.load() == {}
+        await ours.set("a", 1)
+        with pytest.raises(SessionEnded):
+            await ours.save()
+        assert await visits.data(key) is None
+        assert ours.key == key
 
     async def test_flush_before_a_save_that_changes_nothing_is_told(self, visits: Visits) -> None:
         key = await visits.store(a=0)

@@ -41,6 +41,16 @@ def test_session_with_cookie_options_can_be_copied(copied: Any) -> None:
     assert twin.cookie().samesite == "Strict"
 
 
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda session: pickle.loads(pickle.dumps(session))])  # noqa: S301
+def test_session_that_was_loaded_can_be_copied(copied: Any) -> None:
+    session = SessionStore(stored().session_key)
+    assert session["a"] == 1
+    twin = copied(session)
+    twin["a"] = 2
+    twin.save()
+    assert SessionStore(session.session_key)["a"] == 2
+
+
 @pytest.mark.parametrize("name", ["save", "create"])
 def test_method_that_was_replaced_on_the_instance_is_called(name: str) -> None:
     session = SessionStore()
