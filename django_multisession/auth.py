@@ -1,12 +1,16 @@
 """A logout that logs out though the store of the sessions does not answer."""
 
+from typing import TYPE_CHECKING
+
 from django.contrib import auth
-from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 
 from .bridge import run_sync
 from .exceptions import StoreUnavailable
 from .http.logout import forget
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
 
 
 def logout(request: HttpRequest) -> None:
@@ -20,7 +24,7 @@ def logout(request: HttpRequest) -> None:
         auth.logout(request)
     except StoreUnavailable:
         run_sync(forget(request))
-        request.user = AnonymousUser()
+        request.user = _nobody()
 
 
 async def alogout(request: HttpRequest) -> None:
@@ -29,9 +33,16 @@ async def alogout(request: HttpRequest) -> None:
         await auth.alogout(request)
     except StoreUnavailable:
         await forget(request)
-        request.user = AnonymousUser()
+        request.user = _nobody()
 
-        async def auser() -> AnonymousUser:
-            return AnonymousUser()
+        async def auser() -> "AnonymousUser":
+            return _nobody()
 
         request.auser = auser
+
+
+def _nobody() -> "AnonymousUser":
+    # Its module can be imported only where django.contrib.auth is installed.
+    from django.contrib.auth.models import AnonymousUser
+
+    return AnonymousUser()

@@ -23,8 +23,8 @@ class Draft:
     data: dict[str, Any] = field(repr=False)
     age_of: Callable[[Mapping[str, Any]], int]
     now: float
-    options: Mapping[str, Any] = field(default=NONE, repr=False)
-    new_options: Mapping[str, Any] = field(default=NONE, repr=False)
+    options: Mapping[str, Any] = field(default_factory=lambda: NONE, repr=False)
+    new_options: Mapping[str, Any] = field(default_factory=lambda: NONE, repr=False)
     user_before: Any = None
     flash_keys: frozenset[str] = frozenset()
 

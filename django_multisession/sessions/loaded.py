@@ -28,6 +28,11 @@ class Moved(NamedTuple):
 
 
 def has_same_identity(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Tell whether two sessions belong to the same user with the same password; an anonymous one is nobody's."""
+    """Tell whether two sessions belong to the same user with the same password.
+
+    An anonymous one is nobody's; nor is one with a user and no hash, which no login has made.
+    """
     user, hashed = one.get("_auth_user_id"), one.get("_auth_user_hash")
-    return user is not None and user == other.get("_auth_user_id") and hashed == other.get("_auth_user_hash")
+    if user is None or hashed is None:
+        return False
+    return bool(user == other.get("_auth_user_id") and hashed == other.get("_auth_user_hash"))

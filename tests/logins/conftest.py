@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from django_multisession import middleware
-from django_multisession.testing.drive import Drive, driving
+from django_multisession.testing.drive import Drive, SyncDrive, driving
 from tests.contract.conftest import Backend, backend  # noqa: F401 - a fixture
 from tests.logins.site import Browser, Users, nothing
 
@@ -19,6 +19,7 @@ class Site:
     def __init__(self, engine: str, drive: Drive, most: int) -> None:
         self.engine = engine
         self.drive = drive
+        self.colour = "sync" if isinstance(drive, SyncDrive) else "async"
         self.most = most
         self.middleware = middleware.SessionMiddleware(nothing)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from django_multisession.testing.drive import driving
 from tests.logins.conftest import Site
 from tests.logins.site import VICTIM, Browser, Exchange, Step, orders, play
 
@@ -45,19 +46,27 @@ def test_login_that_is_clicked_twice_logs_in(site: Site, how_many: int) -> None:
 def test_rotation_of_secret_key_logs_nobody_out(site: Site, settings: Any, how_many: int) -> None:
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "fake old secret", []
 
-    async def check(order: tuple[int, ...]) -> None:
-        settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "fake old secret", []
-        browser = await site.user(cart=["book"])
-        old = browser.key
-        settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "fake new secret", ["fake old secret"]
+    async def check(order: tuple[int, ...], key: str | None) -> None:
+        browser = site.browser(key)
         requests = [browser.request() for _ in range(how_many)]
         await play(order, *(steps(request, Exchange.user) for request in requests))
         assert [request.response.status_code for request in requests] == [200] * how_many
-        assert browser.key != old
+        assert browser.key != key
         assert await browser.finds() == {"user": VICTIM, "cart": ["book"]}
 
-    for order in orders([4] * how_many, site.most // 2):
-        site.drive(check(order))
+    tried = list(orders([4] * how_many, site.most // 2))
+    # A loop for each process: what it has open ends with it.
+    with driving(site.colour, lambda: None) as drive:
+        keys = [drive(site.user(cart=["book"])).key for _ in tried]
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "fake new secret", ["fake old secret"]
+    with driving(site.colour, lambda: None) as drive:
+        for order, key in zip(tried, keys, strict=True):
+            drive(check(order, key))
+
+
+def moment(order: tuple[int, ...], part: int, step: int) -> int:
+    """Return when a step of a part is taken."""
+    return [when for when, number in enumerate(order) if number == part][step]
 
 
 async def unchanged(request: Exchange) -> None:
@@ -114,12 +123,27 @@ def test_slow_page_that_answers_last_logs_nobody_out(
     async def check(order: tuple[int, ...]) -> int:
         visitor = site.visitor if meanwhile is login else site.user
         browser = await visitor(cart=["book"])
-        request = browser.request()
+        request, brought = browser.request(), browser.key
         await play(order, await meanwhile(browser), steps(request, slow))
-        if request.sent is not None and browser.key == request.sent:
-            return 0  # the one that cannot be settled: see Exchange.respond() for what was right
+        is_last = moment(order, 1, 3) > moment(order, 0, length - 1)
+        if is_last and request.sent is not None and browser.key == request.sent:
+            made_at = moment(order, 1, 0 if request.sent != brought else 2)
+            changed_at = moment(order, 0, 0 if meanwhile is logout_and_in else 2)
+            if request.sent == brought:
+                assert made_at < changed_at, "the old key, after it had ended"
+            else:
+                # Nothing connects a key that was logged out with the login that follows.
+                assert made_at > changed_at, "a new session in place of one that was seen"
+                assert meanwhile is logout_and_in
+                assert slow is not unchanged
+            return 0  # a write that was right when it was made, answered last
         found = await browser.finds()
         found.pop("seen", None)
+        if meanwhile is login and slow is changed and found["user"] is None:
+            # The guard: who writes to a session between a login's look and its end has the login answered 400.
+            assert moment(order, 0, 0) < moment(order, 1, 2) < moment(order, 0, 2)
+            assert found == {"user": None, "cart": ["book"]}
+            return 0
         assert found == {"user": VICTIM, "cart": ["book"]}
         return 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -13,8 +12,6 @@ from django_multisession.testing.drive import Drive, driving
 from tests.logins.conftest import Site
 from tests.logins.site import Exchange
 from tests.system.backends import leave_thread
-
-RACES = int(os.environ.get("LOGIN_RACES", "40"))
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -42,10 +39,10 @@ async def log_out(request: Exchange) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("change", [cycle, change_password])
 def test_logout_that_races_a_change_of_key_is_final(
-    site: Site, drive: Drive, change: Callable[[Exchange], Coroutine[Any, Any, None]]
+    site: Site, drive: Drive, change: Callable[[Exchange], Coroutine[Any, Any, None]], nightly: bool
 ) -> None:
     alive = []
-    for _ in range(RACES):
+    for _ in range(1000 if nightly else 40):
         browser = drive(site.user(cart=["book"]))
         ours, theirs = browser.request(), browser.request()
         drive(ours.look())
