@@ -161,10 +161,11 @@ class Store:
             if kind is Failure.REFUSAL:
                 breaker.answers += 1
                 raise StoreRefused(breaker.location, reason) from error
-            retryable = kind is Failure.LOSS and operation is not None and not operation.has_lost
-            if retryable and operation is not None:
-                operation.has_lost = True
-            elif whole or kind is Failure.LOSS:
+            retryable = False
+            if kind is Failure.LOSS and operation is not None and not operation.has_lost:
+                # Without time to try again, nobody would come to suspect a server that takes long to be found lost.
+                retryable = operation.has_lost = operation.left(self.options.timeout) > 0
+            if not retryable and (whole or kind is Failure.LOSS):
                 # A limit that was cut short by the request's own budget says nothing of the server.
                 await breaker.suspect(answers, lambda: self._probe(node), reason)
             raise StoreUnavailable(breaker.location, reason, retryable=retryable) from error

@@ -164,6 +164,18 @@ def test_connection_that_was_lost_may_be_tried_again_once_an_operation(store: Sc
     assert store.breaker.is_open
 
 
+def test_connection_that_was_lost_at_the_end_of_the_budget_is_probed(
+    store: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.probe_error = ConnectionRefusedError()
+    left = iter([1.0, 0.0])
+    monkeypatch.setattr(Operation, "left", lambda self, total: next(left))
+    with Operation(), pytest.raises(StoreUnavailable) as caught:
+        call(store, ConnectionRefusedError())
+    assert not caught.value.retryable
+    assert store.breaker.is_open
+
+
 def test_cancelled_call_tells_nothing(store: Scripted) -> None:
     answers = store.breaker.answers
     with pytest.raises(KeyboardInterrupt):
