@@ -78,8 +78,12 @@ class Clients:
         loop = native_loop()
         return self.process.get() if loop is None else self.loops.get(loop).client
 
-    async def probe(self, database: str, command: Mapping[str, Any]) -> None:
-        """Run a command on a new connection to the primary, within PROBE_TIMEOUT seconds."""
+    async def probe(self, database: str, command: Mapping[str, Any], total: float) -> None:
+        """Run a command on a new connection to the primary, within PROBE_TIMEOUT seconds.
+
+        Where the process was too busy to see the answer it is asked again, as long as the operation may wait
+        (``total``): a request that has waited for all of its time is not to wait for probes of 0.2 and 0.4 s as well.
+        """
         if native_loop() is None:
             client = self._make(MongoClient, connect=True, **_ALONE, **_ONE_STEP)
         else:
@@ -94,7 +98,7 @@ class Clients:
 
         try:
             if native_loop() is None:
-                in_time(PROBE_TIMEOUT, ask_in_time)
+                in_time(PROBE_TIMEOUT, ask_in_time, total=total)
             else:
                 await in_task(PROBE_TIMEOUT, ask)
         finally:

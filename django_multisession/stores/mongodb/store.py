@@ -142,7 +142,8 @@ class MongoDBStore(Store):
         return (Failure.MISTAKE, mistake) if mistake else failure_of(error)
 
     async def probe(self, node: Any) -> None:
-        await self._clients.probe(self._location.database, find_command(self._collection, ABSENT_KEY))
+        command = find_command(self._collection, ABSENT_KEY)
+        await self._clients.probe(self._location.database, command, self.options.timeout)
 
     # The operations.
 
