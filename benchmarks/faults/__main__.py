@@ -56,7 +56,8 @@ def measure(fault: str, at: Place, web: WebServer, seconds: float) -> Cell:
     with crowd(web.port, isinstance(web, UvicornServer)) as visitors:
         began = time.monotonic()
         if fault != COLD:
-            time.sleep(0.5)
+            while not all(visitor.has_counted for visitor in visitors):
+                time.sleep(0.05)
             began = time.monotonic()
             with begin(at):
                 time.sleep(seconds)
@@ -154,9 +155,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--docs takes a whole run")
     if reason := next(filter(None, (kind.available() for kind in WEB_SERVERS)), None):
         parser.error(reason)
-    found = list(cells(asked.only, 1.0 if asked.quick else 3.0))
+    seconds = 1.0 if asked.quick else 3.0
+    found = list(cells(asked.only, seconds))
     load = f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, load {os.getloadavg()[2]:.1f} in the last 15 minutes"
-    text = f"{table(found)}\n\n{load}. {_goals(found)}"
+    text = f"{table(found)}\n\nEach fault for {seconds:.0f} s; {load}. {_goals(found)}"
     print(text)
     if asked.docs:
         mark = re.compile(r"(<!-- faults -->\n).*?(<!-- end -->)", re.DOTALL)

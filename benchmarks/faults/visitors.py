@@ -41,17 +41,20 @@ class Visitor:
     _acknowledged: int = 0
     _cookie: str = ""
 
+    @property
+    def has_counted(self) -> bool:
+        """Whether there is something to lose."""
+        return self._acknowledged > 2
+
     def come(self, gone: threading.Event) -> None:
         """Log in, then count and look until the event."""
-        pages = iter(lambda: "", None)
         while not gone.is_set() and not self._cookie:
             self._visit(f"login/?user={self.name}")
             gone.wait(PAUSE)
-        for number, _ in enumerate(pages):
-            if gone.is_set():
-                return
-            self._visit(("count/", "read/")[number % 2])
-            gone.wait(PAUSE)
+        while not gone.is_set():
+            for page in ("count/", "read/"):
+                self._visit(page)
+                gone.wait(PAUSE)
 
     def look_again(self) -> None:
         """See at the end whether all that was acknowledged is there."""
