@@ -8,7 +8,7 @@ What django.contrib.auth tells by its signals is noted without I/O, also for ses
 but whose cookie it brought. They end, or are sealed, together with the response. See decisions.md, D36.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
@@ -21,28 +21,57 @@ from ..sessions.base import MultisessionBase
 _USER = "_auth_user_id"
 
 
-class Belonging:
-    """Compares the sessions of one request with its user."""
+class LeftSession(NamedTuple):
+    """A session that ends with the response, and whether its cookie's options are known."""
 
-    def __init__(self, request: HttpRequest) -> None:
+    was_loaded: bool
+
+
+class Belonging:
+    """Compares one session with the user of its request."""
+
+    is_to_be_adopted = False
+    """Whether a login in this request makes this visitor's session the user's."""
+    left: LeftSession | None = None
+    """What was there when the session was left, by a logout."""
+
+    def __init__(self, session: MultisessionBase, request: HttpRequest) -> None:
+        self._session = session
         self._request = request
 
-    async def is_anothers(self, owner: str) -> bool:
-        """Tell whether a session with this owner must not be shown: another user is logged in."""
-        user = await self._user()
-        return user is not None and user != owner
+    @property
+    def _owner(self) -> str | None:
+        """The id of the user for whom the session was saved last, as far as it is loaded."""
+        return self._session.cookie_changes().owner
 
-    async def claim(self, session: MultisessionBase) -> None:
+    async def shown(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Return what was loaded; nothing of a session that is another user's, which ends."""
+        owner, session = self._owner, self._session
+        user = None if owner is None else await self._user()
+        if user is None or user == owner:
+            return data
+        nothing: dict[str, Any] = {}
+        session._session_cache = nothing
+        if driven():
+            session.flush()
+        else:
+            await session.aflush()
+        return session._session_cache
+
+    async def claim(self) -> None:
         """Seal the user in a session that is about to be saved; its owner stays while nobody is logged in."""
         try:
             user = await self._user()
         except StoreUnavailable:
             return  # nobody knows who it is, and this session is not to be lost for that
         if user is not None:
-            session.cookie_changes().belong_to(user)
+            self._session.cookie_changes().belong_to(user)
 
-    async def adopt(self, session: MultisessionBase) -> None:
-        """Give a visitor's session to the user who has just logged in; another user's ends by being loaded."""
+    async def settle(self) -> None:
+        """Give a visitor's session to the user who has logged in; another user's ends by being loaded."""
+        session = self._session
+        if not self.is_to_be_adopted:
+            return
         try:
             if driven():
                 session.preload()
@@ -50,8 +79,29 @@ class Belonging:
                 await session.apreload()
         except StoreUnavailable:
             return  # which the session remembers
-        if session.session_key is not None and session.owner is None and not session.is_empty():
+        if session.session_key is not None and self._owner is None and not session.is_empty():
             session.modified = True
+
+    def leave(self) -> None:
+        """Have the session end with the response; what is written from now on is a new one. No I/O."""
+        session = self._session
+        if self.left is None:
+            self.left = LeftSession(hasattr(session, "_session_cache"))
+        session._session_cache = {}
+        session.modified = True
+
+    def take_written(self) -> dict[str, Any]:
+        """Return what was written since leave(), and have the session be the one that was left."""
+        if self.left is None:
+            return {}
+        session = self._session
+        written = session._session_cache
+        if self.left.was_loaded:
+            session._session_cache = {}
+        else:
+            del session._session_cache
+        self.left = None
+        return written
 
     async def _user(self) -> str | None:
         default: Any = getattr(self._request, "session", None)
@@ -70,8 +120,8 @@ def follow_logins() -> None:
 
 
 def _logged_in(request: Any, **kwargs: Any) -> None:
-    for session in _of_the_user(request):
-        session.is_to_be_adopted = True
+    for belonging in _of_the_user(request):
+        belonging.is_to_be_adopted = True
 
 
 def _logged_out(request: Any, **kwargs: Any) -> None:
@@ -80,11 +130,17 @@ def _logged_out(request: Any, **kwargs: Any) -> None:
 
 def leave_all(request: Any) -> None:
     """Have all sessions of a request that end with the login end with its response."""
-    for session in _of_the_user(request):
-        session.leave()
+    for belonging in _of_the_user(request):
+        belonging.leave()
 
 
-def _of_the_user(request: Any) -> list[MultisessionBase]:
+def _of_the_user(request: Any) -> list[Belonging]:
     # The test client's login() has a request without our middleware.
     found = getattr(getattr(request, "sessions", None), "of_the_user", None)
-    return [] if found is None else found()
+    return [] if found is None else [belonging for session in found() if (belonging := belonging_of(session))]
+
+
+def belonging_of(session: SessionBase) -> Belonging | None:
+    """Return what knows whose a session is; None of one that does not end with the login."""
+    found = session.belonging if isinstance(session, MultisessionBase) else None
+    return found if isinstance(found, Belonging) else None

@@ -12,17 +12,19 @@ from ..exceptions import StoreUnavailable
 from ..sessions.base import MultisessionBase
 from ..sessions.lifecycle import State
 from ..sessions.server import ServerSession
+from .belonging import belonging_of
 
 
 class Handle:
     """Asks a session in the colour of the caller, and knows what a foreign one lacks."""
 
-    __slots__ = ("is_saved", "ours", "server", "session")
+    __slots__ = ("belonging", "is_saved", "ours", "server", "session")
 
     def __init__(self, session: SessionBase) -> None:
         self.session = session
         self.ours = session if isinstance(session, MultisessionBase) else None
         self.server = session if isinstance(session, ServerSession) else None
+        self.belonging = belonging_of(session)
         self.is_saved = False
 
     @property
@@ -33,7 +35,8 @@ class Handle:
     @property
     def is_ended(self) -> bool:
         """Whether the view asked for the end of the session and its cookie."""
-        return self.ours is not None and (self.ours.ends or self.ours.left is not None)
+        has_left = self.belonging is not None and self.belonging.left is not None
+        return has_left or (self.ours is not None and self.ours.ends)
 
     async def is_dirty(self) -> bool:
         """Tell whether the session is to be saved. It is loaded for that: it may turn out to be gone."""
@@ -64,7 +67,7 @@ class Handle:
 
     async def end(self) -> None:
         """End the session; what was written after a logout has left it is a new one."""
-        written = {} if self.ours is None or self.ours.left is None else self.ours.take_written()
+        written = {} if self.belonging is None else self.belonging.take_written()
         if driven():
             self.session.flush()
         else:
@@ -78,8 +81,8 @@ class Handle:
 
     async def settle(self) -> None:
         """Make a visitor's session that of the user who has logged in, if somebody has."""
-        if self.ours is not None and self.ours.belonging is not None and self.ours.is_to_be_adopted:
-            await self.ours.belonging.adopt(self.ours)
+        if self.belonging is not None:
+            await self.belonging.settle()
 
     async def save(self) -> None:
         """Save the session, and end the old key if it has a new one; if that fails, all is as it was before."""
@@ -88,8 +91,8 @@ class Handle:
             # What the view has set aside with its transaction is not for us to save; its answer stands.
             await self.abandon()
             return
-        if self.ours is not None and self.ours.belonging is not None:
-            await self.ours.belonging.claim(self.ours)
+        if self.belonging is not None:
+            await self.belonging.claim()
         try:
             if driven():
                 session.save()

@@ -98,7 +98,7 @@ def open_session(request: HttpRequest, name: str) -> Any:
         return opening.store(request.COOKIES.get(cookie_options(name).name))
     session = opening.store(opening.store.joined(request.COOKIES))
     if opening.ends_with_login:
-        session.belonging = Belonging(request)
+        session.belonging = Belonging(session, request)
     if opening.is_on_server:
         session.commits_with_response = True
         if opening.on_outage == "anonymous" and request.method in SAFE_METHODS:

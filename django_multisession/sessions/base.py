@@ -2,12 +2,8 @@
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
-from django.conf import settings
-from django.contrib.sessions.backends.base import SessionBase
-
-from ..bridge import driven, run_sync
 from ..conf import DEFAULT
 from ..cookies import CookieOptions
 from ..exceptions import InvalidRecord, StoreUnavailable
@@ -15,7 +11,8 @@ from ..keys import new_session_key
 from ..runtime import Event, Kept
 from .config import SessionConfig, session_config
 from .cookie_changes import CookieAttributes, CookieChanges, checked
-from .flashes import FLASH_KEY, FlashBag
+from .first_look import Belonging, aload_once, load_once
+from .flashes import WithFlashes
 from .lifetime import Lifetime, Origin
 from .turn import Turn
 from .unreadable import report_unreadable
@@ -23,26 +20,7 @@ from .unreadable import report_unreadable
 _classes: Kept[dict[tuple[type[Any], str], type[Any]]] = Kept(dict, Event(0))
 
 
-class Belonging(Protocol):
-    """Knows the user of the request; see http/belonging.py."""
-
-    async def is_anothers(self, owner: str) -> bool:
-        """Tell whether another user than the owner is logged in."""
-
-    async def claim(self, session: "MultisessionBase") -> None:
-        """Seal the user in a session that is about to be saved."""
-
-    async def adopt(self, session: "MultisessionBase") -> None:
-        """Give a visitor's session to the user who has just logged in."""
-
-
-class LeftSession(NamedTuple):
-    """A session that ends with the response, and whether its cookie's options are known."""
-
-    was_loaded: bool
-
-
-class MultisessionBase(SessionBase):
+class MultisessionBase(WithFlashes):
     """SessionBase with one session name of the MULTISESSION setting behind it.
 
     Attributes are the class' until they are set: a session is made for every request, and most are never used.
@@ -58,13 +36,8 @@ class MultisessionBase(SessionBase):
     ends = False
     """Whether set_cookie_options(max_age=-1) asked for the end of this session."""
     belonging: Belonging | None = None
-    """What knows whether a session that ends with the login is another user's; the middleware sets it."""
-    is_to_be_adopted = False
-    """Whether a login in this request makes this visitor's session the user's."""
-    left: LeftSession | None = None
-    """What was there when this session was left, by a logout."""
+    """What knows the user of the request, for a session that ends with the login; the middleware sets it."""
     _changes: CookieChanges | None = None
-    _flashes: FlashBag | None = None
 
     def __init__(self, session_key: str | None = None) -> None:
         # Not super().__init__(): it imports the serializer by its dotted path for every request.
@@ -105,9 +78,7 @@ class MultisessionBase(SessionBase):
 
     # The data.
 
-    # As Django's, but for the exception that every request's first look would cost there, and for threads and tasks
-    # that look at once: one of them loads, and the others wait for it. Each would have a dictionary of its own
-    # otherwise, and all changes but one's would be lost.
+    # As Django's, but for the exception that every request's first look would cost there, and for first_look.py.
 
     def _get_session(self, no_load: bool = False) -> dict[str, Any]:
         self.accessed = True
@@ -115,10 +86,7 @@ class MultisessionBase(SessionBase):
             if no_load or self.session_key is None:
                 self._session_cache: dict[str, Any] = {}
             else:
-                with self._turn().of_threads:
-                    if not hasattr(self, "_session_cache"):
-                        data = self.load()
-                        self._loaded_as(data if self.owner is None else run_sync(self._shown(data)))
+                load_once(self, self._turn(), self.belonging)
         return self._session_cache
 
     async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
@@ -127,19 +95,12 @@ class MultisessionBase(SessionBase):
             if no_load or self.session_key is None:
                 self._session_cache = {}
             else:
-                async with self._turn().of_tasks():
-                    if not hasattr(self, "_session_cache"):
-                        data = await self.aload()
-                        self._loaded_as(data if self.owner is None else await self._shown(data))
+                await aload_once(self, self._turn(), self.belonging)
         return self._session_cache
 
     def _turn(self) -> Turn:
         found: Turn | None = self.__dict__.get("_turns")
         return self.__dict__.setdefault("_turns", Turn()) if found is None else found
-
-    def _loaded_as(self, data: dict[str, Any]) -> None:
-        # A thread and a task do not wait for one another: whoever is first has made the one dictionary.
-        self.__dict__.setdefault("_session_cache", data)
 
     _session = property(_get_session)
 
@@ -186,41 +147,6 @@ class MultisessionBase(SessionBase):
         await self._aget_session()
         self.delete_test_cookie()
 
-    # Its owner.
-
-    @property
-    def owner(self) -> str | None:
-        """The id of the user for whom this session was saved last, as far as it is loaded."""
-        return None if self._changes is None else self._changes.owner
-
-    async def _shown(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Return what was loaded; nothing of a session that is another user's, which ends."""
-        if self.owner is None or self.belonging is None or not await self.belonging.is_anothers(self.owner):
-            return data
-        self._session_cache = {}
-        if driven():
-            self.flush()
-        else:
-            await self.aflush()
-        return self._session_cache
-
-    def leave(self) -> None:
-        """Have the session end with the response; what is written from now on is a new one. No I/O."""
-        if self.left is None:
-            self.left = LeftSession(hasattr(self, "_session_cache"))
-        self._session_cache = {}
-        self.modified = True
-
-    def take_written(self) -> dict[str, Any]:
-        """Return what was written since leave(), and have the session be the one that was left."""
-        written = self._session_cache
-        if self.left is not None and self.left.was_loaded:
-            self._session_cache = {}
-        else:
-            del self._session_cache
-        self.left = None
-        return written
-
     # Its lifetime.
 
     def get_session_cookie_age(self) -> int:
@@ -242,16 +168,10 @@ class MultisessionBase(SessionBase):
         return self.get_expiry_age(**kwargs)
 
     def get_expire_at_browser_close(self) -> bool:
-        return self._expires_at_browser_close(self.get("_session_expiry"))
+        return self.config().ends_with_browser(self.get("_session_expiry"))
 
     async def aget_expire_at_browser_close(self) -> bool:
-        return self._expires_at_browser_close(await self.aget("_session_expiry"))
-
-    def _expires_at_browser_close(self, expiry: Any) -> bool:
-        if expiry is not None:
-            return bool(expiry == 0)
-        max_age = self.config().entry.cookie.get("MAX_AGE")
-        return settings.SESSION_EXPIRE_AT_BROWSER_CLOSE if max_age is None else max_age == 0
+        return self.config().ends_with_browser(await self.aget("_session_expiry"))
 
     def _lifetime(self) -> Lifetime:
         return self.config().lifetime
@@ -263,29 +183,6 @@ class MultisessionBase(SessionBase):
     def _age_of(self, data: Mapping[str, Any]) -> int:
         """Return the seconds that the session lives with this data."""
         return int(self.get_expiry_age(expiry=data.get("_session_expiry")))
-
-    # Flashes.
-
-    def add_flash(self, value: Any, key: str = FLASH_KEY) -> None:
-        """Append a value, which the serializer must know, to the flashes under key."""
-        self[key] = self._flash_bag().added(key, self.get(key, ()), value)
-
-    async def aadd_flash(self, value: Any, key: str = FLASH_KEY) -> None:
-        """See add_flash()."""
-        await self.aset(key, self._flash_bag().added(key, await self.aget(key, ()), value))
-
-    def flashes(self, key: str = FLASH_KEY) -> list[Any]:
-        """Return the flashes under key, the oldest first, and forget them; an empty list if there are none."""
-        return self._flash_bag().taken(key, self.pop(key, ()))
-
-    async def aflashes(self, key: str = FLASH_KEY) -> list[Any]:
-        """See flashes()."""
-        return self._flash_bag().taken(key, await self.apop(key, ()))
-
-    def _flash_bag(self) -> FlashBag:
-        if self._flashes is None:
-            self._flashes = FlashBag()
-        return self._flashes
 
     # Its cookie.
 

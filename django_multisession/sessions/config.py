@@ -139,6 +139,13 @@ class SessionConfig:
         age: int = self.entry.cookie.get("MAX_AGE") or settings.SESSION_COOKIE_AGE
         return age
 
+    def ends_with_browser(self, expiry: Any) -> bool:
+        """Tell whether a session with this set_expiry(), None for none, ends when the browser closes."""
+        if expiry is not None:
+            return bool(expiry == 0)
+        max_age = self.entry.cookie.get("MAX_AGE")
+        return settings.SESSION_EXPIRE_AT_BROWSER_CLOSE if max_age is None else max_age == 0
+
 
 @cached
 def session_config(name: str) -> SessionConfig:

@@ -106,7 +106,7 @@ class ServerSession(MultisessionBase):
         return self.life.origin
 
     def _draft(self) -> Draft:
-        changes, flashes = self._changes, self._flashes
+        changes = self._changes
         return Draft(
             data=self._session_cache,
             age_of=self._age_of,
@@ -114,7 +114,7 @@ class ServerSession(MultisessionBase):
             options=NONE if changes is None else changes.stored,
             new_options=NONE if changes is None else changes.new,
             user_before=self.life.user_before,
-            flash_keys=frozenset() if flashes is None else frozenset(flashes.keys),
+            flash_keys=self.flash_keys,
         )
 
     def _keep(self, saved: Saved | None) -> None:
