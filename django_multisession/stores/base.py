@@ -12,8 +12,8 @@ those of the operations does I/O: constructors and imports never do.
 
 import enum
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
@@ -23,6 +23,7 @@ from ..breaker import Breaker, BreakerOpen, breaker_for
 from ..bridge import blocks_a_loop
 from ..deadline import current_operation
 from ..exceptions import BudgetSpent, StoreRefused, StoreUnavailable
+from .options import StoreOptions as StoreOptions  # noqa: PLC0414 - part of the contract
 from .wording import NO_ANSWER, NO_HOST, lost
 
 T = TypeVar("T")
@@ -41,30 +42,6 @@ class Record(NamedTuple):
 
     def __repr__(self) -> str:
         return f"<Record of {len(self.payload)} bytes>"
-
-
-@dataclass(frozen=True, slots=True)
-class StoreOptions:
-    """What a store is made from; all of it comes from an entry of the MULTISESSION setting.
-
-    ``timeout`` is the whole of a request's budget in seconds, of which one answer may take half, and connecting as much
-    as ``connect_timeout`` says (half if that is None). ``prefix`` is KEY_PREFIX, for servers whose keys are shared with
-    others; the storage key contains it already.
-    """
-
-    location: str | tuple[str, ...] | None = field(default=None, repr=False)
-    prefix: str = ""
-    timeout: float = 1.0
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    connect_limit: float | None = None
-
-    @property
-    def connect_timeout(self) -> float:
-        return self.timeout / 2 if self.connect_limit is None else self.connect_limit
-
-    @property
-    def read_timeout(self) -> float:
-        return self.timeout / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +224,11 @@ class Store:
         """
         raise NotImplementedError
 
-    def purge(self, batch_size: int = 1000) -> AsyncIterator[int]:
+    async def purge(self, batch_size: int = 1000) -> AsyncIterator[int]:
         """Remove expired records in batches; yield how many each removed. Nothing where the server does it."""
-        return _nothing()
+        nothing: tuple[int, ...] = ()
+        for count in nothing:
+            yield count
 
     async def expired(self) -> int:
         """Count the records that purge() would remove."""
@@ -268,8 +247,3 @@ class Store:
 
     def close(self) -> None:
         """Close idle synchronous connections. Asynchronous ones close with their event loop."""
-
-
-async def _nothing() -> AsyncIterator[int]:
-    return
-    yield

@@ -2,74 +2,24 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import Future
-from datetime import timedelta
 from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, TypeVar
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
-from django.db import (
-    DatabaseError,
-    IntegrityError,
-    connections,
-    transaction,
-)
-from django.db.models import QuerySet
-from django.db.models.constants import OnConflict
-from django.db.models.functions import Now
-from django.db.models.sql import InsertQuery
+from django.db import connections
 
 from ..breaker import PROBE_TIMEOUT
 from ..bridge import native_loop, within
-from ..envelope import VERSION, is_session
-from ..exceptions import SessionTooLarge
-from .aliases import (
-    APP,
-    INSPECT_POSTGRESQL,
-    LONGEST_TTL,
-    alias_of,
-    create_table,
-    missing_table,
-    on_connection,
-    postgresql_problems,
-    table_exists,
-)
+from .aliases import APP, alias_of, create_table, on_connection
 from .base import ABSENT_KEY, Failure, Inspection, Record, Store, StoreOptions
+from .db_diagnosis import inspection
 from .shared import SharedConnection
-from .sql_errors import PACKET_TOO_LARGE, SERVER_GONE, number_of
-from .sqlite import sqlite_problems
-
-if TYPE_CHECKING:
-    from ..models import SessionRecord
+from .table import Table
 
 T = TypeVar("T")
-
-
-class Clock(Now):
-    """The database's own time, in UTC.
-
-    By Now(), MySQL and Oracle tell the server's local time, which jumps twice a year.
-    """
-
-    def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **context)
-
-    def as_oracle(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        template = "SYS_EXTRACT_UTC(SYSTIMESTAMP)"
-        return self.as_sql(compiler, connection, template=template, **context)
-
-
-_STATEMENT = 1024
-"""Bytes of a statement beside its payload, roundly."""
-
-_EPOCH = {
-    "sqlite": "SELECT (julianday('now') - 2440587.5) * 86400.0",
-    "mysql": "SELECT UNIX_TIMESTAMP(NOW(6))",
-}
 
 
 class DatabaseStore(Store):
@@ -100,8 +50,7 @@ class DatabaseStore(Store):
             )
         super().__init__(options)
         self._shared = SharedConnection(self.alias)
-        # By connection, which each thread has its own of: the key of the last write that was refused.
-        self._refused: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+        self._table = Table(self.alias)
 
     @property
     def name(self) -> str:
@@ -127,205 +76,46 @@ class DatabaseStore(Store):
     async def _run(self, query: Callable[[], T]) -> T:
         return await self._shared.run(self, query)
 
-    @property
-    def _model(self) -> "type[SessionRecord]":
-        # Models cannot be imported before all apps are, which is when settings may be read already.
-        from ..models import SessionRecord
-
-        return SessionRecord
-
-    def _rows(self, **conditions: Any) -> "QuerySet[SessionRecord]":
-        return self._model.objects.using(self.alias).filter(**conditions)
-
-    def _live(self, **conditions: Any) -> "QuerySet[SessionRecord]":
-        return self._rows(expires_at__gt=Clock(), **conditions)
-
-    def _delete(self, rows: "QuerySet[SessionRecord]") -> int:
-        # QuerySet.delete() would open a transaction: three round trips. Nothing refers to a record.
-        count: int = rows._raw_delete(self.alias)
-        return count
-
     async def read(self, key: str) -> Record | None:
-        return await self._run(partial(self._read, key))
-
-    def _read(self, key: str) -> Record | None:
-        rows = self._live(key=key)
-        connection = connections[self.alias]
-        if self._refused.pop(connection, None) == key and connection.in_atomic_block:
-            # Under REPEATABLE READ, the default of MySQL, a transaction sees what was there when it began, and every
-            # attempt to replace that would be refused. A locking read sees what is there now.
-            rows = rows.select_for_update() if connection.features.has_select_for_update else rows
-        for payload, version in rows.values_list("payload", "version"):
-            return Record(bytes(payload), bytes(version))
-        return None
+        return await self._run(partial(self._table.read, key))
 
     async def insert(self, key: str, payload: bytes, ttl: int, version: bytes) -> bytes | None:
-        values = _values(payload, ttl, version)
-        return version if await self._run(partial(self._write, self._insert, key, values)) else None
-
-    def _insert(self, key: str, values: dict[str, Any]) -> bool:
-        # Taken perhaps, but by an expired record.
-        return self._insert_absent(key, values) or bool(self._rows(key=key, expires_at__lte=Clock()).update(**values))
-
-    def _insert_absent(self, key: str, values: dict[str, Any]) -> bool:
-        connection = connections[self.alias]
-        record = self._model(key=key, **values)
-        if connection.features.supports_ignore_conflicts:
-            # As bulk_create(), which opens a transaction and does not tell whether it inserted.
-            query = InsertQuery(self._model, on_conflict=OnConflict.IGNORE)
-            query.insert_values(self._model._meta.local_concrete_fields, [record])
-            with connection.cursor() as cursor:
-                for sql, parameters in query.get_compiler(self.alias).as_sql():
-                    cursor.execute(sql, parameters)
-                return bool(cursor.rowcount)
-        try:
-            with transaction.atomic(self.alias):
-                record.save(force_insert=True, using=self.alias)
-        except IntegrityError:
-            return False
-        return True
+        return version if await self._run(partial(self._table.insert, key, payload, ttl)) else None
 
     async def replace(self, key: str, payload: bytes, ttl: int, expected: bytes, version: bytes) -> bytes | None:
-        values = _values(payload, ttl, version)
-        replaced = await self._run(partial(self._write, partial(self._replace, expected), key, values))
-        return version if replaced else None
-
-    def _replace(self, expected: bytes, key: str, values: dict[str, Any]) -> bool:
-        return self._is_done(key, self._live(key=key, version=expected).update(**values))
+        return version if await self._run(partial(self._table.replace, key, payload, ttl, expected)) else None
 
     async def end(self, key: str, payload: bytes, ttl: int) -> None:
-        await self._run(partial(self._write, self._put, key, _values(payload, ttl, payload[VERSION])))
-
-    def _put(self, key: str, values: dict[str, Any]) -> bool:
-        rows = self._rows(key=key)
-        # The third only if another one has inserted meanwhile.
-        return bool(rows.update(**values)) or self._insert_absent(key, values) or bool(rows.update(**values))
-
-    def _write(self, write: Callable[[str, dict[str, Any]], bool], key: str, values: dict[str, Any]) -> bool:
-        try:
-            return write(key, values)
-        except DatabaseError as error:
-            payload = values["payload"]
-            if self._is_above_packet(payload, error):
-                raise SessionTooLarge(
-                    f"A session of {len(payload)} bytes is larger than max_allowed_packet of {self.name} allows."
-                ) from error
-            raise
-
-    def _is_above_packet(self, payload: bytes, error: DatabaseError) -> bool:
-        """Tell whether MySQL refused a statement for its size; of a larger one it only closes the connection."""
-        connection = connections[self.alias]
-        code = number_of(error)
-        if code == PACKET_TOO_LARGE or code not in SERVER_GONE or connection.in_atomic_block:
-            return code == PACKET_TOO_LARGE
-        connection.close()
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT @@max_allowed_packet")
-                # In a statement the bytes that mean something to SQL are two.
-                size = _STATEMENT + len(payload) + sum(map(payload.count, b"\0\n\r\x1a\"'\\"))
-                return size > int(cursor.fetchone()[0])
-        except DatabaseError:  # it has gone indeed
-            return False
+        await self._run(partial(self._table.put, key, payload, ttl))
 
     async def delete(self, key: str, expected: bytes | None = None) -> bool:
-        row = self._live(key=key) if expected is None else self._live(key=key, version=expected)
-        return await self._run(lambda: self._is_done(key, self._delete(row)))
-
-    def _is_done(self, key: str, count: int) -> bool:
-        """Tell whether a write at a version found its row; if not, let the next read see what is there now."""
-        if not count:
-            self._refused[connections[self.alias]] = key
-        return bool(count)
+        return await self._run(partial(self._table.delete, key, expected))
 
     async def delete_many(self, keys: Iterable[str]) -> int:
-        return await self._run(lambda: sum(self._delete(self._live(key__in=some)) for some in self._batches(keys)))
+        return await self._run(partial(self._table.delete_many, keys))
 
     async def exists(self, keys: Iterable[str]) -> set[str]:
-        return await self._run(
-            lambda: {
-                key
-                for some in self._batches(keys)
-                for key in self._live(key__in=some, is_session=True).values_list("key", flat=True)
-            }
-        )
-
-    def _batches(self, keys: Iterable[str]) -> Iterator[list[str]]:
-        remaining = iter(keys)
-        while batch := list(islice(remaining, self._most_keys(1000))):
-            yield batch
-
-    def _most_keys(self, wanted: int) -> int:
-        # SQLite and Oracle bound how many values a statement may have.
-        features = connections[self.alias].features
-        return min(wanted, (features.max_query_params or wanted + 10) - 10)
+        return await self._run(partial(self._table.exists, keys))
 
     async def purge(self, batch_size: int = 1000) -> AsyncIterator[int]:
-        while removed := await self._run(partial(self._purge, batch_size)):
+        while removed := await self._run(partial(self._table.purge, batch_size)):
             yield removed
 
-    def _purge(self, batch_size: int) -> int:
-        expired = self._rows(expires_at__lte=Clock())
-        keys = expired.values_list("key", flat=True)[: self._most_keys(batch_size)]
-        # Checked once more: the key may have been taken anew meanwhile.
-        return self._delete(expired.filter(key__in=list(keys)))
-
     async def expired(self) -> int:
-        return await self._run(self._rows(expires_at__lte=Clock()).count)
+        return await self._run(self._table.expired)
 
     async def scan(self) -> AsyncIterator[str]:
         last = ""
-        while True:
-            rows = self._live(key__gt=last, is_session=True).order_by("key").values_list("key", flat=True)[:1000]
-            keys: list[str] = await self._run(partial(list, rows))
-            if not keys:
-                return
+        while keys := await self._run(partial(self._table.keys_after, last)):
             for last in keys:
                 yield last
 
     async def inspect(self) -> Inspection:
-        return await self._run(self._inspect)
-
-    def _inspect(self) -> Inspection:
-        connection = connections[self.alias]
-        vendor = connection.vendor
-        with connection.cursor() as cursor:
-            if vendor == "postgresql":
-                cursor.execute(INSPECT_POSTGRESQL)
-                row = cursor.fetchone()
-                return Inspection(row[0], float(row[1]), postgresql_problems(self.alias, row))
-            time = None
-            if vendor in _EPOCH:
-                cursor.execute(_EPOCH[vendor])
-                time = float(cursor.fetchone()[0])
-            problems = self._sqlite_problems(cursor) if vendor == "sqlite" else []
-        if not table_exists(self.alias):
-            problems.append(missing_table(self.alias))
-        version = ".".join(map(str, connection.get_database_version()))
-        return Inspection(version, time, tuple(problems))
-
-    def _sqlite_problems(self, cursor: Any) -> list[str]:
-        cursor.execute("PRAGMA journal_mode")
-        problems = sqlite_problems(self.alias)
-        if cursor.fetchone()[0] not in ("wal", "memory"):
-            problems.append(
-                "journal_mode is not WAL: every save makes all readers wait. Set OPTIONS of "
-                f"DATABASES[{self.alias!r}] to {{'init_command': 'PRAGMA journal_mode=WAL'}}."
-            )
-        return problems
+        return await self._run(partial(inspection, self.alias))
 
     async def prepare(self) -> None:
         """Run this app's migrations on the alias."""
         await on_connection(partial(create_table, self.alias))
-
-
-def _values(payload: bytes, ttl: int, version: bytes) -> dict[str, Any]:
-    return {
-        "payload": payload,
-        "version": version,
-        "is_session": is_session(payload),
-        "expires_at": Clock() + timedelta(seconds=min(ttl, LONGEST_TTL)),
-    }
 
 
 def _probe(alias: str, answer: "Future[None]") -> None:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from ..bridge import Limit
 from ..exceptions import StoreUnavailable
 from ..runtime import Event, Kept, on
-from .sockets import Allowance
+from .allowance import Allowance
 
 _limits: Kept["weakref.WeakSet[ThreadLimit]"] = Kept(weakref.WeakSet, Event(0))
 

@@ -1,8 +1,6 @@
 """Sockets that are bounded as a whole, for client libraries that bound each recv() alone, and connecting not at all.
 
-What counts is waiting. A gevent hub that is busy with another greenlet, or a thread that gets no processor, is no
-server that is silent: what the thread does meanwhile counts nowhere, and whoever comes past the end finds it moved,
-once, by as much as it was late.
+What counts is waiting; see allowance.py.
 """
 
 import math
@@ -15,9 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
-from ..deadline import ThreadClock
 from ..runtime import ALWAYS, Kept
-from .wording import NO_ANSWER
+from .allowance import Allowance
 
 T = TypeVar("T")
 AddressInfo = tuple[int, int, int, str, Any]
@@ -28,34 +25,7 @@ WRITE: Final = 2
 KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Options of TCP, where the system has them: after a minute of silence a probe every 10 s, three in all."""
 
-_ONE_LOOK: Final = 0.001
 _NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
-_clock: Final = ThreadClock().time
-
-
-class Allowance:
-    """Seconds of waiting, of which some are left; see the module's docstring."""
-
-    __slots__ = ("_ends_at", "_is_extended")
-
-    def __init__(self, seconds: float) -> None:
-        self._ends_at = _clock() + seconds
-        self._is_extended = False
-
-    def left(self) -> float:
-        """Return how many seconds the next wait may take, 0 for none."""
-        return max(self._ends_at - _clock(), 0.0)
-
-    def go_on(self) -> None:
-        """Return if there is something left after a wait that was in vain; TimeoutError if not."""
-        now = _clock()
-        late = now - self._ends_at
-        if late < 0:
-            return
-        if self._is_extended:
-            raise TimeoutError(NO_ANSWER)
-        self._ends_at, self._is_extended = now + max(late, _ONE_LOOK), True
 
 
 class BoundedSocket:

@@ -36,8 +36,8 @@ from django_multisession.deadline import Operation
 from django_multisession.envelope import ENDED
 from django_multisession.exceptions import StoreRefused, StoreUnavailable
 from django_multisession.stores.base import Failure, StoreOptions
+from django_multisession.stores.mongodb.collection import COLLECTION, TTL_INDEX
 from django_multisession.stores.mongodb.diagnosis import failure_of
-from django_multisession.stores.mongodb.documents import COLLECTION, TTL_INDEX
 from django_multisession.stores.mongodb.store import MongoDBStore
 from django_multisession.testing import make_key, make_payload
 from django_multisession.testing.servers.base import free_port

@@ -1,8 +1,9 @@
 """What PyMongo's exceptions say of the server, and what a server's own words say of its settings."""
 
+import datetime
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
 
 from pymongo.errors import (
@@ -19,7 +20,7 @@ from pymongo.errors import (
     WaitQueueTimeoutError,
 )
 
-from ..base import Failure
+from ..base import Failure, Inspection
 from ..wording import LOST, NO_ANSWER, NO_HOST
 
 # The server's codes, by src/mongo/base/error_codes.yml.
@@ -135,7 +136,7 @@ def mistake_in(root: OSError | None) -> str | None:
     return None
 
 
-def problems_of(hello: Mapping[str, Any], indexes: Mapping[str, Any], concern: Mapping[str, Any]) -> tuple[str, ...]:
+def _problems(hello: Mapping[str, Any], indexes: Mapping[str, Any], concern: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what endangers sessions, by the server's description, the collection's indexes and the write concern."""
     problems = []
     if not any("expireAfterSeconds" in index for index in indexes.values()):
@@ -147,3 +148,15 @@ def problems_of(hello: Mapping[str, Any], indexes: Mapping[str, Any], concern: M
             f"With w={concern['w']} a failover may undo an acknowledged write: leave w out of LOCATION and OPTIONS."
         )
     return tuple(problems)
+
+
+async def inspection(run: Callable[..., Awaitable[Any]], concern: Mapping[str, Any]) -> Inspection:
+    """Return what the server says of itself; ``run`` asks our collection, as the store's operations do."""
+    build = await run(lambda c: c.database.command("buildInfo"))
+    # The older command is all that mongo-java-server and servers before 4.4.2 know.
+    hello = await run(lambda c: c.database.command("hello"), OperationFailure)
+    hello = hello or await run(lambda c: c.database.command("isMaster"))
+    indexes = await run(lambda c: c.index_information())
+    # Without a zone, by PyMongo's default; Django gives the process one.
+    clock = hello["localTime"].replace(tzinfo=datetime.UTC).timestamp()
+    return Inspection(build["version"], clock, _problems(hello, indexes, concern))

@@ -10,14 +10,11 @@ from typing import Any, Final
 
 from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
-from django.core.exceptions import ImproperlyConfigured
 
 from ...envelope import SKEW, VERSION, is_session
 from ...exceptions import SessionTooLarge
 from ..base import LONGEST_TTL
 
-COLLECTION: Final = "multisession"
-TTL_INDEX: Final = "multisession_expiry"
 LARGEST: Final = 16 * 1024 * 1024 - 1024
 """Bytes of a payload: a document's limit of 16 MiB, less the other fields."""
 
@@ -61,17 +58,3 @@ def find_command(collection: str, key: str) -> dict[str, Any]:
         "limit": 1,
         "singleBatch": True,
     }
-
-
-def create_index(collection: Any) -> Any:
-    """Make the TTL index."""
-    return collection.create_index("e", name=TTL_INDEX, expireAfterSeconds=0)
-
-
-def collection_for(prefix: str) -> str:
-    """Return the name of the collection of a KEY_PREFIX; ImproperlyConfigured if none can have it."""
-    if "$" in prefix or "\0" in prefix or len(prefix.encode()) > 100:
-        raise ImproperlyConfigured(
-            f"MULTISESSION's KEY_PREFIX {prefix!r} becomes part of a collection's name: at most 100 bytes, without '$'."
-        )
-    return f"{COLLECTION}_{prefix}" if prefix else COLLECTION

@@ -1,8 +1,8 @@
 """Sessions in MongoDB 4.2 or later: one document a session, written with majority write concern."""
 
-import datetime
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from ...bridge import native_loop
@@ -15,7 +15,6 @@ from .location import parse
 
 # isort: split
 # Later than the import above, which says which extra is missing.
-from pymongo import ReadPreference, WriteConcern
 from pymongo.errors import (
     DocumentTooLarge,
     DuplicateKeyError,
@@ -24,7 +23,8 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 
-from .diagnosis import failure_of, mistake_in, problems_of, root_of
+from .collection import Collection, create_index
+from .diagnosis import failure_of, inspection, mistake_in, root_of
 from .documents import (
     ABSENT,
     EXPIRED,
@@ -32,8 +32,6 @@ from .documents import (
     LARGEST,
     LIVE,
     LIVE_SESSION,
-    collection_for,
-    create_index,
     find_command,
     left_over,
     update_to,
@@ -64,11 +62,9 @@ class MongoDBStore(Store):
 
     def __init__(self, options: StoreOptions) -> None:
         self._location = parse(options.location)
-        self._collection = collection_for(options.prefix)
+        self._collection = Collection(self._location.database, options.prefix)
         super().__init__(options)
         self._clients = clients_for(self._location, options)
-        # A client and its collection, which it takes 10 µs to make; most processes have one, in threads or in a loop.
-        self._latest: tuple[Any, Any] = None, None
 
     @property
     def name(self) -> str:
@@ -100,7 +96,7 @@ class MongoDBStore(Store):
 
         def ask() -> Any:
             wait_for_primary(client, seconds)
-            return command(self._collection_of(client))
+            return command(self._collection.of(client))
 
         try:
             return in_time(seconds, ask, harmless, self.options.timeout)
@@ -111,23 +107,12 @@ class MongoDBStore(Store):
         if not client.topology_description.has_writable_server():
             seconds = self._longer(seconds)
         try:
-            return await in_task(seconds, lambda: command(self._collection_of(client)))
+            return await in_task(seconds, lambda: command(self._collection.of(client)))
         except expected:
             return None
 
     def _longer(self, seconds: float) -> float:
         return max(seconds, min(SELECTION, left(self.options.timeout)))
-
-    def _collection_of(self, client: Any) -> Any:
-        known, collection = self._latest
-        if client is not known:
-            # Another w than ours may be asked for by LOCATION or OPTIONS; inspect() says what that means.
-            concern = WriteConcern(**{"w": "majority", **client.write_concern.document})
-            collection = client[self._location.database].get_collection(
-                self._collection, read_preference=ReadPreference.PRIMARY, write_concern=concern
-            )
-            self._latest = client, collection
-        return collection
 
     def failure(self, error: Exception) -> tuple[Failure, str] | None:
         if isinstance(error, TimeoutError | ServerSelectionTimeoutError):
@@ -142,14 +127,14 @@ class MongoDBStore(Store):
         return (Failure.MISTAKE, mistake) if mistake else failure_of(error)
 
     async def probe(self, node: Any) -> None:
-        command = find_command(self._collection, ABSENT_KEY)
+        command = find_command(self._collection.name, ABSENT_KEY)
         await self._clients.probe(self._location.database, command, self.options.timeout)
 
     # The operations.
 
     async def read(self, key: str) -> Record | None:
         # The command itself: find_one() makes a cursor first, which takes an eighth of the whole.
-        command = find_command(self._collection, key)
+        command = find_command(self._collection.name, key)
 
         def find(collection: Any) -> Any:
             # By itself, a command takes no read concern from LOCATION or OPTIONS.
@@ -163,7 +148,7 @@ class MongoDBStore(Store):
 
     async def insert(self, key: str, payload: bytes, ttl: int, version: bytes) -> bytes | None:
         update = update_to(payload, ttl)
-        if self._collection not in self._clients.indexed:
+        if self._collection.name not in self._clients.indexed:
             await self._index()
         inserted = await self._write(
             lambda c: c.update_one({"_id": key, **ABSENT}, update, upsert=True), DuplicateKeyError
@@ -249,22 +234,14 @@ class MongoDBStore(Store):
                 " runs. checksessions --prepare tells why.",
                 self.name,
             )
-        self._clients.indexed.add(self._collection)
+        self._clients.indexed.add(self._collection.name)
 
     async def prepare(self) -> None:
         """Make the TTL index; StoreRefused or ImproperlyConfigured if the server refuses it."""
         await self._run(create_index)
 
     async def inspect(self) -> Inspection:
-        build = await self._run(lambda c: c.database.command("buildInfo"), harmless=True)
-        # The older command is all that mongo-java-server and servers before 4.4.2 know.
-        hello = await self._run(lambda c: c.database.command("hello"), OperationFailure, harmless=True)
-        hello = hello or await self._run(lambda c: c.database.command("isMaster"), harmless=True)
-        indexes = await self._run(lambda c: c.index_information(), harmless=True)
-        concern = self._clients.get().write_concern.document
-        # Without a zone, by PyMongo's default; Django gives the process one.
-        clock = hello["localTime"].replace(tzinfo=datetime.UTC).timestamp()
-        return Inspection(build["version"], clock, problems_of(hello, indexes, concern))
+        return await inspection(partial(self._run, harmless=True), self._clients.get().write_concern.document)
 
     def close(self) -> None:
         """Close the process' client, which stores with the same location and options share."""

@@ -7,12 +7,8 @@ connections by transaction the number may be another client's, and a read run it
 own text.
 """
 
-import hashlib
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from itertools import count
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import psycopg
@@ -21,28 +17,18 @@ from psycopg.conninfo import make_conninfo
 
 from ... import deadline
 from ...bridge import within
+from ...runtime import monotonic
 from ..sockets import READ, WRITE
 from .names import resolved
+from .pipeline import ABORTED, ERROR, Result, Statement, Value, receive, result_of, send, sqlstate
 from .waits import Steps, in_loop, on_thread
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGcancelConn, PGconn, PGresult
 
-Value = str | bytes | int | float | bool | Sequence[str]
-
 CANCEL_TIMEOUT: Final = 1.0
 """Seconds that a thread of its own spends on asking a server to give up a statement."""
 
-# Looking a member of an enumeration up takes as long as comparing ten of them.
-_TEXT: Final = pq.Format.TEXT
-_BINARY: Final = pq.Format.BINARY
-_SYNC: Final = int(pq.ExecStatus.PIPELINE_SYNC)
-_ABORTED: Final = int(pq.ExecStatus.PIPELINE_ABORTED)
-_ERROR: Final = int(pq.ExecStatus.FATAL_ERROR)
-_OK: Final = (int(pq.ExecStatus.TUPLES_OK), int(pq.ExecStatus.COMMAND_OK))
-_BAD: Final = int(pq.ConnStatus.BAD)
-
-_FATAL: Final = ("FATAL", "PANIC")
 _NOT_PREPARED: Final = (
     "26000",  # no such statement: a pooler gave us another server connection
     "42P05",  # or one on which another client of ours has prepared it
@@ -52,44 +38,6 @@ _NOT_PREPARED: Final = (
 
 class ConnectFailed(Exception):
     """No connection could be made. The message is libpq's, without the password."""
-
-
-class ServerError(Exception):
-    """The server's answer to a statement that failed; the message is its code.
-
-    ``sqlstate`` is empty where the connection was lost, and ``is_fatal`` tells that it is over.
-    """
-
-    def __init__(self, sqlstate: str, is_fatal: bool) -> None:
-        super().__init__(sqlstate, is_fatal)
-        self.sqlstate = sqlstate
-        self.is_fatal = is_fatal
-
-    def __str__(self) -> str:
-        return f"SQLSTATE {self.sqlstate}" if self.sqlstate else "connection lost"
-
-
-class Statement:
-    """SQL with %s for its values, as Django's cursors take it, and as the server does.
-
-    All that it returns is text or bytea, so that what arrives needs no conversion.
-    """
-
-    __slots__ = ("name", "numbered", "sql")
-
-    def __init__(self, sql: str) -> None:
-        self.sql = sql
-        number = count(1)
-        self.numbered = re.sub("%s", lambda _: f"${next(number)}", sql).encode()
-        digest = hashlib.blake2s(self.numbered, digest_size=8).hexdigest()
-        self.name = f"multisession_{digest}".encode()
-
-
-class Result(NamedTuple):
-    """The rows that a statement returned, and how many rows it returned or changed."""
-
-    rows: list[tuple[bytes, ...]]
-    affected: int
 
 
 class Settings(NamedTuple):
@@ -139,7 +87,7 @@ class Client:
         else:
             result = on_thread(exchange, seconds)
         self._exchange = None
-        return _result(result)
+        return result_of(result)
 
     def is_usable(self) -> bool:
         """Tell whether a statement can be run now: not while the answer to a task that was cancelled is under way."""
@@ -187,7 +135,7 @@ class Client:
         is_prepared = self._prepare and statement.name in self._seen
         self._seen.add(statement.name)
         result = yield from self._pipeline(connection, statement, values, is_prepared)
-        if is_prepared and _sqlstate(result) in _NOT_PREPARED:
+        if is_prepared and sqlstate(result) in _NOT_PREPARED:
             self._prepare = False
             result = yield from self._pipeline(connection, statement, values, False)
         return result
@@ -196,20 +144,20 @@ class Client:
         self, connection: "PGconn", statement: Statement, values: Sequence[Value], is_prepared: bool
     ) -> "Steps[PGresult]":
         if self._settings.local is not None:
-            _send(connection, *self._settings.local)
+            send(connection, *self._settings.local)
         is_new = is_prepared and statement.name not in self._prepared
         if is_new:
             connection.send_prepare(statement.name, statement.numbered)
-        _send(connection, statement, values, is_prepared)
+        send(connection, statement, values, is_prepared)
         connection.pipeline_sync()
         while connection.flush():
             yield connection.socket, READ | WRITE
             connection.consume_input()
-        results = yield from _results(connection)
-        if is_new and results[-1].status != _ABORTED:
+        results = yield from receive(connection)
+        if is_new and results[-1].status != ABORTED:
             self._prepared.add(statement.name)
         return (
-            next((result for result in results if result.status == _ERROR), results[-1]) if results[1:] else results[0]
+            next((result for result in results if result.status == ERROR), results[-1]) if results[1:] else results[0]
         )
 
 
@@ -222,39 +170,6 @@ def _connecting(connection: "PGconn") -> "Steps[PGconn]":
     connection.nonblocking = 1
     connection.enter_pipeline_mode()
     return connection
-
-
-def _send(connection: "PGconn", statement: Statement, values: Sequence[Value], is_prepared: bool = False) -> None:
-    parameters = [value if isinstance(value, bytes) else _encode(value) for value in values]
-    formats = [_BINARY if isinstance(value, bytes) else _TEXT for value in values]
-    if is_prepared:
-        connection.send_query_prepared(statement.name, parameters, formats, _BINARY)
-    else:
-        connection.send_query_params(statement.numbered, parameters, None, formats, _BINARY)
-
-
-def _results(connection: "PGconn") -> "Steps[list[PGresult]]":
-    """Take what the pipeline returned: a statement's results end with None, all of them with a mark of their own."""
-    results: list[PGresult] = []
-    while True:
-        while connection.is_busy():
-            yield connection.socket, READ
-            try:
-                connection.consume_input()
-            except psycopg.OperationalError:
-                if results:  # the server said why before it ended the connection
-                    return results
-                raise
-        result = connection.get_result()
-        if result is not None:
-            if result.status == _SYNC:
-                break
-            results.append(result)
-        elif connection.status == _BAD:
-            break
-    if not results:
-        raise psycopg.OperationalError("the connection is closed")
-    return results
 
 
 def _cancel(connection: "PGconn") -> None:
@@ -272,22 +187,3 @@ def _cancel(connection: "PGconn") -> None:
 def _cancelling(cancelling: "PGcancelConn") -> Steps[None]:
     while (status := cancelling.poll()) not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
         yield cancelling.socket, READ if status == pq.PollingStatus.READING else WRITE
-
-
-def _encode(value: str | int | float | Sequence[str]) -> bytes:
-    if isinstance(value, str | int | float):
-        return str(value).encode()
-    return f"{{{','.join(value)}}}".encode()  # storage keys, which need no quotes
-
-
-def _sqlstate(result: "PGresult") -> str:
-    return (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
-
-
-def _result(result: "PGresult") -> Result:
-    if result.status not in _OK:
-        severity = (result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) or b"FATAL").decode()
-        raise ServerError(_sqlstate(result), severity in _FATAL)
-    columns = range(result.nfields)
-    rows = [tuple([result.get_value(row, column) or b"" for column in columns]) for row in range(result.ntuples)]
-    return Result(rows, result.command_tuples or 0)

@@ -6,7 +6,8 @@ import psycopg
 
 from ..base import Failure
 from ..sql_errors import Verdict, by_connect_message, by_sqlstate
-from .connection import ConnectFailed, ServerError
+from .connection import ConnectFailed
+from .pipeline import ServerError
 
 
 def verdict_on(alias: str, error: Exception) -> Verdict | None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from django.db import connections
 
 from ..base import StoreOptions
-from .connection import Statement, Value
+from .pipeline import Statement, Value
 
 APPLICATION: Final = "django_multisession"
 

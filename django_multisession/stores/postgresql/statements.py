@@ -1,7 +1,7 @@
 """What the store asks. Every statement returns text or bytea."""
 
 from ..aliases import INSPECT_POSTGRESQL
-from .connection import Statement
+from .pipeline import Statement
 
 # statement_timestamp(), not now(): in a long transaction, such as a TestCase, now() stands still (decisions.md, D12).
 READ = Statement(

@@ -24,9 +24,10 @@ try:
     from psycopg import pq
 
     from . import statements as sql
-    from .connection import Client, Result, Settings, Statement, Value
+    from .connection import Client, Settings
     from .diagnosis import is_unharmed, verdict_on
     from .parameters import connection_parameters, local_settings
+    from .pipeline import Result, Statement, Value
 except ImportError as error:
     raise ImproperlyConfigured(
         'The postgresql engine needs psycopg 3. Run: python -m pip install "django_multisession[postgresql]"'

@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Generator
 from typing import TypeVar
 
-from ..sockets import READ, WRITE, Allowance, is_ready
+from ..allowance import Allowance
+from ..sockets import READ, WRITE, is_ready
 
 T = TypeVar("T")
 Steps = Generator[tuple[int, int], None, T]

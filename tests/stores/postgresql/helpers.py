@@ -12,7 +12,7 @@ from django.db import connections
 from django_multisession.bridge import run_sync
 from django_multisession.envelope import Header
 from django_multisession.stores.base import StoreOptions
-from django_multisession.stores.postgresql.connection import Statement
+from django_multisession.stores.postgresql.pipeline import Statement
 from django_multisession.stores.postgresql.store import PostgreSQLStore
 
 Drive = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -19,7 +19,7 @@ from django_multisession.bridge import run_sync
 from django_multisession.deadline import Operation
 from django_multisession.exceptions import StoreRefused, StoreUnavailable
 from django_multisession.runtime import Event, reset
-from django_multisession.stores.postgresql.connection import Statement
+from django_multisession.stores.postgresql.pipeline import Statement
 from django_multisession.stores.postgresql.store import PostgreSQLStore
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from tests.databases import database

@@ -179,7 +179,7 @@ def busy():
 for _ in range(3):
     greenlets = [gevent.spawn(read) for _ in range(20)] + [gevent.spawn(busy)]
     gevent.joinall(greenlets, raise_error=True)
-from django_multisession.stores.postgresql.connection import Statement
+from django_multisession.stores.postgresql.pipeline import Statement
 slow = [gevent.spawn(run_sync, store._run(Statement("SELECT pg_sleep(0.05)::text"))) for _ in range(10)]
 started = time.monotonic()
 gevent.joinall(slow, raise_error=True)

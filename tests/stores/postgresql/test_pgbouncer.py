@@ -16,7 +16,7 @@ from psycopg import pq
 
 from django_multisession.bridge import run_sync
 from django_multisession.exceptions import StoreRefused, StoreUnavailable
-from django_multisession.stores.postgresql.connection import Statement
+from django_multisession.stores.postgresql.pipeline import Statement
 from django_multisession.stores.postgresql.store import PostgreSQLStore
 from django_multisession.testing.servers.pgbouncer import PgBouncerServer
 from django_multisession.testing.servers.postgresql import PostgreSQLServer

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_multisession.bridge import iterate, run_sync
 from django_multisession.stores.base import StoreOptions
-from django_multisession.stores.postgresql.connection import Statement
+from django_multisession.stores.postgresql.pipeline import Statement
 from django_multisession.stores.postgresql.store import PostgreSQLStore
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from tests.databases import database, sqlite
