@@ -17,7 +17,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from .bridge import native_loop
-from .runtime import ALWAYS, Kept
+from .runtime import ALWAYS, Kept, monotonic
 
 TICK: Final = 0.02
 """Seconds between two looks at how late an event loop is."""
@@ -46,14 +46,14 @@ class LoopClock:
 
     def time(self) -> float:
         # A tick that is overdue: the loop has been busy since.
-        return min(time.monotonic(), self._due) - self._late
+        return min(monotonic(), self._due) - self._late
 
     def _wind(self) -> None:
-        self._due = time.monotonic() + TICK
+        self._due = monotonic() + TICK
         asyncio.get_running_loop().call_later(TICK, self._tick)
 
     def _tick(self) -> None:
-        self._late += max(time.monotonic() - self._due, 0.0)
+        self._late += max(monotonic() - self._due, 0.0)
         if self._users:
             self._wind()
         else:
@@ -70,7 +70,7 @@ class ThreadClock:
         pass
 
     def time(self) -> float:
-        return time.monotonic() - time.thread_time()
+        return monotonic() - time.thread_time()
 
 
 _thread_clock: Final = ThreadClock()

@@ -4,7 +4,6 @@ Bodies for both colours (see bridge.py), which know nothing of Django's SessionB
 as a Draft; what comes back says what the store holds now.
 """
 
-import time
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -12,6 +11,7 @@ from ..deadline import left
 from ..envelope import SERVER_SKEW, SKEW
 from ..exceptions import InvalidRecord, StoreUnavailable
 from ..keys import SessionKey
+from ..runtime import monotonic
 from . import touch_throttle
 from .body import NONE, Body
 from .config import SessionConfig
@@ -127,7 +127,7 @@ class Repository:
 
     async def merge_in(self, key: SessionKey, base: Loaded | None, draft: Draft) -> Saved:
         """Save over what is stored now; what others changed since ``base`` is merged in, nothing is if that is None."""
-        ends = time.monotonic() + self.timeout
+        ends = monotonic() + self.timeout
         async with exclusive(key.storage_key, left(self.timeout)):
             for attempt in range(SWAP_ATTEMPTS):
                 await back_off(attempt)
@@ -136,7 +136,7 @@ class Repository:
                 written = await self._swap(stored, merged, self._dump(merged))
                 if written is not None:
                     return written if base is None else self._with_later(written, ours, draft)
-                if time.monotonic() > ends:  # a large merge takes long, without waiting for anybody
+                if monotonic() > ends:  # a large merge takes long, without waiting for anybody
                     break
         raise self.too_busy()
 

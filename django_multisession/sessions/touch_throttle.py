@@ -4,11 +4,10 @@ All of them have loaded the same version and find that a touch is due. Without t
 one lose. It is a help and no promise: what two processes send at once, the swap decides.
 """
 
-import time
 from typing import Final
 
 from ..envelope import SKEW, clamp
-from ..runtime import ALWAYS, Kept
+from ..runtime import ALWAYS, Kept, monotonic
 from .draft import Draft
 from .loaded import Loaded
 
@@ -35,7 +34,7 @@ def is_due(loaded: Loaded, draft: Draft, age: int) -> bool:
 
 def claim(storage_key: str, version: bytes) -> bool:
     """Tell whether nobody in this process has just begun to prolong this version, and note that the caller does now."""
-    now, latest = time.monotonic(), _latest.value
+    now, latest = monotonic(), _latest.value
     prolonged, since = latest.get(storage_key, (b"", 0.0))
     if prolonged == version and now < since + _BURST:
         return False

@@ -5,13 +5,12 @@ Pools are empty until first use, and empty again in a forked child.
 
 import asyncio
 import threading
-import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, Generic, TypeVar
 
 from ..bridge import maybe_await, native_loop, run_sync
-from ..runtime import Event, Kept, on
+from ..runtime import Event, Kept, monotonic, on
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -71,13 +70,13 @@ class Pool(Generic[C]):
             if self._unharmed(error):
                 # Lent last, so that what a cancelled task has left under way can come to its end.
                 place = len(self._free) if isinstance(error, Exception) else 0
-                self._free.insert(place, (client, time.monotonic()))
+                self._free.insert(place, (client, monotonic()))
                 raise
             await maybe_await(self._close(client))
             if isinstance(error, Exception):
                 await self.aclose()
             raise
-        self._free.append((client, time.monotonic()))
+        self._free.append((client, monotonic()))
         return result
 
     async def _take(self) -> C:
@@ -86,7 +85,7 @@ class Pool(Generic[C]):
                 client, since = self._free.pop()
             except IndexError:
                 return await maybe_await(self._connect())
-            is_fresh = time.monotonic() - since <= self._max_idle
+            is_fresh = monotonic() - since <= self._max_idle
             if is_fresh and self._is_usable(client):
                 return client
             await maybe_await(self._close(client))

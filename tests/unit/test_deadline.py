@@ -45,8 +45,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     # The module's own name for time: the clock of everything else goes on.
-    now = SimpleNamespace(monotonic=lambda: clock.now, thread_time=lambda: clock.busy)
-    monkeypatch.setattr(deadline, "time", now)
+    monkeypatch.setattr(deadline, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(deadline, "time", SimpleNamespace(thread_time=lambda: clock.busy))
     return clock
 
 

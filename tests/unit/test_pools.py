@@ -9,7 +9,6 @@ import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -115,9 +114,9 @@ def test_pool_close_leaves_lent_clients_alone(pool: Pool[Client]) -> None:
 def test_pool_uses_no_client_that_was_idle_for_too_long(pool: Pool[Client], monkeypatch: pytest.MonkeyPatch) -> None:
     clients = idle(pool, 2)
     now = time.monotonic()
-    monkeypatch.setattr(pools, "time", SimpleNamespace(monotonic=lambda: now + pools.MAX_IDLE - 1))
+    monkeypatch.setattr(pools, "monotonic", lambda: now + pools.MAX_IDLE - 1)
     assert use(pool) in clients
-    monkeypatch.setattr(pools, "time", SimpleNamespace(monotonic=lambda: now + 3 * pools.MAX_IDLE))
+    monkeypatch.setattr(pools, "monotonic", lambda: now + 3 * pools.MAX_IDLE)
     assert use(pool) not in clients
     assert [client.closed for client in clients] == [1, 1]
 

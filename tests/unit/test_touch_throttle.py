@@ -14,7 +14,7 @@ from django_multisession.sessions import touch_throttle
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(touch_throttle, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(touch_throttle, "monotonic", lambda: clock.now)
     reset(Event.TEST)
     yield clock
     reset(Event.TEST)

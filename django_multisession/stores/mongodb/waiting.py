@@ -16,6 +16,7 @@ from pymongo.errors import AutoReconnect, PyMongoError, ServerSelectionTimeoutEr
 
 from ...bridge import maybe_await
 from ...deadline import TICK, ThreadClock, left
+from ...runtime import monotonic
 
 clock: Final = ThreadClock().time
 """Seconds of waiting on this thread: those in which it runs, or another greenlet of it, do not count."""
@@ -35,13 +36,13 @@ def in_time(seconds: float, command: Callable[[], Any], harmless: bool = True, t
     """
     limit, attempts = seconds, ATTEMPTS
     while True:
-        began, waited_before = time.monotonic(), clock()
+        began, waited_before = monotonic(), clock()
         try:
             with timeout(limit):
                 return command()
         except PyMongoError as error:
             # Woken too late, or busy meanwhile, or refused at once because the last look at the server took so long.
-            on_time = time.monotonic() - began < limit + TICK and clock() - waited_before >= limit - TICK
+            on_time = monotonic() - began < limit + TICK and clock() - waited_before >= limit - TICK
             attempts -= 1
             if not error.timeout or on_time or not attempts:
                 raise

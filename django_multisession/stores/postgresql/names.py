@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping
-from time import monotonic
 from typing import Any
 
 from ...bridge import native_loop
+from ...runtime import monotonic
 from ..sockets import look_up
 
 

@@ -6,10 +6,11 @@ asked again for MEMORY seconds. It may be another one by then: a failover leads 
 does not, and back.
 """
 
-import time
 from typing import Any, Final
 
 import redis
+
+from ...runtime import monotonic
 
 MEMORY: Final = 10.0
 """Seconds for which a server is taken to lack what it lacked."""
@@ -24,13 +25,13 @@ class Abilities:
     def has(self, server: object, command: str) -> bool:
         """Tell whether a command is worth a try."""
         since = self._lacking.get((server, command))
-        return since is None or time.monotonic() - since > MEMORY
+        return since is None or monotonic() - since > MEMORY
 
     def refused(self, server: object, command: str, answer: Any) -> bool:
         """Tell whether an answer says that the server lacks a command, or forbids it; remember that."""
         if not isinstance(answer, redis.ResponseError) or not _says_unknown(answer):
             return False
-        self._lacking[server, command] = time.monotonic()
+        self._lacking[server, command] = monotonic()
         return True
 
 

@@ -9,7 +9,6 @@ cost nobody anything; the topology is learnt by the first call, by each probe, a
 import asyncio
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ import redis
 
 from ...breaker import PROBE_TIMEOUT, Breaker, breaker_for
 from ...bridge import native_loop, run_sync
+from ...runtime import monotonic
 from .connections import Connections
 from .failures import Command
 from .location import address as shown
@@ -63,10 +63,10 @@ class Cluster:
         topology = self._topology
         known = topology.nodes if topology else []
         nodes = sorted(dict.fromkeys([*known, *self._seeds]), key=lambda node: node == last)
-        ends_at = time.monotonic() + seconds
+        ends_at = monotonic() + seconds
         failed: Exception = redis.ConnectionError("no node is known")
         for node in nodes:
-            left = (ends_at - time.monotonic()) / 2
+            left = (ends_at - monotonic()) / 2
             if left <= 0:
                 break
             try:
@@ -77,7 +77,7 @@ class Cluster:
             if isinstance(slots, Exception):
                 raise slots
             self._topology, self._moved = Topology(slots, node, self._remap), {}
-            self._refreshed_at = time.monotonic()
+            self._refreshed_at = monotonic()
             return
         raise failed
 
@@ -113,7 +113,7 @@ class Cluster:
         node = self.node_of(address)
         if node is None:
             raise redis.ConnectionError("no node is known")
-        ends_at = time.monotonic() + seconds
+        ends_at = monotonic() + seconds
         answers = await self._at(node).ask(seconds, commands, alone)
         after = [commands[-1]] if commands[-1][0] == "WAIT" else []
         for index, answer in enumerate(answers):
@@ -128,7 +128,7 @@ class Cluster:
         """Send a command on to where the server says that its key is."""
         for _ in range(MOST_HOPS):
             node = Node(*self._remap((sent_on.host or node.host, sent_on.port)))
-            seconds = max(ends_at - time.monotonic(), 0.001)
+            seconds = max(ends_at - monotonic(), 0.001)
             if isinstance(sent_on, redis.exceptions.MovedError):
                 self._moved[sent_on.slot_id] = node
                 self._refresh_soon()
@@ -143,9 +143,9 @@ class Cluster:
 
     def _refresh_soon(self) -> None:
         """Learn the topology beside the calls, at most once in REFRESH_INTERVAL."""
-        if time.monotonic() - self._refreshed_at < REFRESH_INTERVAL:
+        if monotonic() - self._refreshed_at < REFRESH_INTERVAL:
             return
-        self._refreshed_at = time.monotonic()
+        self._refreshed_at = monotonic()
         if native_loop() is None:
             threading.Thread(
                 target=lambda: run_sync(self._refresh()), name="multisession-topology", daemon=True

@@ -5,7 +5,6 @@ delete at a token likewise. See decisions.md, D26.
 """
 
 import logging
-import time
 from collections.abc import Sequence
 from hashlib import sha1
 from typing import Any, Final
@@ -14,6 +13,7 @@ import redis
 
 from ...breaker import REPORT_INTERVAL
 from ...envelope import VERSION, is_session
+from ...runtime import monotonic
 from .abilities import Abilities
 from .failures import Command, failure
 from .server import Server
@@ -105,11 +105,11 @@ class Writes:
     async def _run(
         self, seconds: float, script: _Script, address: str, arguments: Command, *, alone: bool, durable: bool
     ) -> Any:
-        started = time.monotonic()
+        started = monotonic()
         command = ("EVALSHA", script.digest, 1, address, *arguments)
         answer = await self._send(seconds, address, command, alone, durable)
         if isinstance(answer, redis.exceptions.NoScriptError):
-            left = max(seconds - (time.monotonic() - started), 0.001)
+            left = max(seconds - (monotonic() - started), 0.001)
             command = ("EVAL", script.source, 1, address, *arguments)
             answer = await self._send(left, address, command, alone, durable)
         return answered(answer)
@@ -140,7 +140,7 @@ class Writes:
 
     def _report(self, reached: Any, replicas: int) -> None:
         """Log that too few replicas have a write, at most once a second: the write stands."""
-        now = time.monotonic()
+        now = monotonic()
         if now - self._reported < REPORT_INTERVAL:
             return
         self._reported = now

@@ -6,7 +6,6 @@ event loop, and six times as much in one (decisions.md, D13). Without a loop eac
 one, calls go out in batches, see batches.py.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -17,6 +16,7 @@ from redis.retry import Retry
 
 from ...breaker import PROBE_TIMEOUT
 from ...bridge import maybe_await, native_loop
+from ...runtime import monotonic
 from ..pools import LoopLocal, Pool
 from ..sockets import BoundedSocket
 from .batches import Batches, exchange
@@ -71,27 +71,27 @@ class BoundedConnection:
 
     def _connect(self) -> Any:  # redis-py's own, borrowed: there is no public way to its socket
         self._bounded = BoundedSocket(super()._connect())  # type: ignore[misc]
-        self._bounded.bound(max(self._ends_at - time.monotonic(), 0.001))
+        self._bounded.bound(max(self._ends_at - monotonic(), 0.001))
         return self._bounded
 
     def open_within(self: Any, seconds: float) -> None:
         """Connect, with AUTH and SELECT, within so many seconds as a whole; redis.TimeoutError at their end."""
-        self._ends_at = time.monotonic() + seconds
+        self._ends_at = monotonic() + seconds
         self.socket_timeout = self.socket_connect_timeout = seconds
         try:
             self.connect()
         except (redis.RedisError, OSError) as error:
             # A resolver cannot be bounded; what took longer than it may counts as silence, however it ended.
-            if time.monotonic() > self._ends_at:
+            if monotonic() > self._ends_at:
                 raise redis.TimeoutError("no connection in time") from error
             raise
 
     def ask(self: Any, packed: bytes, count: int, seconds: float, connect_timeout: float) -> list[Any]:
         """Send packed commands and return as many answers, refusals among them; raise what ends the connection."""
         if not self.is_connected:
-            started = time.monotonic()
+            started = monotonic()
             self.open_within(min(seconds, connect_timeout))
-            seconds = max(seconds - (time.monotonic() - started), 0.001)
+            seconds = max(seconds - (monotonic() - started), 0.001)
         self._bounded.bound(seconds)
         self.send_packed_command([packed])
         answers = []
