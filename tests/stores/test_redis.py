@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import secrets
+import socket
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -610,6 +612,31 @@ def test_handshake_that_trickles_in_is_bounded_as_a_whole(drive: Drive, proxied:
         drive(store.read(KEY))
     assert store.breaker.is_open
     proxy.restore()
+
+
+def test_resolver_that_hangs_is_given_up(
+    drive: Drive, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends, answers = threading.Event(), []
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *arguments: Any, **more: Any) -> Any:
+        if host == "hung.test" and not more.get("flags"):
+            ends.wait(3 * PATIENCE)
+            answers.append(host)
+            host = "127.0.0.1"
+        return real(host, *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    store = store_at(redis_server.location.replace("127.0.0.1", "hung.test"), timeout=0.4)
+    timer = threading.Timer(PATIENCE, ends.set)
+    timer.start()
+    with pytest.raises(StoreUnavailable):
+        drive(store.read(KEY))
+    assert not answers
+    timer.cancel()
+    ends.set()
+    store.close()
 
 
 def test_what_is_left_of_the_budget_bounds_a_call(drive: Drive, server: RedisServer) -> None:

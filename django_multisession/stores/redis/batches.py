@@ -17,6 +17,7 @@ import redis
 
 from ...bridge import Limit, maybe_await
 from ..pools import Pool
+from ..sockets import look_up
 from .failures import ends_connection
 
 MOST_BATCHES: Final = 4
@@ -132,7 +133,8 @@ async def exchange(connection: Any, packed: bytes, count: int, connect_timeout: 
     if connection.is_connected and await connection.can_read():
         await connection.disconnect(nowait=True)
     if not connection.is_connected:
-        await maybe_await(connection.connect(), connect_timeout)
+        connecting: Any = _connect(connection)
+        await maybe_await(connecting, connect_timeout)
     await connection.send_packed_command(packed)
     answers = []
     for _ in range(count):
@@ -141,6 +143,13 @@ async def exchange(connection: Any, packed: bytes, count: int, connect_timeout: 
         except redis.ResponseError as refusal:
             answers.append(refusal)
     return answers
+
+
+async def _connect(connection: Any) -> None:
+    if (host := getattr(connection, "host", None)) is not None:
+        # The event loop looks names up on the threads that its tasks share, and a resolver that hangs would take all.
+        await asyncio.shield(asyncio.wrap_future(look_up(host, int(connection.port))))
+    await connection.connect()
 
 
 def _expire(answers: "asyncio.Future[list[Any]]") -> None:

@@ -18,7 +18,7 @@ from ...breaker import PROBE_TIMEOUT
 from ...bridge import maybe_await, native_loop
 from ...runtime import monotonic
 from ..pools import LoopLocal, Pool
-from ..sockets import BoundedSocket
+from ..sockets import BoundedSocket, resolve
 from .batches import Batches, exchange
 from .failures import Command, ends_connection
 
@@ -69,7 +69,10 @@ class BoundedConnection:
     _bounded: BoundedSocket
     _ends_at = 0.0
 
-    def _connect(self) -> Any:  # redis-py's own, borrowed: there is no public way to its socket
+    def _connect(self: Any) -> Any:  # redis-py's own, borrowed: there is no public way to its socket
+        if (host := getattr(self, "host", None)) is not None:
+            # redis-py looks the name up without a limit: not before somebody has just been answered.
+            resolve(host, int(self.port), self._ends_at - time.monotonic())
         self._bounded = BoundedSocket(super()._connect())  # type: ignore[misc]
         self._bounded.bound(max(self._ends_at - monotonic(), 0.001))
         return self._bounded
