@@ -43,6 +43,10 @@ class BudgetSpent(StoreUnavailable):
         return f"No time is left to ask the session store at {self.location}: {self.reason}"
 
 
+class QueueFull(BudgetSpent):
+    """Others had all connections to the server for as long as the request may wait. Allow more, or ask less."""
+
+
 class SessionTooLarge(MultisessionError, ValueError):
     """The session does not fit into its store or cookie. What was stored before is unchanged."""
 

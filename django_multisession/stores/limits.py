@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ..bridge import Limit
-from ..exceptions import StoreUnavailable
+from ..exceptions import QueueFull
 from ..runtime import Event, Kept, on
 from .allowance import Allowance
 
@@ -33,7 +33,7 @@ class ConcurrencyLimit:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def acquire(self, seconds: float) -> None:
-        """Take a slot, waiting for it so many seconds at most; StoreUnavailable after that."""
+        """Take a slot, waiting for it so many seconds at most; QueueFull after that."""
         if self._free:
             self._free -= 1
             return
@@ -50,7 +50,7 @@ class ConcurrencyLimit:
         try:
             await waiter
         except TimeoutError as error:
-            raise StoreUnavailable(self._name, "all of the event loop's connections are in use") from error
+            raise QueueFull(self._name, "all of the event loop's connections are in use") from error
         except asyncio.CancelledError:
             if not waiter.cancelled() and waiter.exception() is None:  # the slot came together with the cancellation
                 self.release()
@@ -96,7 +96,7 @@ class ThreadLimit:
             self.release()
 
     async def acquire(self, seconds: float) -> None:
-        """Take a slot, waiting for it so many seconds at most; StoreUnavailable after that."""
+        """Take a slot, waiting for it so many seconds at most; QueueFull after that."""
         with self._lock:
             if self._free:
                 self._free -= 1
@@ -109,7 +109,7 @@ class ThreadLimit:
                 allowance.go_on()
         except TimeoutError as error:
             if self._gives_up(waiter):
-                raise StoreUnavailable(self._name, "all of the process' connections are in use") from error
+                raise QueueFull(self._name, "all of the process' connections are in use") from error
         except BaseException:  # Ctrl-C, or a greenlet that is killed
             if not self._gives_up(waiter):
                 self.release()

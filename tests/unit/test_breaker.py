@@ -21,7 +21,7 @@ from django_multisession.breaker import (
     report,
 )
 from django_multisession.bridge import run_sync
-from django_multisession.exceptions import StoreRefused, StoreUnavailable
+from django_multisession.exceptions import BudgetSpent, QueueFull, StoreRefused, StoreUnavailable
 
 LOCATION = "redis://127.0.0.1:1/0"
 
@@ -194,12 +194,16 @@ def test_other_failures_are_logged_once_a_second_for_each_kind(
     for _ in range(100):
         report(StoreRefused(LOCATION, "OutOfMemoryError"))
         report(StoreUnavailable(LOCATION, "no answer in time"))
+        report(BudgetSpent(LOCATION, "the request has waited for 1.0 s (TIMEOUT)"))
+        report(QueueFull(LOCATION, "all of the process' connections are in use"))
         now.now += REPORT_INTERVAL / 50
     assert (
         messages(caplog)
         == [
             ("ERROR", " refused: OutOfMemoryError"),
             ("ERROR", " is unavailable: no answer in time"),
+            ("ERROR", ": the request has waited for 1.0 s (TIMEOUT)"),
+            ("ERROR", ": all of the process' connections are in use"),
         ]
         * 2
     )

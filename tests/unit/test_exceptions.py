@@ -8,7 +8,7 @@ import pytest
 from django.contrib.sessions.backends.base import UpdateError
 
 from django_multisession import exceptions, sessions
-from django_multisession.exceptions import BudgetSpent, MultisessionError, StoreRefused, StoreUnavailable
+from django_multisession.exceptions import BudgetSpent, MultisessionError, QueueFull, StoreRefused, StoreUnavailable
 from django_multisession.sessions.exceptions import SessionConflict, SessionEnded
 
 
@@ -24,7 +24,7 @@ def test_what_a_save_meets_is_an_update_error_which_django_answers(error: type[E
     assert issubclass(error, UpdateError)
 
 
-@pytest.mark.parametrize("error", [StoreRefused, BudgetSpent])
+@pytest.mark.parametrize("error", [StoreRefused, BudgetSpent, QueueFull])
 def test_what_keeps_a_request_from_its_session_is_caught_as_one(error: type[Exception]) -> None:
     assert issubclass(error, StoreUnavailable)
 

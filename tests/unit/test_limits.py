@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from django_multisession.bridge import run_sync
-from django_multisession.exceptions import StoreUnavailable
+from django_multisession.exceptions import QueueFull
 from django_multisession.stores.limits import ConcurrencyLimit, ThreadLimit
 
 PATIENCE = 10.0
@@ -46,7 +46,7 @@ def test_wait_in_vain_is_unavailable_and_takes_no_slot() -> None:
     async def scenario() -> None:
         limit = ConcurrencyLimit(1, "here")
         await limit.acquire(PATIENCE)
-        with pytest.raises(StoreUnavailable, match="here"):
+        with pytest.raises(QueueFull, match="here"):
             await limit.acquire(0.001)
         limit.release()
         await limit.acquire(0)
@@ -113,7 +113,7 @@ def test_thread_that_waits_in_vain_is_unavailable_and_takes_no_slot() -> None:
     limit = ThreadLimit(1, "here")
 
     def wait() -> None:
-        with pytest.raises(StoreUnavailable, match="here"):
+        with pytest.raises(QueueFull, match="here"):
             run_sync(in_slot(limit, lambda: None, 0.001))
 
     run_sync(in_slot(limit, wait))
