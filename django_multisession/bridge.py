@@ -19,14 +19,11 @@ import threading
 import time
 from asyncio.events import _get_running_loop  # asyncio.get_running_loop() raises where there is none
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from functools import update_wrapper
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from asgiref.sync import AsyncToSync
 
-P = ParamSpec("P")
 T = TypeVar("T")
-OperatedT = TypeVar("OperatedT", bound="Operated")
 
 
 class _Thread(threading.local):
@@ -89,32 +86,6 @@ def run_sync(body: Coroutine[Any, Any, T]) -> T:
         _thread.driven = outer
     body.close()
     raise RuntimeError("A body that is driven synchronously awaited something that was not ready.")
-
-
-class Operated(Protocol):
-    """What has bodies that in_both_colours() makes public."""
-
-    def as_operation(self, body: Coroutine[Any, Any, T], /) -> Coroutine[Any, Any, T]:
-        """Return what body returns, doing around it what belongs to every operation."""
-        ...
-
-
-def in_both_colours(
-    body: Callable[Concatenate[OperatedT, P], Coroutine[Any, Any, T]],
-) -> tuple[Callable[Concatenate[OperatedT, P], T], Callable[Concatenate[OperatedT, P], Coroutine[Any, Any, T]]]:
-    """Return the public method that drives a body, and the one that awaits it: ``save`` and ``asave`` of ``_save``."""
-    name = body.__name__.lstrip("_")
-
-    def method(self: OperatedT, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return run_sync(self.as_operation(body(self, *args, **kwargs)))
-
-    async def amethod(self: OperatedT, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.as_operation(body(self, *args, **kwargs))
-
-    update_wrapper(method, body)
-    update_wrapper(amethod, body)
-    method.__name__, amethod.__name__, amethod.__doc__ = name, f"a{name}", f"See {name}()."
-    return method, amethod
 
 
 def driven() -> bool:

@@ -61,6 +61,7 @@ class _Codec:
 
     def __init__(self, keyring: Keyring, *, encrypt: bool, compress: int | None) -> None:
         self._keyring = keyring
+        self._secrets = keyring.by_kid
         self._compress = compress
         self._encrypt = encrypt
 
@@ -82,7 +83,7 @@ class _Codec:
         return plaintext, 0
 
     def _find(self, header: Header) -> Secret:
-        secret = self._keyring.find(header.kid)
+        secret = self._secrets.get(header.kid)
         if secret is None:
             raise InvalidRecord(_NO_KEY)
         return secret
@@ -119,15 +120,14 @@ class RecordCodec(_Codec):
         """Return header and plaintext; InvalidRecord unless we wrote exactly this, under this key."""
         header = Header.unpack(payload)
         secret = self._find(header)
-        sealed = self._encrypt or bool(header.flags & MOVED)
-        first, other = (self._opened, self._verified) if sealed else (self._verified, self._opened)
+        is_sealed = self._encrypt or header.flags & MOVED
         try:
-            body = first(payload, secret, key)
+            body = self._opened(payload, secret, key) if is_sealed else self._verified(payload, secret, key)
         except InvalidRecord as refusal:
             if header.flags & MOVED:
                 raise
             try:
-                body = other(payload, secret, key)
+                body = self._verified(payload, secret, key) if is_sealed else self._opened(payload, secret, key)
             except InvalidRecord:
                 raise refusal from None  # what is wrong with the form that the settings expect
         return header, _inflate(body, self.max_inflated) if header.flags & COMPRESSED else body

@@ -10,17 +10,25 @@ silent: the clocks here stand still then.
 """
 
 import asyncio
+import threading
 import time
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, Token
-from types import TracebackType
-from typing import Final
+from functools import update_wrapper
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
-from .bridge import native_loop
+from .bridge import native_loop, run_sync
 from .runtime import ALWAYS, Kept, monotonic
+
+P = ParamSpec("P")
+T = TypeVar("T")
+OperatedT = TypeVar("OperatedT", bound="Operated")
 
 TICK: Final = 0.02
 """Seconds between two looks at how late an event loop is."""
+PRECISION: Final = 0.005
+"""Seconds for which a thread does not ask again how long it has run: that is a system call, dearer than a sealing."""
 
 
 class LoopClock:
@@ -60,8 +68,14 @@ class LoopClock:
             self._ticking = False
 
 
-class ThreadClock:
-    """Seconds that stand still while this thread runs: what is left is waiting, in a hub's greenlet too."""
+class ThreadClock(threading.local):
+    """Seconds that stand still while this thread runs: what is left is waiting, in a hub's greenlet too.
+
+    Right to PRECISION.
+    """
+
+    _ran = 0.0
+    _ran_at = -PRECISION
 
     def start(self) -> float:
         return self.time()
@@ -70,17 +84,20 @@ class ThreadClock:
         pass
 
     def time(self) -> float:
-        return monotonic() - time.thread_time()
+        now = monotonic()
+        if not 0 <= now - self._ran_at < PRECISION:
+            self._ran_at, self._ran = now, time.thread_time()
+        return now - self._ran
 
 
-_thread_clock: Final = ThreadClock()
+thread_clock: Final = ThreadClock()
+"""The clock of each thread."""
 _loop_clocks: Kept[WeakKeyDictionary[asyncio.AbstractEventLoop, LoopClock]] = Kept(WeakKeyDictionary, ALWAYS)
 
 
-def _clock() -> LoopClock | ThreadClock:
-    loop = native_loop()
+def _clock_of(loop: asyncio.AbstractEventLoop | None) -> LoopClock | ThreadClock:
     if loop is None:
-        return _thread_clock
+        return thread_clock
     found = _loop_clocks.value.get(loop)
     if found is None:
         found = _loop_clocks.value[loop] = LoopClock()
@@ -94,17 +111,14 @@ class Budget:
 
     _token: "Token[Budget | None]"
 
-    def __init__(self) -> None:
+    def __init__(self, task: object) -> None:
         self.spent = 0.0
         self.is_closed = False
-        self._task = _current_task()
+        self._task = task
 
-    def is_mine(self) -> bool:
-        """Tell whether the caller still belongs to the request: not a task that a view has started."""
-        if self.is_closed:
-            return False
-        task = _current_task()
-        return task is None or self._task is None or task is self._task
+    def is_of(self, task: object) -> bool:
+        """Tell whether a task, None for a thread, still belongs to the request: not one that a view has started."""
+        return not self.is_closed and (task is None or self._task is None or task is self._task)
 
     def open(self) -> None:
         """Let all operations from now on, in this context, share this budget."""
@@ -116,8 +130,7 @@ class Budget:
         _request.reset(self._token)
 
 
-def _current_task() -> object:
-    loop = native_loop()
+def _task_of(loop: asyncio.AbstractEventLoop | None) -> object:
     return None if loop is None else asyncio.current_task(loop)
 
 
@@ -127,38 +140,41 @@ _request: ContextVar[Budget | None] = ContextVar("multisession_budget", default=
 class Operation:
     """One operation of a session, as a context manager; operations inside of it are parts of it.
 
-    ``has_lost`` tells whether it has asked once more already after a connection was lost: once is enough.
+    ``has_lost`` tells whether it has asked once more already after a connection was lost: once is enough. ``is_driven``
+    says that run_sync() will drive all of it.
     """
 
-    __slots__ = ("_before", "_budget", "_clock", "_outer", "_since", "has_lost")
+    __slots__ = ("_before", "_budget", "_clock", "_is_driven", "_loop", "_outer", "_since", "_task", "has_lost")
+
+    def __init__(self, *, is_driven: bool = False) -> None:
+        self._is_driven = is_driven
+        self.has_lost = False
 
     def __enter__(self) -> "Operation":
+        loop = self._loop = None if self._is_driven else native_loop()
+        task = self._task = _task_of(loop)
         outer = self._outer = _operation.get()
-        if outer is not None and outer._is_mine():
+        if outer is not None and outer.is_of(loop, task):
             return outer
-        self.has_lost = False
         budget = _request.get()
-        self._budget = budget if budget is not None and budget.is_mine() else Budget()
-        self._before = self._budget.spent
-        self._clock = _clock()
+        self._budget = budget if budget is not None and budget.is_of(task) else None
+        self._before = 0.0 if self._budget is None else self._budget.spent
+        self._clock = _clock_of(loop)
         self._since = self._clock.start()
         _operation.set(self)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         if _operation.get() is not self:
             return  # a part of another one
         _operation.set(self._outer)
-        self._budget.spent = max(self._budget.spent, self._before + self._clock.time() - self._since)
+        if self._budget is not None:
+            self._budget.spent = max(self._budget.spent, self._before + self._clock.time() - self._since)
         self._clock.stop()
 
-    def _is_mine(self) -> bool:
-        return self._budget.is_mine() and self._clock is _clock()
+    def is_of(self, loop: asyncio.AbstractEventLoop | None, task: object) -> bool:
+        """Tell whether what a task of a loop does, or a thread (None and None), is a part of this."""
+        return self._loop is loop and (self._task is task if self._budget is None else self._budget.is_of(task))
 
     def left(self, total: float) -> float:
         """Return how many of ``total`` seconds the operation may still wait; 0 or less: none."""
@@ -171,7 +187,10 @@ _operation: ContextVar[Operation | None] = ContextVar("multisession_operation", 
 def current_operation() -> Operation | None:
     """Return the operation that the caller is a part of, None outside of any."""
     operation = _operation.get()
-    return operation if operation is not None and operation._is_mine() else None
+    if operation is None:
+        return None
+    loop = native_loop()
+    return operation if operation.is_of(loop, _task_of(loop)) else None
 
 
 def left(total: float) -> float:
@@ -186,9 +205,43 @@ def request_budget() -> Budget | None:
     The middleware opens one a request. A WebSocket that lives for hours opens none of its own, so that its operations
     do not add up.
     """
-    outer = _request.get()
-    if outer is not None and outer.is_mine():
+    task, outer = _task_of(native_loop()), _request.get()
+    if outer is not None and outer.is_of(task):
         return None
-    budget = Budget()
+    budget = Budget(task)
     budget.open()
     return budget
+
+
+class Operated(Protocol):
+    """What has bodies that in_both_colours() makes public."""
+
+    def failed(self, error: Exception) -> Exception:
+        """Take note of what an operation has raised; return what is to be raised in its place."""
+        ...
+
+
+def in_both_colours(
+    body: Callable[Concatenate[OperatedT, P], Coroutine[Any, Any, T]],
+) -> tuple[Callable[Concatenate[OperatedT, P], T], Callable[Concatenate[OperatedT, P], Coroutine[Any, Any, T]]]:
+    """Return the methods that drive and that await a body as one operation: ``save`` and ``asave`` of ``_save``."""
+    name = body.__name__.lstrip("_")
+
+    def method(self: OperatedT, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with Operation(is_driven=True):
+            try:
+                return run_sync(body(self, *args, **kwargs))
+            except Exception as error:  # noqa: BLE001 - raised again
+                raise self.failed(error)  # noqa: B904 - mostly the same one
+
+    async def amethod(self: OperatedT, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with Operation():
+            try:
+                return await body(self, *args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - raised again
+                raise self.failed(error)  # noqa: B904 - mostly the same one
+
+    update_wrapper(method, body)
+    update_wrapper(amethod, body)
+    method.__name__, amethod.__name__, amethod.__doc__ = name, f"a{name}", f"See {name}()."
+    return method, amethod

@@ -55,9 +55,14 @@ class Header(NamedTuple):  # made in a third of the time of a frozen dataclass
     issued_at: int
 
     @classmethod
-    def new(cls, version: bytes, created_at: int, authenticated_at: int, expires_at: int, issued_at: int) -> Self:
-        """Return the header of what is to be written; pack() adds the secret and the flags."""
-        return tuple.__new__(cls, (FORMAT, 0, b"", version, created_at, authenticated_at, expires_at, issued_at))
+    def new(
+        cls, version: bytes, created_at: float, authenticated_at: float, expires_at: float, issued_at: float
+    ) -> Self:
+        """Return the header of what is to be written, with times as they fit; pack() adds the secret and the flags."""
+        times = int(created_at), int(authenticated_at), int(expires_at), int(issued_at)
+        if min(times) < 0 or max(times) > LATEST:
+            times = clamp(created_at), clamp(authenticated_at), clamp(expires_at), clamp(issued_at)
+        return tuple.__new__(cls, (FORMAT, 0, b"", version, *times))
 
     def pack(self, kid: bytes, flags: int = 0) -> bytes:
         """Return the header as it is stored, before a body that the secret ``kid`` protects."""

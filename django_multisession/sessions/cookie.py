@@ -184,7 +184,7 @@ class CookieSession(MultisessionBase):
         options = NONE if self._changes is None else self._changes.all()
         draft = Draft(data, self._age_of, self.clock(), user_before=self._user_before)
         content = CookieContent(
-            header=draft.header(draft.age(), previous and previous.header),
+            header=draft.header(draft.age, previous and previous.header),
             sid=sid or os.urandom(_SID_BYTES),
             epoch=0 if previous is None else previous.epoch,
             plaintext=config.bodies.dump(options, data),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..envelope import Header, clamp
+from ..envelope import Header
 from .body import NONE
 from .tracking import TrackedDict
 
@@ -16,8 +16,9 @@ class Draft:
 
     ``options`` are the attributes of its cookie that differ from the settings, and ``new_options`` those of them that
     this request has set. ``user_before`` is the user of the session as it was loaded. ``flash_keys`` are appended to,
-    whatever MERGE says. ``age_of`` returns how many seconds a session with this data lives: a merge may have brought
-    another set_expiry(). ``now`` is the time, in seconds since 1970.
+    whatever MERGE says. ``age`` is how many seconds the session lives; ``age_of`` tells that of any data, as a merge
+    may have brought another set_expiry(). ``now`` is the time, in seconds since 1970. ``all_options`` are the options
+    as they are to be stored.
     """
 
     data: dict[str, Any] = field(repr=False)
@@ -27,24 +28,21 @@ class Draft:
     new_options: Mapping[str, Any] = field(default_factory=lambda: NONE, repr=False)
     user_before: Any = None
     flash_keys: frozenset[str] = frozenset()
+    age: int = field(init=False)
+    all_options: Mapping[str, Any] = field(init=False, repr=False)
 
-    @property
-    def all_options(self) -> Mapping[str, Any]:
-        """The options as they are to be stored."""
-        return {**self.options, **self.new_options} if self.new_options else self.options
+    def __post_init__(self) -> None:
+        self.age = self.age_of(self.data)
+        self.all_options = {**self.options, **self.new_options} if self.new_options else self.options
 
     @property
     def was_read(self) -> frozenset[str]:
         """The keys that the request may have relied on, where that is tracked."""
         return frozenset(self.data.read) if isinstance(self.data, TrackedDict) else frozenset()
 
-    def age(self) -> int:
-        """Return how many seconds the session lives."""
-        return self.age_of(self.data)
-
     def header(self, age: int, previous: Header | None) -> Header:
         """Return the header of a session that lives for age seconds and continues a previous one."""
-        created_at = authenticated_at = now = clamp(self.now)
+        created_at = authenticated_at = now = self.now
         user = self.data.get("_auth_user_id")
         if user is None:
             authenticated_at = 0
@@ -52,4 +50,4 @@ class Draft:
             created_at = previous.created_at
             if user is not None and user == self.user_before:
                 authenticated_at = previous.authenticated_at
-        return Header.new(os.urandom(8), created_at, authenticated_at, clamp(now + age), now)
+        return Header.new(os.urandom(8), created_at, authenticated_at, int(now) + age, now)

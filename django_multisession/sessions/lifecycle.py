@@ -5,6 +5,8 @@ bridge.py).
 """
 
 import enum
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..exceptions import InvalidRecord, StoreUnavailable
@@ -107,30 +109,38 @@ class Lifecycle:
         saved = await self._repository.insert(self.key(secret), draft, self.loaded)
         return saved and self._kept(saved)
 
-    async def save(self, secret: str | None, draft: Draft) -> Saved | Next:
+    async def save(self, secret: str, draft: Draft) -> Saved | Next:
         """Save what was loaded, or replace everything after clear(); return that, or what is to be done instead.
 
         SessionEnded if there is nothing any more that could be saved.
         """
-        if self.state is State.ANONYMOUS and self.outage is not None:
-            if draft.data:
-                raise self.outage  # what was written on it would be lost in silence
-            return Next.NOTHING
-        if self.state is State.UNREADABLE:
-            # The record stays for the process that can read it, as in a rolling deploy with a new secret.
-            return Next.CREATE if draft.data else Next.NOTHING
-        if secret is None:
-            return self._without_key(draft)
-        if draft.age() <= 0:
+        instead = self._instead(draft.data)
+        if instead is not None:
+            return instead
+        if draft.age <= 0:
             return Next.DELETE
         if self.loaded is not None and self.state is not State.CLEARED:
             return self._kept(await self._repository.save(self.loaded, draft))
         return await self._replace_all(self.key(secret), draft)
 
-    def _without_key(self, draft: Draft) -> Next:
-        if self.state is not State.MOVED or "_auth_user_id" in draft.data:
+    def _instead(self, data: Mapping[str, Any]) -> Next | None:
+        if self.state is State.ANONYMOUS and self.outage is not None:
+            if data:
+                raise self.outage  # what was written on it would be lost in silence
+            return Next.NOTHING
+        if self.state is State.UNREADABLE:
+            # The record stays for the process that can read it, as in a rolling deploy with a new secret.
+            return Next.CREATE if data else Next.NOTHING
+        return None
+
+    def without_key(self, data: Mapping[str, Any]) -> Next:
+        """Return what is to be done in place of saving data without a key; SessionEnded if it moved elsewhere."""
+        instead = self._instead(data)
+        if instead is not None:
+            return instead
+        if self.state is not State.MOVED or "_auth_user_id" in data:
             return Next.CREATE
-        if draft.data:
+        if data:
             # A new cookie would take the place of the one that the browser has by now.
             raise self.ended()
         return Next.NOTHING
@@ -147,7 +157,7 @@ class Lifecycle:
                 raise self.ended()
             if not isinstance(found, Moved):
                 loaded, body = found
-                draft.options = body.options
+                draft = replace(draft, options=body.options)
         return self._kept(await self._repository.replace_all(key, loaded, draft))
 
     async def exists(self) -> bool:

@@ -25,8 +25,6 @@ class Merger:
 
     def is_unchanged(self, loaded: Loaded, plaintext: bytes) -> bool:
         """Tell whether bytes that differ say the same: a serializer may write one value differently each time."""
-        if self._config.writes_alike:
-            return False
         before, now = self._bodies.parse(loaded.plaintext), self._bodies.parse(plaintext)
         return before.options == now.options and self._same(before.data, now.data)
 

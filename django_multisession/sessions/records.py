@@ -1,7 +1,7 @@
 """Sealed records by session key: a store with its codec, and the way out of a call whose reply was lost."""
 
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from collections.abc import Callable
+from typing import Final
 
 from ..codec import RecordCodec
 from ..envelope import ENDED, MOVED, VERSION, Header
@@ -10,23 +10,8 @@ from ..keys import SessionKey, StorageKeys
 from ..stores.base import Record, Store
 from .loaded import Loaded, Moved
 
-T = TypeVar("T")
-
 POINTER_TTL: Final = 60
 """Seconds that a pointer stands where a session was before its key changed: as long as a request may be under way."""
-
-
-async def _once_more(ask: Callable[[], Awaitable[T]], again: Callable[[], Awaitable[T]] | None = None) -> T:
-    """Return what ask() answers; if its connection was lost, what again() does: a look at what became of it.
-
-    Without ``again``, asking twice does no harm.
-    """
-    try:
-        return await ask()
-    except StoreUnavailable as error:
-        if not error.retryable:
-            raise
-    return await (again or ask)()
 
 
 def _is_at(record: Record | None, version: bytes) -> bool:
@@ -48,7 +33,12 @@ class Records:
 
     async def read(self, key: SessionKey) -> Loaded | Moved | None:
         """Return what is live under a key, None for nothing or a tombstone; InvalidRecord if we did not write it."""
-        record = await _once_more(lambda: self.store.read(key.storage_key))
+        try:
+            record = await self.store.read(key.storage_key)
+        except StoreUnavailable as error:
+            if not error.retryable:
+                raise
+            record = await self.store.read(key.storage_key)
         if record is None:
             return None
         header, plaintext = self._codec.decode(record.payload, key)
@@ -61,17 +51,16 @@ class Records:
     async def insert(self, key: SessionKey, plaintext: bytes, header: Header, ttl: int) -> Loaded | None:
         """Create the record; None if the key is taken."""
         payload = self._encode(key, plaintext, header)
-
-        async def insert() -> bytes | None:
-            return await self.store.insert(key.storage_key, payload, ttl, header.version)
-
-        async def look() -> bytes | None:
+        try:
+            token = await self.store.insert(key.storage_key, payload, ttl, header.version)
+        except StoreUnavailable as error:
+            if not error.retryable:
+                raise
             record = await self.store.read(key.storage_key)
             if record is None:
-                return await insert()
-            return record.token if _is_at(record, header.version) else None
-
-        token = await _once_more(insert, look)
+                token = await self.store.insert(key.storage_key, payload, ttl, header.version)
+            else:
+                token = record.token if _is_at(record, header.version) else None
         return None if token is None else Loaded(key, plaintext, header, token)
 
     async def replace(
@@ -126,17 +115,20 @@ class Records:
         After a lost reply, a record that is gone counts as deleted by us.
         """
         token = None if expected is None else expected.token
-
-        async def delete() -> bool:
+        try:
             return await self.store.delete(key.storage_key, token)
-
-        async def look() -> bool:
-            return await delete() or await self.store.read(key.storage_key) is None
-
-        return await _once_more(delete, look)
+        except StoreUnavailable as error:
+            if not error.retryable:
+                raise
+            return await self.store.delete(key.storage_key, token) or await self.store.read(key.storage_key) is None
 
     async def exists(self, key: SessionKey) -> bool:
-        return bool(await _once_more(lambda: self.store.exists([key.storage_key])))
+        try:
+            return bool(await self.store.exists([key.storage_key]))
+        except StoreUnavailable as error:
+            if not error.retryable:
+                raise
+            return bool(await self.store.exists([key.storage_key]))
 
     def fits(self, plaintext: bytes, header: Header) -> None:
         """Raise SessionTooLarge if the store cannot keep this body."""

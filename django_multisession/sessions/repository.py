@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from ..deadline import left
 from ..envelope import SERVER_SKEW, SKEW
-from ..exceptions import InvalidRecord, StoreUnavailable
+from ..exceptions import InvalidRecord, SessionTooLarge, StoreUnavailable
 from ..keys import SessionKey
 from ..runtime import monotonic
 from . import touch_throttle
@@ -50,6 +50,10 @@ class Repository:
         self._limits = Limits(config)
         self.name = config.name
         self.timeout = config.entry.timeout
+        self.tracks_reads = config.is_strict
+        self._lifetime = config.lifetime
+        self._writes_alike = config.writes_alike
+        self._skew = SKEW if records.store.local else SERVER_SKEW
 
     # Reading.
 
@@ -58,8 +62,9 @@ class Repository:
         found = await self.records.read(key)
         if not isinstance(found, Loaded):
             return found
-        skew = SKEW if self.records.store.local else SERVER_SKEW
-        if found.header.expired(now, skew) or self._config.lifetime.is_over(found.header, now, None, 0):
+        if found.header.expired(now, self._skew):
+            return None
+        if not self._lifetime.is_unlimited and self._lifetime.is_over(found.header, now, None, 0):
             return None
         return found, self._bodies.parse(found.plaintext)
 
@@ -71,9 +76,13 @@ class Repository:
 
     async def insert(self, key: SessionKey, draft: Draft, previous: Loaded | None) -> Saved | None:
         """Create the session; None if the key is taken. ``previous`` is the session that it continues."""
-        age, plaintext = max(draft.age(), 1), self._dump(draft)
-        with self._limits.of(draft):
-            loaded = await self.records.insert(key, plaintext, draft.header(age, previous and previous.header), age)
+        age, plaintext = max(draft.age, 1), self._dump(draft)
+        header = draft.header(age, previous and previous.header)
+        self._limits.check(draft)
+        try:
+            loaded = await self.records.insert(key, plaintext, header, age)
+        except SessionTooLarge as error:
+            raise self._limits.explained(error, draft) from error
         return loaded and Saved(loaded, Body(draft.all_options, draft.data))
 
     async def save(self, loaded: Loaded, draft: Draft) -> Saved:
@@ -83,7 +92,7 @@ class Repository:
         and SessionNotSerializable for data that cannot be kept.
         """
         plaintext = self._dump(draft)
-        if plaintext == loaded.plaintext or self._merger.is_unchanged(loaded, plaintext):
+        if plaintext == loaded.plaintext or (not self._writes_alike and self._merger.is_unchanged(loaded, plaintext)):
             return await self._touch(loaded, draft)
         if not contended(loaded.key.storage_key):
             written = await self._swap(loaded, draft, plaintext)
@@ -120,8 +129,12 @@ class Repository:
 
     def validate(self, draft: Draft) -> None:
         """Raise what a save would raise of data that cannot be kept."""
-        with self._limits.of(draft):
-            self.records.fits(self._dump(draft), draft.header(1, None))
+        plaintext = self._dump(draft)
+        self._limits.check(draft)
+        try:
+            self.records.fits(plaintext, draft.header(1, None))
+        except SessionTooLarge as error:
+            raise self._limits.explained(error, draft) from error
 
     # Merging.
 
@@ -195,10 +208,13 @@ class Repository:
             # (decisions.md, D15).
             return not self._config.is_strict and draft.data.keys().isdisjoint(self._merger.rules(draft))
 
-        age = max(draft.age(), 1)
+        age = max(draft.age, 1)
         header = draft.header(age, stored.header)
-        with self._limits.of(draft):
+        self._limits.check(draft)
+        try:
             written = await self.records.replace(stored, plaintext, header, age, repeatable=repeatable)
+        except SessionTooLarge as error:
+            raise self._limits.explained(error, draft) from error
         return written and Saved(written, Body(draft.all_options, draft.data))
 
     async def _touch(self, loaded: Loaded, draft: Draft) -> Saved:
@@ -206,7 +222,7 @@ class Repository:
 
         Whoever wrote it meanwhile has prolonged it, and a store that does not answer is no error.
         """
-        body, age = Body(draft.options, draft.data), max(draft.age(), 1)
+        body, age = Body(draft.options, draft.data), max(draft.age, 1)
         storage_key = loaded.key.storage_key
         if not touch_throttle.is_due(loaded, draft, age) or not touch_throttle.claim(
             storage_key, loaded.header.version

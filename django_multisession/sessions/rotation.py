@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from ..deadline import left
-from ..envelope import Header, clamp
+from ..envelope import Header
 from ..exceptions import StoreRefused, StoreUnavailable
 from ..keys import SessionKey
 from .body import Body
@@ -73,8 +73,8 @@ class Rotation(NamedTuple):
         return saved
 
     async def _point(self, repository: Repository, ended: Loaded, new: Loaded, draft: Draft) -> bool:
-        now = clamp(draft.now)
-        header = Header.new(os.urandom(8), ended.header.created_at, 0, clamp(now + POINTER_TTL), now)
+        now = draft.now
+        header = Header.new(os.urandom(8), ended.header.created_at, 0, now + POINTER_TTL, now)
         try:
             return await repository.records.point(ended, new.key, header)
         except StoreRefused:

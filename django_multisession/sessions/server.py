@@ -1,13 +1,12 @@
 """SessionStore over a store: Django's semantics, in both colours, on the bodies of repository.py."""
 
-from collections.abc import Coroutine
 from functools import cached_property
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from django.contrib.sessions.backends.base import CreateError
 
-from ..bridge import driven, in_both_colours, iterate
-from ..deadline import Operation
+from ..bridge import driven, iterate
+from ..deadline import in_both_colours
 from ..exceptions import InvalidRecord, StoreUnavailable
 from ..stores.base import Store
 from .assembly import repository_of
@@ -21,8 +20,6 @@ from .lifetime import Origin
 from .records import Records
 from .repository import Repository, Saved
 from .tracking import TrackedDict
-
-T = TypeVar("T")
 
 KEY_ATTEMPTS = 5
 _MAX_KEY_LENGTH = 128
@@ -126,22 +123,21 @@ class ServerSession(MultisessionBase):
                 self.cookie_changes().saved(saved.body.options)
 
     def _tracked(self, data: dict[str, Any]) -> dict[str, Any]:
-        return TrackedDict(data) if self.config().is_strict else data
+        return TrackedDict(data) if self.repository().tracks_reads else data
 
     # With I/O: each body is written once, and serves both colours. It calls public methods in the colour of its caller,
     # so that a subclass' are honoured.
 
-    async def as_operation(self, body: Coroutine[Any, Any, T]) -> T:
-        """Await a body as one operation, and remember an outage."""
-        with Operation():
-            try:
-                return await body
-            except SAID as error:
-                if isinstance(error, StoreUnavailable):
-                    self.outage = error
-                raise without_frames(error)  # noqa: B904 - it is the same one
+    def failed(self, error: Exception) -> Exception:
+        """Remember an outage; return the error, one of ours without the frames that it has come through."""
+        if isinstance(error, StoreUnavailable):
+            self.outage = error
+        return without_frames(error) if isinstance(error, SAID) else error
 
     async def _data(self) -> dict[str, Any]:
+        if hasattr(self, "_session_cache"):
+            self.accessed = True
+            return self._session_cache
         return self._get_session() if driven() else await self._aget_session()
 
     async def _load(self) -> dict[str, Any]:
@@ -192,9 +188,11 @@ class ServerSession(MultisessionBase):
         await self._data()
         if had_key and self.session_key is None:
             raise self.life.ended()
+        if self.session_key is None:
+            saved = await self._write()  # asks nobody
         # One at a time: another task of this request would take what this one is just writing for somebody else's
         # change, and apply a rule of MERGE twice.
-        if driven():
+        elif driven():
             with self._turn().of_threads:
                 saved = await self._write()
         else:
@@ -212,6 +210,8 @@ class ServerSession(MultisessionBase):
             raise self.life.ended()
 
     async def _write(self) -> Saved | Next:
+        if self.session_key is None:
+            return self.life.without_key(self._session_cache)
         saved = await self.life.save(self.session_key, self._draft())
         if isinstance(saved, Saved):
             self._keep(saved)
@@ -228,7 +228,7 @@ class ServerSession(MultisessionBase):
     async def _insert(self) -> None:
         self._session_cache = getattr(self, "_session_cache", {})
         draft = self._draft()
-        if draft.age() > 0:
+        if draft.age > 0:
             saved = await self.life.insert(self.session_key or "", draft)
             if saved is None:
                 raise CreateError

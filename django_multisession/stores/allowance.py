@@ -7,12 +7,12 @@ late.
 
 from typing import Final
 
-from ..deadline import ThreadClock
+from ..deadline import thread_clock
 from .wording import NO_ANSWER
 
 _ONE_LOOK: Final = 0.001
 
-_clock: Final = ThreadClock().time
+_clock: Final = thread_clock.time
 
 
 class Allowance:

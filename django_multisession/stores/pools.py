@@ -65,7 +65,9 @@ class Pool(Generic[C]):
         """
         client = await self._take()
         try:
-            result = await maybe_await(command(client, *arguments))
+            result = command(client, *arguments)
+            if hasattr(result, "__await__"):
+                result = await result
         except BaseException as error:
             if self._unharmed(error):
                 # Lent last, so that what a cancelled task has left under way can come to its end.

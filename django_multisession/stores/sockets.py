@@ -25,6 +25,8 @@ WRITE: Final = 2
 KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Options of TCP, where the system has them: after a minute of silence a probe every 10 s, three in all."""
 
+_SLACK: Final = 0.005
+"""Seconds by which a wait may be longer than what is left."""
 _NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -54,7 +56,7 @@ class BoundedSocket:
     def connect(self, address: Any) -> None:
         """See socket.connect(); TimeoutError at the end of the time."""
         self._is_first = False
-        self._wait_for(0.0)
+        self._set_timeout(0.0)
         try:
             self._socket.connect(address)
         except BlockingIOError:
@@ -97,9 +99,13 @@ class BoundedSocket:
         """See socket.settimeout(); bound() is what counts."""
 
     def _wait_for(self, seconds: float) -> None:
-        if seconds != self._timeout:  # setting it costs a system call
-            self._timeout = seconds
-            self._socket.settimeout(seconds)
+        # Setting it costs a system call: what is a little longer stays.
+        if self._timeout is None or not seconds <= self._timeout <= seconds + _SLACK:
+            self._set_timeout(seconds)
+
+    def _set_timeout(self, seconds: float) -> None:
+        self._timeout = seconds
+        self._socket.settimeout(seconds)
 
     def _within(self, ask: Callable[..., T], *arguments: Any) -> T:
         if self._is_first:

@@ -12,7 +12,7 @@ import pytest
 
 from django_multisession import deadline
 from django_multisession.bridge import run_sync
-from django_multisession.deadline import TICK, LoopClock, Operation, current_operation, left, request_budget
+from django_multisession.deadline import PRECISION, TICK, LoopClock, Operation, current_operation, left, request_budget
 
 
 @contextmanager
@@ -32,6 +32,11 @@ class Clock:
     def __init__(self) -> None:
         self.now = 1000.0
         self.busy = 0.0
+        self.asked = 0
+
+    def thread_time(self) -> float:
+        self.asked += 1
+        return self.busy
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
@@ -46,7 +51,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     # The module's own name for time: the clock of everything else goes on.
     monkeypatch.setattr(deadline, "monotonic", lambda: clock.now)
-    monkeypatch.setattr(deadline, "time", SimpleNamespace(thread_time=lambda: clock.busy))
+    monkeypatch.setattr(deadline, "time", SimpleNamespace(thread_time=clock.thread_time))
     return clock
 
 
@@ -71,6 +76,15 @@ def test_operation_does_not_count_while_its_thread_runs(clock: Clock) -> None:
         clock.work(5)
         clock.wait(0.25)
         assert left(1.0) == pytest.approx(0.75)
+
+
+def test_thread_is_asked_once_in_a_while_how_long_it_has_run(clock: Clock) -> None:
+    with Operation():
+        for _ in range(10):
+            clock.work(PRECISION / 4)
+            left(1.0)
+        assert left(1.0) == pytest.approx(1.0, abs=PRECISION)
+    assert clock.asked in (2, 3, 4)
 
 
 def test_operation_inside_another_is_a_part_of_it(clock: Clock) -> None:

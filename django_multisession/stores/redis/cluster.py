@@ -33,6 +33,8 @@ SLOTS: Final = 16384
 class Cluster:
     """See Server. ``connect`` makes the connections to a node; ``seeds`` are the nodes that LOCATION names."""
 
+    is_divided = True
+
     def __init__(
         self,
         name: str,

@@ -20,9 +20,6 @@ from .server import Server
 
 logger = logging.getLogger("django_multisession")
 
-_COMPARED: Final = 4096
-"""Bytes of the largest record that is compared as a whole, and so crosses the wire once more. The script sends 8 bytes
-instead, but costs the server more than a few thousand others do."""
 _VERSION_LENGTH: Final = VERSION.stop - VERSION.start
 _DELETES: Final = (("DELEX", "IFEQ"), ("DELIFEQ",))
 """Redis' command that compares before it deletes, and Valkey's."""
@@ -42,11 +39,6 @@ _REPLACE = _Script(
     f"if not ({_AT_VERSION}) then return 0 end redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) return 1"
 )
 _DELETE = _Script(f"if {_AT_VERSION} then return redis.call('DEL', KEYS[1]) end return 0")
-
-
-def token_of(payload: bytes) -> bytes:
-    """Return the token of a record: itself, or its version where it is too large to be compared."""
-    return payload if len(payload) <= _COMPARED else payload[VERSION]
 
 
 def answered(answer: Any) -> Any:

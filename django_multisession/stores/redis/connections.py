@@ -6,7 +6,7 @@ event loop, and six times as much in one (decisions.md, D13). Without a loop eac
 one, calls go out in batches, see batches.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import redis
@@ -130,7 +130,7 @@ class Connections:
         self._threads: Pool[Any] = Pool(maker.connection, lambda connection: connection.disconnect(), max_idle=max_idle)
         self._loops = LoopLocal(lambda: Batches(maker.async_connection, connect_timeout, max_idle), Batches.aclose)
 
-    async def ask(self, seconds: float, commands: Sequence[Command], alone: bool = False) -> list[Any]:
+    def ask(self, seconds: float, commands: Sequence[Command], alone: bool = False) -> Awaitable[list[Any]]:
         """Send commands in one round trip, one after the other on one connection; return their answers in order.
 
         A refusal is an answer, and stands in its place. What ends the connection is raised. ``alone`` keeps others from
@@ -138,11 +138,8 @@ class Connections:
         """
         loop = native_loop()
         if loop is not None:
-            return await self._loops.get(loop).ask(packed(commands), len(commands), seconds, alone)
-        answers: list[Any] = await self._threads.use(
-            BoundedConnection.ask, packed(commands), len(commands), seconds, self._connect_timeout
-        )
-        return answers
+            return self._loops.get(loop).ask(packed(commands), len(commands), seconds, alone)
+        return self._threads.use(BoundedConnection.ask, packed(commands), len(commands), seconds, self._connect_timeout)
 
     async def probe(self, command: Command, seconds: float = PROBE_TIMEOUT) -> None:
         """Send a command on a new connection, within so many seconds as a whole; raise what ends the connection."""

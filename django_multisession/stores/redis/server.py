@@ -1,6 +1,6 @@
 """One server, where all records are: the one that LOCATION names, or the master that sentinels name."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
 from ...breaker import Breaker
@@ -23,6 +23,9 @@ class Server(Protocol):
     wait: int
     """OPTIONS["wait"]: how many replicas are to have what ends or begins a session."""
 
+    is_divided: bool
+    """Whether each key has one of several nodes."""
+
     def is_located(self) -> bool:
         """Tell whether it is known where each key is; if not, locate() is to be awaited first."""
 
@@ -44,7 +47,9 @@ class Server(Protocol):
     def deletes(self, addresses: Sequence[str]) -> list[Command]:
         """Return the commands that delete a page of addresses."""
 
-    async def ask(self, seconds: float, commands: Sequence[Command], address: str, alone: bool = False) -> list[Any]:
+    def ask(
+        self, seconds: float, commands: Sequence[Command], address: str, alone: bool = False
+    ) -> Awaitable[list[Any]]:
         """Return the answers to commands about the keys of one page, such as ``address``; see Connections.ask()."""
 
     async def ask_node(self, seconds: float, node: Any, commands: Sequence[Command]) -> list[Any]:
@@ -62,6 +67,8 @@ class Server(Protocol):
 
 class SingleServer:
     """See Server; ``sentinels`` is how many watch it."""
+
+    is_divided = False
 
     def __init__(self, name: str, wait: int, connections: Connections, sentinels: int = 0) -> None:
         self.name = name
@@ -90,8 +97,10 @@ class SingleServer:
     def deletes(self, addresses: Sequence[str]) -> list[Command]:
         return [("DEL", *addresses)]
 
-    async def ask(self, seconds: float, commands: Sequence[Command], address: str, alone: bool = False) -> list[Any]:
-        return await self._connections.ask(seconds, commands, alone)
+    def ask(
+        self, seconds: float, commands: Sequence[Command], address: str, alone: bool = False
+    ) -> Awaitable[list[Any]]:
+        return self._connections.ask(seconds, commands, alone)
 
     async def ask_node(self, seconds: float, node: Any, commands: Sequence[Command]) -> list[Any]:
         return await self._connections.ask(seconds, commands, alone=True)
