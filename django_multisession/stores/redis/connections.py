@@ -72,7 +72,7 @@ class BoundedConnection:
     def _connect(self: Any) -> Any:  # redis-py's own, borrowed: there is no public way to its socket
         if (host := getattr(self, "host", None)) is not None:
             # redis-py looks the name up without a limit: not before somebody has just been answered.
-            resolve(host, int(self.port), self._ends_at - time.monotonic())
+            resolve(host, int(self.port), self._ends_at - monotonic())
         self._bounded = BoundedSocket(super()._connect())  # type: ignore[misc]
         self._bounded.bound(max(self._ends_at - monotonic(), 0.001))
         return self._bounded
