@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, Unpack
 
 from ..conf import DEFAULT
 from ..cookies import CookieOptions
@@ -13,6 +13,7 @@ from .config import SessionConfig, session_config
 from .cookie_changes import CookieAttributes, CookieChanges, checked
 from .first_look import Belonging, aload_once, load_once
 from .flashes import WithFlashes
+from .foreign import no_model, refuse_overrides
 from .lifetime import Lifetime, Origin
 from .turn import Turn
 from .unreadable import report_unreadable
@@ -21,10 +22,7 @@ _classes: Kept[dict[tuple[type[Any], str], type[Any]]] = Kept(dict, Event(0))
 
 
 class MultisessionBase(WithFlashes):
-    """SessionBase with one session name of the MULTISESSION setting behind it.
-
-    Attributes are the class' until they are set: a session is made for every request, and most are never used.
-    """
+    """SessionBase with one session name of MULTISESSION behind it; most attributes are the class' until they are set."""
 
     session_name: ClassVar[str] = DEFAULT
     accessed = False
@@ -47,6 +45,10 @@ class MultisessionBase(WithFlashes):
     if TYPE_CHECKING:  # django-stubs leaves it out
         _session_key: str | None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse_overrides(cls)
+
     @classmethod
     def named(cls, name: str) -> type[Self]:
         """Return the subclass for another session name; the same one each time."""
@@ -64,9 +66,17 @@ class MultisessionBase(WithFlashes):
         return session_config(cls.session_name)
 
     @property
-    def serializer(self) -> Any:
-        """The class of the serializer: SERIALIZER of the entry, else SESSION_SERIALIZER."""
+    def serializer(self) -> Any:  # as Django calls it
         return self.config().serializer
+
+    @classmethod
+    def get_model_class(cls) -> NoReturn:
+        """Raise NotImplementedError: there is no model of sessions that could be queried."""
+        raise no_model(cls, "get_model_class")
+
+    def create_model_instance(self, data: Any) -> NoReturn:
+        """See get_model_class()."""
+        raise no_model(type(self), "create_model_instance")
 
     def clock(self) -> float:
         """Return this host's time in seconds since 1970; its siblings' may differ by envelope.SKEW."""
