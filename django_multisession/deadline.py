@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, Token
 from functools import update_wrapper
+from threading import get_ident
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -144,7 +145,7 @@ class Operation:
     says that run_sync() will drive all of it.
     """
 
-    __slots__ = ("_before", "_budget", "_clock", "_is_driven", "_loop", "_outer", "_since", "_task", "has_lost")
+    __slots__ = ("_before", "_budget", "_clock", "_is_driven", "_loop", "_outer", "_since", "_task", "_thread", "has_lost")
 
     def __init__(self, *, is_driven: bool = False) -> None:
         self._is_driven = is_driven
@@ -159,6 +160,7 @@ class Operation:
         budget = _request.get()
         self._budget = budget if budget is not None and budget.is_of(task) else None
         self._before = 0.0 if self._budget is None else self._budget.spent
+        self._thread = get_ident()
         self._clock = _clock_of(loop)
         self._since = self._clock.start()
         _operation.set(self)
@@ -173,8 +175,10 @@ class Operation:
         self._clock.stop()
 
     def is_of(self, loop: asyncio.AbstractEventLoop | None, task: object) -> bool:
-        """Tell whether what a task of a loop does, or a thread (None and None), is a part of this."""
-        return self._loop is loop and (self._task is task if self._budget is None else self._budget.is_of(task))
+        """Tell whether what a task of a loop does, or this thread (None and None), is a part of this."""
+        if self._loop is not loop or (loop is None and self._thread != get_ident()):
+            return False  # another thread's clock has run for another time
+        return self._task is task if self._budget is None else self._budget.is_of(task)
 
     def left(self, total: float) -> float:
         """Return how many of ``total`` seconds the operation may still wait; 0 or less: none."""
