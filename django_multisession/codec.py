@@ -157,12 +157,18 @@ class RecordCodec(_Codec):
 
 class CookieContent(NamedTuple):
     """What a cookie holds. ``sid`` is the random identity of the session, 20 bytes, and stays while the
-    content changes; ``epoch`` counts how often its user was logged out everywhere."""
+    content changes; ``epoch`` counts how often its user was logged out everywhere. A repr shows nothing of it."""
 
     header: Header
     sid: bytes
     epoch: int
     plaintext: bytes
+
+    def __repr__(self) -> str:
+        return f"<CookieContent, {len(self.plaintext)} bytes>"
+
+    def __sentry_repr__(self) -> str:
+        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
 
 
 class CookieCodec(_Codec):

@@ -144,15 +144,16 @@ class Operation:
     says that run_sync() will drive all of it.
     """
 
-    __slots__ = ("_before", "_budget", "_clock", "_is_driven", "_loop", "_outer", "_since", "_task", "has_lost")
+    __slots__ = ("_before", "_budget", "_clock", "_is_driven", "_outer", "_place", "_since", "_task", "has_lost")
 
     def __init__(self, *, is_driven: bool = False) -> None:
         self._is_driven = is_driven
         self.has_lost = False
 
     def __enter__(self) -> "Operation":
-        loop = self._loop = None if self._is_driven else native_loop()
-        task = self._task = _task_of(loop)
+        loop = None if self._is_driven else native_loop()
+        self._place, task = loop or threading.get_ident(), _task_of(loop)
+        self._task = task
         outer = self._outer = _operation.get()
         if outer is not None and outer.is_of(loop, task):
             return outer
@@ -173,8 +174,10 @@ class Operation:
         self._clock.stop()
 
     def is_of(self, loop: asyncio.AbstractEventLoop | None, task: object) -> bool:
-        """Tell whether what a task of a loop does, or a thread (None and None), is a part of this."""
-        return self._loop is loop and (self._task is task if self._budget is None else self._budget.is_of(task))
+        """Tell whether what a task of a loop does, or this thread (None and None), is a part of this."""
+        # The clock of another thread has run for another time.
+        is_here = self._place == (loop or threading.get_ident())
+        return is_here and (self._task is task if self._budget is None else self._budget.is_of(task))
 
     def left(self, total: float) -> float:
         """Return how many of ``total`` seconds the operation may still wait; 0 or less: none."""

@@ -7,7 +7,7 @@ import json
 import operator
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .conf import IDENTITY
@@ -26,7 +26,7 @@ class MergeConflict(Exception):
 class Merged:
     """The outcome; ``overwritten`` are the keys that both sides changed and where ours won without a rule."""
 
-    data: dict[str, Any]
+    data: dict[str, Any] = field(repr=False)
     overwritten: tuple[str, ...]
 
 

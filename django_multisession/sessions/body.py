@@ -23,6 +23,9 @@ class Body(NamedTuple):
     def __repr__(self) -> str:
         return f"<Body of {len(self.data)} keys>"
 
+    def __sentry_repr__(self) -> str:
+        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
+
 
 class BodyCodec:
     """Bodies of one session name, by its serializer."""

@@ -20,6 +20,9 @@ class Loaded(NamedTuple):
     def __repr__(self) -> str:
         return f"<Loaded, {len(self.plaintext)} bytes>"
 
+    def __sentry_repr__(self) -> str:
+        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
+
 
 class Moved(NamedTuple):
     """A pointer: the session that was here goes on under another key."""

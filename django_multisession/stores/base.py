@@ -43,6 +43,9 @@ class Record(NamedTuple):
     def __repr__(self) -> str:
         return f"<Record of {len(self.payload)} bytes>"
 
+    def __sentry_repr__(self) -> str:
+        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
+
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
@@ -218,10 +221,7 @@ class Store:
         raise NotImplementedError
 
     async def exists(self, keys: Iterable[str]) -> set[str]:
-        """Return those of keys that have a live record, in one round trip where the server can.
-
-        A payload that is no session (a tombstone, a pointer) does not count.
-        """
+        """Return those of keys whose record lives and is_session(), in one round trip where the server can."""
         raise NotImplementedError
 
     async def purge(self, batch_size: int = 1000) -> AsyncIterator[int]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from ..bridge import blocks_a_loop
-from ..envelope import is_session
+from ..envelope import VERSION, is_session
 from ..runtime import Event, Kept
 from .base import Inspection, Record, Store, StoreOptions, synchronous_io
 
@@ -17,6 +17,12 @@ class _Row(NamedTuple):
     payload: bytes
     version: bytes
     ends_at: float
+
+    def __repr__(self) -> str:
+        return f"<Row of {len(self.payload)} bytes>"
+
+    def __sentry_repr__(self) -> str:
+        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
 
 
 # Storage keys differ by session name and KEY_PREFIX, so all the process' sessions share one dictionary; it outlives the
@@ -66,7 +72,7 @@ class MemoryStore(Store):
 
     async def end(self, key: str, payload: bytes, ttl: int) -> None:
         with _lock.value:
-            self._put(key, payload, ttl, b"")
+            self._put(key, payload, ttl, payload[VERSION])
 
     async def delete(self, key: str, expected: bytes | None = None) -> bool:
         with _lock.value:

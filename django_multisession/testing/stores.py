@@ -323,7 +323,10 @@ class StoreContract:
         for ended in (key, expired, make_key()):
             drive(store.end(ended, tombstone, HOUR))
             drive(store.end(ended, tombstone, HOUR))
-            assert _payload(store, drive, ended) == tombstone
+            found = drive(store.read(ended))
+            assert found is not None
+            assert found.token  # never empty
+            assert found.payload == tombstone
             payload, version = make_payload(b"late")
             assert drive(store.insert(ended, payload, HOUR, version)) is None
             assert _payload(store, drive, ended) == tombstone

@@ -137,7 +137,7 @@ def _backend(name: str, server: Any, directory: Path, stack: ExitStack, proxy: P
 def _dump_memory() -> bytes:
     from django_multisession.stores import memory
 
-    return repr(memory._rows.value).encode()
+    return b"\n".join(part for key, row in memory._rows.value.items() for part in (key.encode(), row.payload))
 
 
 def _dump_redis(location: str) -> bytes:

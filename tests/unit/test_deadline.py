@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -111,6 +112,22 @@ def test_operation_may_ask_once_more_for_each(clock: Clock) -> None:
         first.has_lost = True
     with Operation() as second:
         assert not second.has_lost
+
+
+def test_operation_does_not_go_on_in_another_thread(clock: Clock) -> None:
+    # As in a loop that async_to_sync makes inside of a save(): its thread has not run for as long as this one.
+    clock.work(5)
+    found = []
+
+    def ask() -> None:
+        clock.busy = 0.0
+        found.append((current_operation(), left(1.0)))
+
+    with Operation():
+        thread = threading.Thread(target=contextvars.copy_context().run, args=(ask,))
+        thread.start()
+        thread.join()
+    assert found == [(None, 1.0)]
 
 
 def test_operations_of_a_request_share_its_budget(clock: Clock) -> None:

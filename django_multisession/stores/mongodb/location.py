@@ -22,6 +22,12 @@ class Location(NamedTuple):
     shown: str
     database: str
 
+    def __repr__(self) -> str:
+        return f"<Location {self.shown}>"
+
+    def __sentry_repr__(self) -> str:
+        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
+
 
 def parse(location: Any) -> Location:
     """Return what a LOCATION says (None: the standard local address); ImproperlyConfigured, without a password."""

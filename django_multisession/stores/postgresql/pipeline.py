@@ -65,6 +65,12 @@ class Result(NamedTuple):
     rows: list[tuple[bytes, ...]]
     affected: int
 
+    def __repr__(self) -> str:
+        return f"<Result of {len(self.rows)} rows>"
+
+    def __sentry_repr__(self) -> str:
+        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
+
 
 def send(connection: "PGconn", statement: Statement, values: Sequence[Value], is_prepared: bool = False) -> None:
     """Put a statement with its values into the pipeline."""

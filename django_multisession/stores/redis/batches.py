@@ -31,6 +31,12 @@ class _Asked(NamedTuple):
     deadline: float
     """By the loop's clock."""
 
+    def __repr__(self) -> str:
+        return f"<{self.commands} commands, {len(self.packed)} bytes>"
+
+    def __sentry_repr__(self) -> str:
+        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
+
 
 class Batches:
     """The batches of one event loop; ``make`` makes an unconnected redis.asyncio.Connection."""

@@ -1,7 +1,7 @@
 """LOCATION of the redis engine: what is allowed, what redis-py makes of it, how it may be shown."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -29,7 +29,7 @@ class Location:
     is_tls: bool
     nodes: tuple[tuple[str, int], ...]
     service: str
-    settings: dict[str, Any]
+    settings: dict[str, Any] = field(repr=False)
     is_socket: bool = False
 
     @property
