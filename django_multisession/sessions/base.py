@@ -22,7 +22,7 @@ _classes: Kept[dict[tuple[type[Any], str], type[Any]]] = Kept(dict, Event(0))
 
 
 class MultisessionBase(WithFlashes):
-    """SessionBase with one session name of MULTISESSION behind it; most attributes are the class' until they are set."""
+    """SessionBase with one session name of MULTISESSION behind it; attributes are the class' until they are set."""
 
     session_name: ClassVar[str] = DEFAULT
     accessed = False
