@@ -17,6 +17,7 @@ from django.http import HttpRequest
 from ..bridge import driven
 from ..exceptions import StoreUnavailable
 from ..sessions.base import MultisessionBase
+from ..sessions.server import ServerSession
 
 _USER = "_auth_user_id"
 
@@ -130,6 +131,9 @@ def _logged_out(request: Any, **kwargs: Any) -> None:
 
 def leave_all(request: Any) -> None:
     """Have all sessions of a request that end with the login end with its response."""
+    default = getattr(request, "session", None)
+    if isinstance(default, ServerSession):
+        default.is_logged_out = True
     for belonging in _of_the_user(request):
         belonging.leave()
 

@@ -28,6 +28,9 @@ from .unavailable import Outage, unavailable
 async def finish(request: HttpRequest, response: HttpResponseBase, opened: list[SessionBase]) -> HttpResponseBase:
     """Return the response to send: the given one, or another if an outage or a failed save has to be answered."""
     handles = [Handle(session) for session in opened]
+    for handle in handles:
+        with suppress(StoreUnavailable):  # which the session remembers
+            await handle.end_again()
     if response.status_code < 500:
         errors = await _store(handles)
         for error in errors:

@@ -79,6 +79,14 @@ class Handle:
                 await self.session.aupdate(written)
             await self.save()
 
+    async def end_again(self) -> None:
+        """End anew what the view has logged out, if that has come back with its transaction."""
+        if self.server is not None:
+            if driven():
+                self.server.end_again()
+            else:
+                await self.server.aend_again()
+
     async def settle(self) -> None:
         """Make a visitor's session that of the user who has logged in, if somebody has."""
         if self.belonging is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from django.apps import apps
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
@@ -14,6 +15,7 @@ from ..sessions.config import session_config
 from ..sessions.loading import session_class
 from ..sessions.server import ServerSession
 from .belonging import Belonging
+from .passwords import is_outdated
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, section 9.2.1
 
@@ -101,6 +103,8 @@ def open_session(request: HttpRequest, name: str) -> Any:
         session.belonging = Belonging(session, request)
     if opening.is_on_server:
         session.commits_with_response = True
+        if name == DEFAULT and apps.is_installed("django.contrib.auth"):
+            session.is_outdated = is_outdated
         if opening.on_outage == "anonymous" and request.method in SAFE_METHODS:
             session.may_be_anonymous = True
     return session

@@ -13,7 +13,7 @@ from ..bridge import run_sync
 from ..envelope import SKEW, Header, clamp
 from ..exceptions import MultisessionError, StoreUnavailable
 from ..keys import SessionKey, new_session_key
-from .loaded import Loaded, Moved
+from .loaded import Loaded, Moved, Outdated
 from .records import Records
 from .server import ServerSession
 
@@ -115,8 +115,8 @@ def _failures(records: Records, key: SessionKey, report: Report) -> Iterator[str
         yield "A record could not be deleted: a logout would not end its session."
 
 
-def _timed_reads(records: Records, key: SessionKey) -> tuple[Loaded | Moved | None, float]:
-    found: Loaded | Moved | None = None
+def _timed_reads(records: Records, key: SessionKey) -> tuple[Loaded | Moved | Outdated | None, float]:
+    found: Loaded | Moved | Outdated | None = None
     seconds = []
     for _ in range(ROUND_TRIPS):
         started = time.perf_counter()

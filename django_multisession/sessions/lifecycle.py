@@ -15,7 +15,8 @@ from .body import Body
 from .draft import Draft
 from .exceptions import SessionEnded
 from .lifetime import Origin
-from .loaded import Loaded, Moved
+from .loaded import Loaded, Moved, Outdated
+from .passwords import renews, set_aside
 from .repository import Repository, Saved
 from .rotation import Rotation, withdraw
 from .unreadable import report_unreadable
@@ -84,16 +85,23 @@ class Lifecycle:
                 self.state = State.UNREADABLE
             raise
         if self.state is not State.NEW:
-            return found[1] if found is not None and not isinstance(found, Moved) else None
+            return found[1] if found is not None and not isinstance(found, Moved | Outdated) else None
         if isinstance(found, Moved):
             # Who has not loaded the session before it moved does not follow, but by a login of his own: see commit().
             self.state, self.rotation = State.MOVED, Rotation(key, None, had_moved=True)
+            return None
+        if isinstance(found, Outdated):
+            self._has_lost(key)
             return None
         if found is None:
             self.state = State.GONE
             return None
         self._settle(*found)
         return found[1]
+
+    def _has_lost(self, key: SessionKey) -> None:
+        # A logout still ends what is under the key, or where it leads by then.
+        self.state, self.rotation = State.GONE, Rotation(key, None, had_moved=True)
 
     def _settle(self, loaded: Loaded, body: Body) -> None:
         self.loaded, self.state = loaded, State.LOADED
@@ -153,7 +161,7 @@ class Lifecycle:
             except InvalidRecord as reason:
                 report_unreadable(self._repository.name, reason)
                 return Next.CREATE  # what is stored cannot be read, and so is not ours to replace
-            if found is None:
+            if found is None or isinstance(found, Outdated):
                 raise self.ended()
             if not isinstance(found, Moved):
                 loaded, body = found
@@ -182,6 +190,14 @@ class Lifecycle:
         if rotation is not None:
             await self._repository.end(rotation.key, rotation.base)
 
+    async def set_aside(self, now: float) -> None:
+        """End a session whose login is outdated; see passwords.py."""
+        loaded = self.loaded
+        self.forget()
+        if loaded is not None:
+            self._has_lost(loaded.key)
+            await set_aside(self._repository, loaded, now)
+
     def forget(self) -> None:
         """Know nothing of a record any more."""
         self.state, self.loaded, self.rotation, self.user_before = State.NEW, None, None, None
@@ -209,6 +225,10 @@ class Lifecycle:
         saved = await self.rotation.commit(self._repository, self.loaded, draft)
         self.rotation = None
         return saved and self._kept(saved)
+
+    def renews(self, draft: Draft) -> bool:
+        """Tell whether a change of key comes with a change of the same user's password."""
+        return self.rotation is not None and renews(self._repository, self.rotation.base, draft)
 
     async def abandon(self) -> Rotation | None:
         """Take a change of key back: the old session stays as it was. Return what was left, None if nothing was."""

@@ -30,6 +30,12 @@ class Moved(NamedTuple):
     key: SessionKey
 
 
+class Outdated(NamedTuple):
+    """A session whose login was found outdated, as it was: only who changes its password now takes it along."""
+
+    loaded: Loaded
+
+
 def has_same_identity(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Tell whether two sessions belong to the same user with the same password.
 

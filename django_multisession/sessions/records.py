@@ -1,17 +1,24 @@
 """Sealed records by session key: a store with its codec, and the way out of a call whose reply was lost."""
 
+import os
 from collections.abc import Callable
 from typing import Final
 
 from ..codec import RecordCodec
-from ..envelope import ENDED, MOVED, VERSION, Header
+from ..envelope import ENDED, MOVED, VERSION, Header, clamp
 from ..exceptions import SessionTooLarge, StoreUnavailable
 from ..keys import SessionKey, StorageKeys
 from ..stores.base import Record, Store
-from .loaded import Loaded, Moved
+from .loaded import Loaded, Moved, Outdated
 
 POINTER_TTL: Final = 60
 """Seconds that a pointer stands where a session was before its key changed: as long as a request may be under way."""
+
+
+def replacing(loaded: Loaded, now: float) -> Header:
+    """Return the header of what stands for POINTER_TTL in place of a session."""
+    issued_at = clamp(now)
+    return Header.new(os.urandom(8), loaded.header.created_at, 0, clamp(issued_at + POINTER_TTL), issued_at)
 
 
 def _is_at(record: Record | None, version: bytes) -> bool:
@@ -31,7 +38,7 @@ class Records:
         self._codec = codec
         self._max_size = max_size
 
-    async def read(self, key: SessionKey) -> Loaded | Moved | None:
+    async def read(self, key: SessionKey) -> Loaded | Moved | Outdated | None:
         """Return what is live under a key, None for nothing or a tombstone; InvalidRecord if we did not write it."""
         try:
             record = await self.store.read(key.storage_key)
@@ -43,7 +50,7 @@ class Records:
             return None
         header, plaintext = self._codec.decode(record.payload, key)
         if header.flags & ENDED:
-            return None
+            return Outdated(Loaded(key, plaintext, header, record.token)) if plaintext else None
         if header.flags & MOVED:
             return Moved(self.key(plaintext.decode()))
         return Loaded(key, plaintext, header, record.token)
@@ -85,6 +92,11 @@ class Records:
     async def point(self, expected: Loaded, target: SessionKey, header: Header) -> bool:
         """Put a pointer to another key where the record is still as expected; return whether it was."""
         payload = self._codec.encode(header, target.secret.encode(), expected.key, MOVED)
+        return await self._swap(expected, payload, POINTER_TTL, header.version, lambda: True) is not None
+
+    async def set_aside(self, expected: Loaded, header: Header) -> bool:
+        """Put a tombstone with what it held in place of a record that is still as expected; return whether it was."""
+        payload = self._codec.encode(header, expected.plaintext, expected.key, ENDED)
         return await self._swap(expected, payload, POINTER_TTL, header.version, lambda: True) is not None
 
     async def _swap(

@@ -4,8 +4,9 @@ Bodies for both colours (see bridge.py), which know nothing of Django's SessionB
 as a Draft; what comes back says what the store holds now.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Any, NamedTuple
 
 from ..deadline import left
 from ..envelope import SERVER_SKEW, SKEW
@@ -18,14 +19,12 @@ from .config import SessionConfig
 from .draft import Draft
 from .exceptions import SessionConflict, SessionEnded
 from .limits import Limits
-from .loaded import Loaded, Moved, has_same_identity
+from .loaded import Loaded, Moved, Outdated, has_same_identity
 from .merging import Merger
+from .pointers import follow
 from .records import Records
 from .save_queue import SWAP_ATTEMPTS, back_off, contended, exclusive
 from .unreadable import report_unreadable
-
-MOST_POINTERS: Final = 4
-"""Pointers that are followed in a row: a session whose key changes more often in a minute is not a visitor's."""
 
 
 class Saved(NamedTuple):
@@ -57,7 +56,7 @@ class Repository:
 
     # Reading.
 
-    async def load(self, key: SessionKey, now: float) -> tuple[Loaded, Body] | Moved | None:
+    async def load(self, key: SessionKey, now: float) -> tuple[Loaded, Body] | Moved | Outdated | None:
         """Return the live session under a key, with its body; InvalidRecord if it cannot be read."""
         found = await self.records.read(key)
         if not isinstance(found, Loaded):
@@ -124,7 +123,10 @@ class Repository:
                 return
             if found is None:
                 return
-            key, loaded = (found.key, None) if isinstance(found, Moved) else (key, found)
+            if isinstance(found, Moved):
+                key, loaded = found.key, None
+            else:
+                loaded = found.loaded if isinstance(found, Outdated) else found
         raise self.too_busy()
 
     def validate(self, draft: Draft) -> None:
@@ -170,19 +172,18 @@ class Repository:
             return saved
         return saved._replace(body=self._merger.merge(saved.loaded._replace(plaintext=ours), saved.loaded, draft))
 
+    def dump(self, options: Mapping[str, Any], data: Mapping[str, Any]) -> bytes:
+        """Return the bytes of a body."""
+        return self._bodies.dump(options, data)
+
     def nothing(self, loaded: Loaded) -> Loaded:
         """Return what an empty session would have been loaded as."""
         return loaded._replace(plaintext=self._bodies.dump(NONE, {}))
 
     async def _current(self, key: SessionKey, draft: Draft) -> Loaded:
         """Return what is stored under a key, or where its pointers lead if that is the same user's."""
-        found = await self.look(key)
-        followed = False
-        for _ in range(MOST_POINTERS):
-            if not isinstance(found, Moved):
-                break
-            followed, found = True, await self.look(found.key)
-        if not isinstance(found, Loaded) or (followed and not self._is_ours(found, draft)):
+        found, followed = await follow(self.look, key)
+        if found is None or (followed and not self._is_ours(found, draft)):
             raise self.ended()
         return found
 
@@ -190,7 +191,7 @@ class Repository:
         # The key of another's session must never reach a browser that only knew an older key: session fixation.
         return has_same_identity(self.parse(found).data, draft.data)
 
-    async def look(self, key: SessionKey) -> Loaded | Moved | None:
+    async def look(self, key: SessionKey) -> Loaded | Moved | Outdated | None:
         """Return what is stored under a key now; SessionConflict if somebody has put there what cannot be read."""
         try:
             return await self.records.read(key)

@@ -5,19 +5,19 @@ save follows it, and so does a logout; see Repository. Who changes the key of th
 pointer, and goes on under the key that won, if user and password are the same there.
 """
 
-import os
 from contextlib import suppress
 from typing import NamedTuple
 
 from ..deadline import left
-from ..envelope import Header
 from ..exceptions import StoreRefused, StoreUnavailable
 from ..keys import SessionKey
 from .body import Body
 from .draft import Draft
 from .exceptions import SessionEnded
-from .loaded import Loaded, Moved
-from .records import POINTER_TTL
+from .loaded import Loaded, Moved, Outdated
+from .passwords import merged_renewed, renews
+from .pointers import follow
+from .records import replacing
 from .repository import Repository, Saved
 from .save_queue import SWAP_ATTEMPTS, back_off, exclusive
 
@@ -54,17 +54,37 @@ class Rotation(NamedTuple):
                 await back_off(attempt)
                 found = await repository.look(self.key)
                 if isinstance(found, Moved):
-                    return await self._join(repository, self.base, new, draft)
+                    target = await self._outdated_target(repository, draft)
+                    if target is None:
+                        return await self._join(repository, self.base, new, draft)
+                    found = target
+                if isinstance(found, Outdated):
+                    # By a page that met the new password before this response, which brings the session along.
+                    takes = self.base is not None and renews(repository, found.loaded, draft)
+                    found = found.loaded if takes else None
                 if found is None:
                     if self.base is None:
                         return None
                     raise repository.ended()
                 if self.base is not None:
-                    merged = repository.merged(self.base, found, draft, rotates=True)
+                    if found.key is self.key:
+                        merged = repository.merged(self.base, found, draft, rotates=True)
+                    else:
+                        merged = merged_renewed(repository, self.base, found, draft)
                     saved = await repository.replace_all(new.key, saved.loaded, merged)
                 if await self._point(repository, found, new, draft):
                     return saved
         raise repository.too_busy()
+
+    async def _outdated_target(self, repository: Repository, draft: Draft) -> Loaded | None:
+        """Return the session to which the pointer leads if another request has brought it an older password.
+
+        Ours is the one that counts: ServerSession.commit() has asked. That session ends, with a pointer to this one.
+        """
+        if self.base is None or not renews(repository, self.base, draft):
+            return None
+        target, _ = await follow(repository.look, self.key)
+        return target if renews(repository, target, draft) else None
 
     async def _join(self, repository: Repository, base: Loaded | None, new: Loaded, draft: Draft) -> Saved:
         """Save into the session to which the pointer leads, and delete the new one."""
@@ -73,10 +93,8 @@ class Rotation(NamedTuple):
         return saved
 
     async def _point(self, repository: Repository, ended: Loaded, new: Loaded, draft: Draft) -> bool:
-        now = draft.now
-        header = Header.new(os.urandom(8), ended.header.created_at, 0, now + POINTER_TTL, now)
         try:
-            return await repository.records.point(ended, new.key, header)
+            return await repository.records.point(ended, new.key, replacing(ended, draft.now))
         except StoreRefused:
             return await repository.records.delete(ended.key, ended)  # a full server still deletes
         except StoreUnavailable:

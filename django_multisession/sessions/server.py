@@ -1,5 +1,6 @@
 """SessionStore over a store: Django's semantics, in both colours, on the bodies of repository.py."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from .draft import Draft
 from .frames import SAID, hidden_frames, without_frames
 from .lifecycle import Lifecycle, Next, State
 from .lifetime import Origin
+from .logouts import Logouts
 from .records import Records
 from .repository import Repository, Saved
 from .tracking import TrackedDict
@@ -36,6 +38,11 @@ class ServerSession(MultisessionBase):
 
     may_be_anonymous = False
     """Whether an outage makes this an empty session that is never saved; the middleware decides."""
+    is_outdated: Callable[[Mapping[str, Any]], Awaitable[bool]] | None = None
+    """Tells whether the user of a session has another password by now; the middleware sets it."""
+    is_logged_out = False
+    """Whether django.contrib.auth has told that the user logs out."""
+    _logouts: Logouts | None = None
     commits_with_response = False
     """Whether a change of key waits for commit(): the middleware calls it once a response is to be sent."""
 
@@ -278,10 +285,20 @@ class ServerSession(MultisessionBase):
     exists, aexists = in_both_colours(_exists)
 
     async def _flush(self) -> None:
-        """End the session, wherever it is; even if the store does not answer, the browser's cookie goes."""
+        """End the session, wherever it is; even if the store does not answer, the browser's cookie goes.
+
+        django.contrib.auth flushes what no longer fits the user's password, too. The visitor may be changing that in
+        another request, whose response brings a new key: under our middleware that one takes the session along.
+        """
+        if await self._is_outdated():
+            self.clear()
+            self._session_key = None
+            await self.life.set_aside(self.clock())
+            return
         try:
             if our_middleware():
                 await self._data()  # the cookie is deleted where set_cookie_options() has put it
+            self._note_logout()
             self.clear()
             if driven():
                 self.delete()
@@ -293,6 +310,26 @@ class ServerSession(MultisessionBase):
             self.life.forget()
 
     flush, aflush = in_both_colours(_flush)
+
+    def _note_logout(self) -> None:
+        if self.records().store.transactional:
+            self._logouts = self._logouts or Logouts(self.repository())
+            if self.life.rotation is not None:
+                self._logouts.note(self.life.rotation.key)
+            if self._session_key is not None:
+                self._logouts.note(self.life.key(self._session_key))
+
+    async def _is_outdated(self) -> bool:
+        if self.is_outdated is None or self.is_logged_out or self.state is not State.LOADED or self.has_rotated:
+            return False
+        return await self.is_outdated(await self._data())
+
+    async def _end_again(self) -> None:
+        """End anew what a logout of this request has ended, if a rolled-back transaction has brought it back."""
+        if self._logouts is not None:
+            await self._logouts.end_again()
+
+    end_again, aend_again = in_both_colours(_end_again)
 
     async def _cycle_key(self) -> None:
         """Move the session to a new key and end the old one, with all that was saved under it until then.
@@ -324,6 +361,9 @@ class ServerSession(MultisessionBase):
         If another request has changed the key as well, this session goes on under the key that won.
         """
         if self.life.rotation is not None:
+            is_renewed = self.is_outdated is not None and self.life.renews(self._draft())
+            if self.is_outdated is not None and is_renewed and await self.is_outdated(self._session_cache):
+                raise self.life.ended()  # of two changes of the password at once, one counts
             self._keep(await self.life.commit(self._draft()))
 
     commit, acommit = in_both_colours(_commit)

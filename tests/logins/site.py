@@ -92,19 +92,32 @@ class Exchange:
         else:
             await self.session.acycle_key()
 
-    async def change_password(self, password: str = "second") -> None:
+    async def see_user(self) -> None:
+        """Look at the user, as a view that needs one does first."""
         before = await self.user()
 
         async def auser() -> Any:
             return before
 
         self.request.user, self.request.auser = before, auser  # as AuthenticationMiddleware remembers it
-        Users.passwords[VICTIM] = password
+
+    async def save_password(self, password: str = "second") -> None:
+        """Do the first half of a change of password, which other requests see."""
+        Users.passwords[VICTIM] = self._password = password
+
+    async def keep_logged_in(self) -> None:
+        """Do the other half: the session gets a new key, and the hash of the password that this request has saved."""
         user = Users().get_user(VICTIM)
+        user.password = self._password
         if driven():
             update_hash(self.request, user)
         else:
             await aupdate_session_auth_hash(self.request, user)
+
+    async def change_password(self) -> None:
+        await self.see_user()
+        await self.save_password()
+        await self.keep_logged_in()
 
     # The end of the request, and the answer.
 

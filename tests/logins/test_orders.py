@@ -139,11 +139,6 @@ def test_slow_page_that_answers_last_logs_nobody_out(
             return 0  # a write that was right when it was made, answered last
         found = await browser.finds()
         found.pop("seen", None)
-        if meanwhile is login and slow is changed and found["user"] is None:
-            # The guard: who writes to a session between a login's look and its end has the login answered 400.
-            assert moment(order, 0, 0) < moment(order, 1, 2) < moment(order, 0, 2)
-            assert found == {"user": None, "cart": ["book"]}
-            return 0
         assert found == {"user": VICTIM, "cart": ["book"]}
         return 1
 

@@ -1,0 +1,62 @@
+"""A change of password beside other requests of the same visitor.
+
+Between the saving of the password and the response that brings the new key, other pages find the session's login
+outdated, and django.contrib.auth has them flush it. Such a session is set aside: nobody loads it any more, and only the
+request that changes the password takes it along. See decisions.md, D52.
+"""
+
+from dataclasses import replace
+
+from ..conf import GUARDED
+from ..exceptions import StoreRefused
+from .draft import Draft
+from .loaded import Loaded, Moved, Outdated, has_same_identity
+from .records import replacing
+from .repository import Repository
+from .save_queue import SWAP_ATTEMPTS, back_off
+
+
+async def set_aside(repository: Repository, loaded: Loaded, now: float) -> None:
+    """End a session whose login is outdated, but for a request that is changing its password at this moment.
+
+    One whose password has been changed meanwhile, in place or under a new key, is another by now, and stays.
+    """
+    found: Loaded | Moved | Outdated | None = loaded
+    for attempt in range(SWAP_ATTEMPTS):
+        await back_off(attempt)
+        if not isinstance(found, Loaded):
+            return
+        if found is not loaded and not has_same_identity(repository.parse(found).data, repository.parse(loaded).data):
+            return
+        try:
+            if await repository.records.set_aside(found, replacing(found, now)):
+                return
+        except StoreRefused:
+            await repository.records.delete(found.key, found)  # a full server still deletes
+            return
+        found = await repository.look(loaded.key)
+    raise repository.too_busy()
+
+
+def renews(repository: Repository, loaded: Loaded | None, draft: Draft) -> bool:
+    """Tell whether a draft is of the same user with another password."""
+    if loaded is None:
+        return False
+    before = repository.parse(loaded).data
+    user, hashed = before.get("_auth_user_id"), draft.data.get("_auth_user_hash")
+    if user is None or hashed is None:
+        return False
+    return bool(user == draft.data.get("_auth_user_id") and hashed != before.get("_auth_user_hash"))
+
+
+def merged_renewed(repository: Repository, base: Loaded, stored: Loaded, draft: Draft) -> Draft:
+    """Return what repository.merged() does, where both sides have changed the password and ours is the one that counts.
+
+    Both change the hash, which is a conflict anywhere else.
+    """
+    theirs, body = repository.parse(stored).data, repository.parse(base)
+    identity = {key: theirs[key] for key in GUARDED if key in theirs}
+    base = base._replace(plaintext=repository.dump(body.options, {**body.data, **identity}))
+    merged = repository.merged(base, stored, replace(draft, data={**draft.data, **identity}), rotates=True)
+    merged.data.update({key: draft.data[key] for key in GUARDED if key in draft.data})
+    return merged
