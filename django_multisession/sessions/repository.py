@@ -123,10 +123,8 @@ class Repository:
                 return
             if found is None:
                 return
-            if isinstance(found, Moved):
-                key, loaded = found.key, None
-            else:
-                loaded = found.loaded if isinstance(found, Outdated) else found
+            there = found.loaded if isinstance(found, Outdated) else found
+            key, loaded = (there.key, None) if isinstance(there, Moved) else (key, there)
         raise self.too_busy()
 
     def validate(self, draft: Draft) -> None:
