@@ -167,7 +167,7 @@ class Visits:
         store, version = self.session_class.records().store, payload[VERSION].ljust(8, b"\0")
         found = await self.raw(key)
         if found is None:
-            assert await store.insert(self.storage_key(key), payload, HOUR, version)
+            assert await store.insert(self.storage_key(key), payload, HOUR, version) is not None
         else:
-            assert await store.replace(self.storage_key(key), payload, HOUR, found.token, version)
+            assert await store.replace(self.storage_key(key), payload, HOUR, found.token, version) is not None
         assert await self.payload(key) == payload

@@ -91,7 +91,7 @@ def test_lost_reply_to_a_cycle_key_leaves_one_copy(visits: Visits, drive: Drive,
     async def scenario() -> None:
         key = await visits.store(a=1)
         ours = await visits.load(key)
-        cut.reply_to("delete", lambda: key)
+        cut.reply_to("replace", lambda: key)
         await ours.cycle_key()
         assert cut.done.is_set()
         assert await visits.data(key) is None
