@@ -27,7 +27,7 @@ OperatedT = TypeVar("OperatedT", bound="Operated")
 
 TICK: Final = 0.02
 """Seconds between two looks at how late an event loop is."""
-PRECISION: Final = 0.005
+PRECISION: Final = 0.005  # decisions.md, D54
 """Seconds for which a thread does not ask again how long it has run: that is a system call, dearer than a sealing."""
 
 
