@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from benchmarks.faults.faults import COLD, FAULTS
 from benchmarks.faults.places import NAMES, SITE, TIMEOUT, Place, missing, place
-from benchmarks.faults.visitors import crowd
+from benchmarks.faults.visitors import PATIENCE, crowd
+from django_multisession.testing.servers.base import ServerError
 from django_multisession.testing.servers.web import WEB_SERVERS, UvicornServer, WebServer
 
 KINDS = tuple(kind.name for kind in WEB_SERVERS)
@@ -56,7 +57,10 @@ def measure(fault: str, at: Place, web: WebServer, seconds: float) -> Cell:
     with crowd(web.port, isinstance(web, UvicornServer)) as visitors:
         began = time.monotonic()
         if fault != COLD:
+            ends = time.monotonic() + PATIENCE
             while not all(visitor.has_counted for visitor in visitors):
+                if time.monotonic() > ends:
+                    raise ServerError(f"{at.name} behind {web.name} serves nobody:\n{web.log_tail(40)}")
                 time.sleep(0.05)
             began = time.monotonic()
             with begin(at):
