@@ -121,7 +121,8 @@ class Exchange:
 
     # The end of the request, and the answer.
 
-    async def respond(self, status: int = 200) -> None:
+    async def respond(self, status: int = 200, *, races: bool = False) -> None:
+        """End the request; the key that it sends lives, unless a logout ``races`` with it."""
         response = HttpResponse(status=status)
         try:
             if driven():
@@ -132,7 +133,7 @@ class Exchange:
             self.response = HttpResponse(status=400)
         morsel = self.response.cookies.get(cookie_options(DEFAULT).name)
         self.sent = morsel.value if morsel is not None and morsel.value else None
-        if self.sent:
+        if self.sent and not races:
             session = self.session
             assert session.exists(self.sent) if driven() else await session.aexists(self.sent), "a dead key"
 

@@ -23,17 +23,17 @@ def drive(request: pytest.FixtureRequest) -> Any:
 
 async def cycle(request: Exchange) -> None:
     await request.cycle_key()
-    await request.respond()
+    await request.respond(races=True)
 
 
 async def change_password(request: Exchange) -> None:
     await request.change_password()
-    await request.respond()
+    await request.respond(races=True)
 
 
 async def log_out(request: Exchange) -> None:
     await request.logout()
-    await request.respond()
+    await request.respond(races=True)
 
 
 @pytest.mark.slow
