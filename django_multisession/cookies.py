@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from django.utils.http import http_date
 
 from .conf import DEFAULT, Entry, entry
+from .domains import Domain, domain_for
 from .entry_keys import MOST_CHUNKS
 
 MAX_SIZE = 4096
@@ -51,15 +52,15 @@ class CookieOptions:
     partitioned: bool = False
 
     @classmethod
-    def of(cls, entry: Entry) -> Self:
-        """Return the options of an entry, falling back to Django's SESSION_COOKIE_* settings."""
+    def of(cls, entry: Entry, request: Any = None) -> Self:
+        """Return the options of an entry for a request, falling back to Django's SESSION_COOKIE_* settings."""
         given = entry.cookie
         return cls(
             name=(
                 settings.SESSION_COOKIE_NAME if entry.name == DEFAULT else given.get("NAME", f"sessionid_{entry.name}")
             ),
             path=given.get("PATH", settings.SESSION_COOKIE_PATH),
-            domain=given.get("DOMAIN", settings.SESSION_COOKIE_DOMAIN),
+            domain=domain_for(domain_of(entry), request),
             max_age=given.get("MAX_AGE"),
             httponly=given.get("HTTPONLY", settings.SESSION_COOKIE_HTTPONLY),
             secure=given.get("SECURE", settings.SESSION_COOKIE_SECURE),
@@ -218,6 +219,12 @@ def chunk_names(name: str) -> tuple[str, ...]:
     return tuple(chunk_name(name, index) for index in range(MOST_CHUNKS))
 
 
-def cookie_options(name: str) -> CookieOptions:
+def domain_of(entry: Entry) -> Domain:
+    """Return what the settings say now of the domain of an entry's cookie."""
+    given: Domain = entry.cookie.get("DOMAIN", settings.SESSION_COOKIE_DOMAIN)
+    return given
+
+
+def cookie_options(name: str, request: Any = None) -> CookieOptions:
     """Return the options of a session name's cookie as the settings have them now; of "default" whatever its engine."""
-    return CookieOptions.of(Entry(name) if name == DEFAULT else entry(name))
+    return CookieOptions.of(Entry(name) if name == DEFAULT else entry(name), request)

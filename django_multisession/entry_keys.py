@@ -107,8 +107,9 @@ COOKIE: Final[Table] = MappingProxyType(
             'a path that begins with "/" (RFC 6265, section 5.2.4)',
         ),
         "DOMAIN": (
-            lambda v: v is None or (isinstance(v, str) and v),
-            "a domain, or None for the host alone (RFC 6265, section 5.2.3)",
+            lambda v: v is None or callable(v) or (isinstance(v, str) and v),
+            'a domain, None for the host alone (RFC 6265, section 5.2.3), or "module:function", the path of a function '
+            "of the request that returns one of these",
         ),
         "MAX_AGE": (
             lambda v: v is None or _is_int(v),

@@ -60,7 +60,10 @@ def _check_session(name: str) -> Found:
     except ImproperlyConfigured as problem:
         yield error("E003", str(problem))
         return
-    yield from (error("E008", problem) for problem in cookie_options(name).problems())
+    try:
+        yield from (error("E008", problem) for problem in cookie_options(name).problems())
+    except ImproperlyConfigured as problem:
+        yield error("E008", str(problem))
     yield from attempt("E005", lambda: session.config().merge_rules)
     wrong_serializer = list(attempt("E006", lambda: session.config().serializer))
     yield from wrong_serializer or attempt("E004", lambda: _make(session))

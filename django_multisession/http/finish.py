@@ -27,7 +27,7 @@ from .unavailable import Outage, unavailable
 
 async def finish(request: HttpRequest, response: HttpResponseBase, opened: list[SessionBase]) -> HttpResponseBase:
     """Return the response to send: the given one, or another if an outage or a failed save has to be answered."""
-    handles = [Handle(session) for session in opened]
+    handles = [Handle(session, request) for session in opened]
     for handle in handles:
         with suppress(StoreUnavailable):  # which the session remembers
             await handle.end_again()
@@ -55,7 +55,7 @@ async def finish(request: HttpRequest, response: HttpResponseBase, opened: list[
 async def _all_left(request: HttpRequest, handles: list[Handle]) -> list[Handle]:
     """End what a logout has left, as far as that is possible; return the handles of all sessions, these included."""
     known = {id(handle.session): handle for handle in handles}
-    every = [known.get(id(session)) or Handle(session) for session in request.sessions.opened()]  # type: ignore[attr-defined]
+    every = [known.get(id(session)) or Handle(session, request) for session in request.sessions.opened()]  # type: ignore[attr-defined]
     for handle in every:
         if handle.is_ended:
             with suppress(StoreUnavailable):

@@ -4,6 +4,7 @@ from typing import cast
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
+from django.http import HttpRequest
 
 from ..bridge import driven, maybe_await
 from ..conf import DEFAULT
@@ -18,10 +19,11 @@ from .belonging import belonging_of
 class Handle:
     """Asks a session in the colour of the caller, and knows what a foreign one lacks."""
 
-    __slots__ = ("belonging", "is_saved", "ours", "server", "session")
+    __slots__ = ("belonging", "is_saved", "ours", "request", "server", "session")
 
-    def __init__(self, session: SessionBase) -> None:
+    def __init__(self, session: SessionBase, request: HttpRequest | None = None) -> None:
         self.session = session
+        self.request = request
         self.ours = session if isinstance(session, MultisessionBase) else None
         self.server = session if isinstance(session, ServerSession) else None
         self.belonging = belonging_of(session)
@@ -162,11 +164,11 @@ class Handle:
 
     def cookie(self) -> CookieOptions:
         """Return the options that the cookie is to have."""
-        return cookie_options(DEFAULT) if self.ours is None else self.ours.cookie()
+        return cookie_options(DEFAULT, self.request) if self.ours is None else self.ours.cookie()
 
     def cookie_at_load(self) -> CookieOptions:
         """Return the options under which the browser holds the cookie."""
-        return cookie_options(DEFAULT) if self.ours is None else self.ours.cookie_at_load()
+        return cookie_options(DEFAULT, self.request) if self.ours is None else self.ours.cookie_at_load()
 
     def cookie_parts(self) -> list[str]:
         """Return the values of the cookie and of its chunks."""

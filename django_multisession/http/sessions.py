@@ -7,8 +7,9 @@ from django.apps import apps
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
-from ..conf import DEFAULT, names
-from ..cookies import cookie_options
+from ..conf import DEFAULT, Entry, names
+from ..cookies import cookie_options, domain_of
+from ..domains import depends_on_request
 from ..runtime import cached
 from ..sessions.base import MultisessionBase
 from ..sessions.config import session_config
@@ -81,6 +82,7 @@ class _Opening(NamedTuple):
     is_on_server: bool
     on_outage: str
     ends_with_login: bool = False
+    entry: Entry = Entry(DEFAULT)
 
 
 @cached
@@ -90,7 +92,7 @@ def _opening(name: str) -> _Opening:
         return _Opening(store, False, False, "error")
     entry = session_config(name).entry
     ends_with_login = name != DEFAULT and entry.ends_with_login
-    return _Opening(store, True, issubclass(store, ServerSession), entry.on_outage, ends_with_login)
+    return _Opening(store, True, issubclass(store, ServerSession), entry.on_outage, ends_with_login, entry)
 
 
 def open_session(request: HttpRequest, name: str) -> Any:
@@ -99,6 +101,8 @@ def open_session(request: HttpRequest, name: str) -> Any:
     if not opening.is_ours:
         return opening.store(request.COOKIES.get(cookie_options(name).name))
     session = opening.store(opening.store.joined(request.COOKIES))
+    if depends_on_request(domain_of(opening.entry)):
+        session.request = request
     if opening.ends_with_login:
         session.belonging = Belonging(session, request)
     if opening.is_on_server:

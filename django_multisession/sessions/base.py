@@ -15,7 +15,6 @@ from .first_look import Belonging, aload_once, load_once
 from .flashes import WithFlashes
 from .foreign import no_model, refuse_overrides
 from .lifetime import Lifetime, Origin
-from .turn import Turn
 from .unreadable import report_unreadable
 
 _classes: Kept[dict[tuple[type[Any], str], type[Any]]] = Kept(dict, Event(0))
@@ -35,6 +34,8 @@ class MultisessionBase(WithFlashes):
     """Whether set_cookie_options(max_age=-1) asked for the end of this session."""
     belonging: Belonging | None = None
     """What knows the user of the request, for a session that ends with the login; the middleware sets it."""
+    request: Any = None
+    """The request, where the domain of the cookie is a function of it; the middleware sets it."""
     _changes: CookieChanges | None = None
 
     def __init__(self, session_key: str | None = None) -> None:
@@ -96,7 +97,7 @@ class MultisessionBase(WithFlashes):
             if no_load or self.session_key is None:
                 self._session_cache: dict[str, Any] = {}
             else:
-                load_once(self, self._turn(), self.belonging)
+                load_once(self, self.belonging)
         return self._session_cache
 
     async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
@@ -105,12 +106,8 @@ class MultisessionBase(WithFlashes):
             if no_load or self.session_key is None:
                 self._session_cache = {}
             else:
-                await aload_once(self, self._turn(), self.belonging)
+                await aload_once(self, self.belonging)
         return self._session_cache
-
-    def _turn(self) -> Turn:
-        found: Turn | None = self.__dict__.get("_turns")
-        return self.__dict__.setdefault("_turns", Turn()) if found is None else found
 
     _session = property(_get_session)
 
@@ -221,7 +218,7 @@ class MultisessionBase(WithFlashes):
 
     def _change_cookie(self, changes: dict[str, Any], max_age: int | None) -> None:
         if changes:
-            self.cookie_changes().change(changes)
+            self.cookie_changes().change(changes, self.request)
             self.modified = True
         if max_age is not None:
             self.ends = max_age == -1
@@ -234,11 +231,13 @@ class MultisessionBase(WithFlashes):
 
     def cookie(self) -> CookieOptions:
         """Return the options that this session's cookie has, or will have with this response."""
-        return self.config().cookie_options() if self._changes is None else self._changes.cookie()
+        request = self.request
+        return self.config().cookie_options(request) if self._changes is None else self._changes.cookie(request)
 
     def cookie_at_load(self) -> CookieOptions:
         """Return the options under which the browser holds the cookie."""
-        return self.config().cookie_options() if self._changes is None else self._changes.cookie_at_load()
+        request = self.request
+        return self.config().cookie_options(request) if self._changes is None else self._changes.cookie_at_load(request)
 
     def cookie_parts(self) -> list[str]:
         """Return the values of the cookie and of its chunks, if the session needs more than one."""

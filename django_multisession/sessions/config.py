@@ -127,12 +127,12 @@ class SessionConfig:
         name: str = self.entry.cookie.get("NAME", f"sessionid_{self.name}")
         return name
 
-    def cookie_options(self) -> CookieOptions:
-        """Return the attributes of the session's cookie as the settings have them now.
+    def cookie_options(self, request: Any = None) -> CookieOptions:
+        """Return the attributes of the session's cookie for a request, as the settings have them now.
 
         Not remembered: projects change SESSION_COOKIE_* at run time, and Django honours that.
         """
-        return CookieOptions.of(self.entry)
+        return CookieOptions.of(self.entry, request)
 
     def cookie_age(self) -> int:
         """Return the seconds that a session lives: MAX_AGE of its COOKIE, else SESSION_COOKIE_AGE."""

@@ -50,9 +50,9 @@ class CookieChanges:
         self.new = {name: value for name, value in self.new.items() if name not in options or options[name] != value}
         self.stored = dict(options)
 
-    def change(self, changes: Mapping[str, Any]) -> None:
+    def change(self, changes: Mapping[str, Any], request: Any = None) -> None:
         """Set attributes; ValueError, naming rule and source, for what browsers would refuse."""
-        self.cookie().changed(changes)
+        self.cookie(request).changed(changes)
         self.new = {**self.new, **changes}
 
     @property
@@ -70,16 +70,16 @@ class CookieChanges:
         """Return what differs from the settings, as it is to be stored."""
         return {**self.stored, **self.new} if self.new else self.stored
 
-    def cookie(self) -> CookieOptions:
+    def cookie(self, request: Any = None) -> CookieOptions:
         """Return the options that the cookie has, or will have with this response."""
-        return self._applied(self.all())
+        return self._applied(self.all(), request)
 
-    def cookie_at_load(self) -> CookieOptions:
+    def cookie_at_load(self, request: Any = None) -> CookieOptions:
         """Return the options under which the browser holds the cookie."""
-        return self._applied(self._at_load)
+        return self._applied(self._at_load, request)
 
-    def _applied(self, changes: Mapping[str, Any]) -> CookieOptions:
-        configured = session_config(self._session_name).cookie_options()
+    def _applied(self, changes: Mapping[str, Any], request: Any) -> CookieOptions:
+        configured = session_config(self._session_name).cookie_options(request)
         changes = {name: value for name, value in changes.items() if name in _TYPES}
         if not changes:
             return configured

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from django.contrib.sessions.backends.base import SessionBase
 
 from ..bridge import run_sync
-from .turn import Turn
+from .turn import turn_of
 
 
 class Belonging(Protocol):
@@ -19,17 +19,17 @@ class Belonging(Protocol):
         """Return what of the data that was loaded the request's user may see."""
 
 
-def load_once(session: SessionBase, turn: Turn, belonging: Belonging | None) -> None:
+def load_once(session: SessionBase, belonging: Belonging | None) -> None:
     """Load the session's data unless another thread has."""
-    with turn.of_threads:
+    with turn_of(session).of_threads:
         if not hasattr(session, "_session_cache"):
             data = session.load()
             _keep(session, data if belonging is None else run_sync(belonging.shown(data)))
 
 
-async def aload_once(session: SessionBase, turn: Turn, belonging: Belonging | None) -> None:
+async def aload_once(session: SessionBase, belonging: Belonging | None) -> None:
     """Load the session's data unless another task has."""
-    async with turn.of_tasks():
+    async with turn_of(session).of_tasks():
         if not hasattr(session, "_session_cache"):
             data = await session.aload()
             _keep(session, data if belonging is None else await belonging.shown(data))

@@ -22,6 +22,7 @@ from .logouts import Logouts
 from .records import Records
 from .repository import Repository, Saved
 from .tracking import TrackedDict
+from .turn import turn_of
 
 KEY_ATTEMPTS = 5
 _MAX_KEY_LENGTH = 128
@@ -200,10 +201,10 @@ class ServerSession(MultisessionBase):
         # One at a time: another task of this request would take what this one is just writing for somebody else's
         # change, and apply a rule of MERGE twice.
         elif driven():
-            with self._turn().of_threads:
+            with turn_of(self).of_threads:
                 saved = await self._write()
         else:
-            async with self._turn().of_tasks():
+            async with turn_of(self).of_tasks():
                 saved = await self._write()
         if saved is Next.CREATE:
             await self._created()

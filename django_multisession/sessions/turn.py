@@ -3,6 +3,8 @@
 import asyncio
 import threading
 
+from django.contrib.sessions.backends.base import SessionBase
+
 
 class Turn:
     """Threads wait for one another, and so do the tasks of one event loop. Copied with its session, it begins anew."""
@@ -44,3 +46,9 @@ class TaskTurn:
         if not self._depth:
             self._owner = None
             self._lock.release()
+
+
+def turn_of(session: SessionBase) -> Turn:
+    """Return the turn of a session object, made by whoever asks first."""
+    found: Turn | None = session.__dict__.get("_turns")
+    return session.__dict__.setdefault("_turns", Turn()) if found is None else found

@@ -27,6 +27,7 @@ ROOMS = (
     {"serializers", "fast_json", "base64url"},
     {"codec"},
     {"equality", "merge"},
+    {"domains"},
     {"cookies"},
     {"models"},
     {"stores"},
