@@ -1,0 +1,129 @@
+"""Sessions of WebSocket consumers, for Channels: ``scope["session"]``, and ``scope["sessions"]`` with the named ones.
+
+The handshake is a request with cookies, so that its sessions are loaded before the consumer runs; reading them does no
+I/O then. What was changed is saved when the consumer accepts, whose message carries the cookies, and when the
+connection ends, where nothing can be told to the browser any more. An outage refuses the handshake, or closes the
+connection, with code 1013 ("try again later") and the same single line in the log as a page.
+
+It needs nothing of Channels itself: an ASGI application goes in, and one comes out.
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from io import BytesIO
+from typing import Any, Final, cast
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpResponse
+
+from .breaker import report
+from .conf import DEFAULT, names
+from .exceptions import StoreUnavailable
+from .http.belonging import follow_logins
+from .http.finish import finish
+from .http.sessions import Sessions, open_session
+from .http.unavailable import log_once
+from .sessions.base import MultisessionBase
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Any, Any, Any], Awaitable[Any]]
+
+TRY_AGAIN_LATER: Final = 1013
+"""The close code of an outage (IANA's registry of WebSocket close codes)."""
+
+
+class SessionMiddleware:
+    """Stands in the place of channels.sessions.SessionMiddlewareStack; other scopes than "websocket" pass by."""
+
+    def __init__(self, inner: Application) -> None:
+        self.inner = inner
+        log_once()
+        follow_logins()
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> Any:
+        if scope["type"] != "websocket":
+            return await self.inner(scope, receive, send)
+        return await _Connection(scope, send).serve(self.inner, receive)
+
+
+class _Connection:
+    """One WebSocket, whose handshake is a request."""
+
+    def __init__(self, scope: MutableMapping[str, Any], send: Send) -> None:
+        self._send = send
+        self._is_closed = False
+        self._request = cast(Any, ASGIRequest({**scope, "method": "GET"}, BytesIO()))
+        self._request.session = open_session(self._request, DEFAULT)
+        self._request.sessions = self._sessions = Sessions(self._request)
+        self._scope = {
+            **scope,
+            "cookies": self._request.COOKIES,
+            "session": self._request.session,
+            "sessions": self._sessions,
+        }
+
+    async def serve(self, inner: Application, receive: Receive) -> Any:
+        """Run the consumer; an outage that it meets closes the connection."""
+        try:
+            await self._preload()
+        except StoreUnavailable as error:
+            await receive()  # websocket.connect, which has to come before an answer
+            await self._refuse(error)
+            return None
+
+        async def take() -> Message:
+            message = await receive()
+            self._is_closed = self._is_closed or message["type"] == "websocket.disconnect"
+            return message
+
+        try:
+            result = await inner(self._scope, take, self._answer)
+            await self._save()
+        except StoreUnavailable as error:
+            await self._abandon()
+            await self._refuse(error)
+            return None
+        except BaseException:
+            await self._abandon()
+            raise
+        return result
+
+    async def _preload(self) -> None:
+        for name in names():
+            session = self._sessions[name]
+            if isinstance(session, MultisessionBase) and session.session_key is not None:
+                await session.apreload()
+
+    async def _answer(self, message: Message) -> None:
+        if message["type"] == "websocket.accept":
+            response = await self._save()
+            cookies = [(b"set-cookie", morsel.OutputString().encode("latin-1")) for morsel in response.cookies.values()]
+            message = {**message, "headers": [*message.get("headers", ()), *cookies]}
+        elif message["type"] == "websocket.close":
+            await self._save()
+            self._is_closed = True
+        if not (self._is_closed and message["type"] != "websocket.close"):
+            await self._send(message)
+
+    async def _save(self) -> Any:
+        """Save what was changed; return a response with the cookies of it. StoreUnavailable where that fails."""
+        response = await finish(self._request, HttpResponse(), self._sessions.opened())
+        sessions = [session for session in self._sessions.opened() if isinstance(session, MultisessionBase)]
+        outage = next((session.outage for session in sessions if session.outage is not None), None)
+        if response.status_code >= 500 and outage is not None:
+            raise outage
+        for session in sessions:
+            session.modified = False
+            session.brought_key = session.session_key
+        return response
+
+    async def _abandon(self) -> None:
+        """Leave the sessions as the last save has left them, as a page does that fails."""
+        await finish(self._request, HttpResponse(status=500), self._sessions.opened())
+
+    async def _refuse(self, error: StoreUnavailable) -> None:
+        report(error)
+        if not self._is_closed:
+            self._is_closed = True
+            await self._send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
