@@ -15,6 +15,7 @@ from .drive import Drive, driving
 from .interleaved import Plan
 from .session_basics import Basics, Colours
 from .session_cycles import Cycles
+from .session_equality import Equality
 from .session_expiry import Expiry
 from .session_merges import Identities, Merging
 from .session_outages import Outages
@@ -30,7 +31,7 @@ _BASE = {
 
 
 class SessionContract(
-    Basics, Colours, Races, Cycles, Identities, Merging, Outages, ForeignRecords, SealedRecords, Expiry
+    Basics, Colours, Races, Cycles, Identities, Merging, Equality, Outages, ForeignRecords, SealedRecords, Expiry
 ):
     """Subclass it in a test module, name the subclass Test…, and override the fixture ``engine``.
 
