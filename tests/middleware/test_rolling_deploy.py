@@ -1,4 +1,4 @@
-"""From Django's sessions to ours and back, while both kinds of processes serve: another cookie name in the same deploy."""
+"""From Django's sessions to ours and back while both kinds of processes serve: another cookie name in that deploy."""
 
 from __future__ import annotations
 
