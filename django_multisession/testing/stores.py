@@ -379,9 +379,10 @@ class StoreContract:
         assert _payload(store, drive, live) == record.payload
 
     def test_purge_with_nothing_expired_yields_nothing(self, store: Store, drive: Drive, put: Any) -> None:
-        drive.all(store.purge())
-        put()
-        assert drive.all(store.purge()) == []
+        key, _ = put()
+        # A record of another test may expire between two purges, but not always.
+        assert any(not drive.all(store.purge()) for _ in range(5))
+        assert drive(store.exists([key])) == {key}
 
     def test_scan_yields_each_live_key_where_it_can(self, store: Store, drive: Drive, put: Any) -> None:
         present = {put()[0] for _ in range(5)}

@@ -162,7 +162,10 @@ def test_wrong_setting_is_named_and_is_no_outage(
 
 # Crowds.
 
+needs_cancel = pytest.mark.skipif(pq.version() < 170000, reason="libpq 17 brought a cancel with a limit")
 
+
+@needs_cancel
 def test_locked_table_leaves_the_servers_other_connections_alone(alias: str, postgresql_server: Any) -> None:
     store = store_at(alias, max_connections=3)
 
@@ -184,6 +187,7 @@ def test_locked_table_leaves_the_servers_other_connections_alone(alias: str, pos
     store.close()
 
 
+@needs_cancel
 def test_aborted_requests_cost_few_connections(alias: str, postgresql_server: Any) -> None:
     store = store_at(alias, max_connections=3)
     seen: set[bytes] = set()
@@ -206,7 +210,7 @@ def test_aborted_requests_cost_few_connections(alias: str, postgresql_server: An
     assert after - before <= 6
 
 
-@pytest.mark.skipif(pq.version() < 170000, reason="libpq 17 brought a cancel with a limit")
+@needs_cancel
 def test_aborted_request_that_still_waits_is_cancelled_when_its_connection_is_needed(
     alias: str, postgresql_server: Any
 ) -> None:
