@@ -6,6 +6,7 @@ event loop, and six times as much in one (decisions.md, D13). Without a loop eac
 one, calls go out in batches, see batches.py.
 """
 
+import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -155,6 +156,7 @@ class Connections:
             _: list[Any] = await maybe_await(exchange(connection, packed([command]), 1, seconds), seconds)
         finally:
             await connection.disconnect(nowait=True)
+            await asyncio.sleep(0)  # in which the transport closes its socket
 
     def close(self) -> None:
         """Close the idle connections of threads."""
