@@ -33,6 +33,7 @@ GAP = 5.0
 ENTRY: dict[str, Any] = {"MERGE": {"n": "counter"}, "TIMEOUT": PATIENCE}
 
 pytestmark = [
+    pytest.mark.nightly,  # minutes of racing; the contracts race by day
     pytest.mark.slow,
     pytest.mark.parametrize(
         ("backend", "crew"),
