@@ -6,6 +6,7 @@ Waited for outside of Store.call(): a crowd is no matter of the server (decision
 import asyncio
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +25,28 @@ def _leave_to_the_parent() -> None:
         limit.forget()
 
 
-class ConcurrencyLimit:
+class _Slots(ABC):
+    """So many may ask at a time."""
+
+    @abstractmethod
+    async def acquire(self, seconds: float) -> None:
+        """Take a slot, waiting for it so many seconds at most; QueueFull after that."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Give back what acquire() has taken, to whoever has waited the longest."""
+
+    @asynccontextmanager
+    async def slot(self, seconds: float) -> AsyncIterator[None]:
+        """Take a slot for the block; see acquire()."""
+        await self.acquire(seconds)
+        try:
+            yield
+        finally:
+            self.release()
+
+
+class ConcurrencyLimit(_Slots):
     """At most ``limit`` tasks of an event loop at a time; ``name`` is the store's."""
 
     def __init__(self, limit: int, name: str) -> None:
@@ -33,7 +55,6 @@ class ConcurrencyLimit:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def acquire(self, seconds: float) -> None:
-        """Take a slot, waiting for it so many seconds at most; QueueFull after that."""
         if self._free:
             self._free -= 1
             return
@@ -59,7 +80,6 @@ class ConcurrencyLimit:
             limit.cancel()
 
     def release(self) -> None:
-        """Give back what acquire() has taken, to whoever has waited the longest."""
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -67,17 +87,8 @@ class ConcurrencyLimit:
                 return
         self._free += 1
 
-    @asynccontextmanager
-    async def slot(self, seconds: float) -> AsyncIterator[None]:
-        """Take a slot for the block; see acquire()."""
-        await self.acquire(seconds)
-        try:
-            yield
-        finally:
-            self.release()
 
-
-class ThreadLimit:
+class ThreadLimit(_Slots):
     """At most ``limit`` threads of the process at a time; see ConcurrencyLimit."""
 
     def __init__(self, limit: int, name: str) -> None:
@@ -86,17 +97,7 @@ class ThreadLimit:
         _limits.value.add(self)
         self.forget()
 
-    @asynccontextmanager
-    async def slot(self, seconds: float) -> AsyncIterator[None]:
-        """Take a slot for the block; see acquire()."""
-        await self.acquire(seconds)
-        try:
-            yield
-        finally:
-            self.release()
-
     async def acquire(self, seconds: float) -> None:
-        """Take a slot, waiting for it so many seconds at most; QueueFull after that."""
         with self._lock:
             if self._free:
                 self._free -= 1
@@ -124,7 +125,6 @@ class ThreadLimit:
             return True
 
     def release(self) -> None:
-        """Give back what acquire() has taken, to whoever has waited the longest."""
         # Of a semaphore, somebody who comes just then may take it.
         with self._lock:
             if self._waiting:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from django_multisession.bridge import run_sync
 from django_multisession.testing.servers.memcached import MemcachedServer
+from tests.stores.helpers import Drive
 
 
 @pytest.fixture(params=[run_sync, asyncio.run], ids=["sync", "async"])
-def drive(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], Any]:
+def drive(request: pytest.FixtureRequest) -> Drive:
     """Run a coroutine in either colour."""
-    driven: Callable[[Coroutine[Any, Any, Any]], Any] = request.param
+    driven: Drive = request.param
     return driven
 
 

@@ -22,7 +22,8 @@ from django_multisession.stores.base import StoreOptions
 from django_multisession.stores.memcached.store import MemcachedStore, expiry
 from django_multisession.testing.servers.memcached import MemcachedServer
 from django_multisession.testing.servers.proxy import Proxy
-from tests.stores.memcached import KEY, OTHER, V1, V2, V3, Drive, payload, put, store_at
+from tests.stores.helpers import KEY, OTHER, V1, V2, V3, Drive, payload
+from tests.stores.memcached import put, store_at
 
 DAY = 24 * 60 * 60
 
@@ -245,12 +246,12 @@ def test_payload_over_the_limit_leaves_the_old_one(drive: Drive, store: Memcache
         largest = store.max_payload
         token = await put(store, KEY, size=largest)
         with pytest.raises(SessionTooLarge, match=f"{largest + 1} bytes"):
-            await store.replace(KEY, payload(V2, largest + 1), 60, token, V2)
+            await store.replace(KEY, payload(V2, size=largest + 1), 60, token, V2)
         record = await store.read(KEY)
         assert record
-        assert record.payload == payload(V1, largest)
+        assert record.payload == payload(V1, size=largest)
         with pytest.raises(SessionTooLarge):
-            await store.insert(OTHER, payload(V2, largest + 1), 60, V2)
+            await store.insert(OTHER, payload(V2, size=largest + 1), 60, V2)
         assert await store.read(OTHER) is None
 
     drive(scenario())
@@ -264,9 +265,9 @@ def test_server_with_a_lower_limit_leaves_the_old_one(drive: Drive) -> None:
             token = await put(store, KEY)
             for size in (9000, 900_000):
                 with pytest.raises(SessionTooLarge, match="max_item_size"):
-                    await store.replace(KEY, payload(V2, size), 60, token, V2)
+                    await store.replace(KEY, payload(V2, size=size), 60, token, V2)
                 assert await store.exists([KEY]) == {KEY}
-            assert await store.replace(KEY, payload(V2, 4000), 60, token, V2)
+            assert await store.replace(KEY, payload(V2, size=4000), 60, token, V2)
 
         drive(scenario())
         store.close()
@@ -275,7 +276,7 @@ def test_server_with_a_lower_limit_leaves_the_old_one(drive: Drive) -> None:
 def test_server_with_a_higher_limit_is_used_when_told(drive: Drive) -> None:
     with MemcachedServer("-I", "2m") as server:
         store = store_at(server.location, options={"max_item_size": 2 * 1024 * 1024})
-        assert drive(store.insert(KEY, payload(V1, store.max_payload), 60, V1))
+        assert drive(store.insert(KEY, payload(V1, size=store.max_payload), 60, V1))
         store.close()
 
 
@@ -303,7 +304,7 @@ def test_inspection_tells_of_evictions() -> None:
     with MemcachedServer("-m", "2") as server:
         store = store_at(server.location)
         for number in range(40):
-            run_sync(store.insert(f"{number:040}", payload(V1, 200_000), 60, V1))
+            run_sync(store.insert(f"{number:040}", payload(V1, size=200_000), 60, V1))
         assert "evicted" in run_sync(store.inspect()).problems[0]
         store.close()
 

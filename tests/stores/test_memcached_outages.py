@@ -22,7 +22,8 @@ from django_multisession.testing.servers.base import free_port
 from django_multisession.testing.servers.memcached import MemcachedServer
 from django_multisession.testing.servers.proxy import Proxy
 from django_multisession.testing.servers.redis import RedisServer
-from tests.stores.memcached import KEY, OTHER, V1, V2, Drive, payload, put, store_at
+from tests.stores.helpers import KEY, OTHER, V1, V2, Drive, payload
+from tests.stores.memcached import put, store_at
 
 PATIENCE = 10.0
 
@@ -159,7 +160,7 @@ def test_full_server_refuses_writes_and_goes_on_reading(drive: Drive) -> None:
                 await fill()
             for _ in range(5):
                 with pytest.raises(StoreRefused):
-                    await store.replace(KEY, payload(V2, 100_000), 60, token, V2)
+                    await store.replace(KEY, payload(V2, size=100_000), 60, token, V2)
                 record = await store.read(KEY)
                 assert record is not None
                 assert record.payload == payload(V1)

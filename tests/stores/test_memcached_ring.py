@@ -14,7 +14,8 @@ from django_multisession.exceptions import StoreUnavailable
 from django_multisession.stores.memcached.rendezvous import choose
 from django_multisession.stores.memcached.store import MemcachedStore
 from django_multisession.testing.servers.memcached import MemcachedServer
-from tests.stores.memcached import V1, Drive, payload, store_at
+from tests.stores.helpers import V1, Drive, payload
+from tests.stores.memcached import store_at
 
 KEYS = [f"{number:040}" for number in range(30)]
 

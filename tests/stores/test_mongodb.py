@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +43,9 @@ from django_multisession.testing import make_key, make_payload
 from django_multisession.testing.servers.base import free_port
 from django_multisession.testing.servers.mongodb import DATABASE, MongoDBServer
 from django_multisession.testing.servers.proxy import Proxy
+from tests.stores.helpers import Drive
 
 HOUR = 3600
-Drive = Callable[[Coroutine[Any, Any, Any]], Any]
-
-
-@pytest.fixture(params=[run_sync, asyncio.run], ids=["sync", "async"])
-def drive(request: pytest.FixtureRequest) -> Drive:
-    """Run a coroutine in either colour."""
-    driven: Drive = request.param
-    return driven
 
 
 @pytest.fixture

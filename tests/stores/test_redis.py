@@ -9,7 +9,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +20,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django_multisession.breaker import BreakerOpen
 from django_multisession.bridge import run_sync
 from django_multisession.deadline import Operation
-from django_multisession.envelope import Header
 from django_multisession.exceptions import StoreRefused, StoreUnavailable
 from django_multisession.stores.base import StoreOptions
 from django_multisession.stores.redis.store import RedisStore
 from django_multisession.testing.servers.base import free_port
 from django_multisession.testing.servers.proxy import Proxy
 from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer
-
-KEY, OTHER = "ab" * 20, "cd" * 20
-PATIENCE = 20.0  # seconds, where a busy machine must not matter
-V1, V2, V3 = b"version1", b"version2", b"version3"
-
-Drive = Callable[[Coroutine[Any, Any, Any]], Any]
-
-
-def payload(version: bytes, body: bytes = b"body") -> bytes:
-    return Header.new(version, 1, 2, 3, 4).pack(b"kid.") + body
-
-
-@pytest.fixture(params=[run_sync, asyncio.run], ids=["sync", "async"])
-def drive(request: pytest.FixtureRequest) -> Drive:
-    """Run a coroutine in either colour."""
-    driven: Drive = request.param
-    return driven
+from tests.stores.helpers import KEY, OTHER, PATIENCE, V1, V2, V3, Drive, payload
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +17,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django_multisession import runtime
 from django_multisession.bridge import iterate, run_sync
 from django_multisession.deadline import Operation
-from django_multisession.envelope import Header
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.stores.base import StoreOptions
 from django_multisession.stores.redis.store import RedisStore
@@ -25,23 +24,9 @@ from django_multisession.stores.redis.topology import slot_of
 from django_multisession.testing.servers.redis import RedisServer
 from django_multisession.testing.servers.redis_cluster import RedisCluster
 from django_multisession.testing.servers.redis_sentinel import RedisSentinel
+from tests.stores.helpers import PATIENCE, V1, V2, Drive, payload
 
-PATIENCE = 20.0  # seconds, where a busy machine must not matter
 KEYS = [f"{number:040x}" for number in range(60)]
-V1, V2 = b"version1", b"version2"
-
-Drive = Callable[[Coroutine[Any, Any, Any]], Any]
-
-
-def payload(version: bytes, body: bytes = b"body") -> bytes:
-    return Header.new(version, 1, 2, 3, 4).pack(b"kid.") + body
-
-
-@pytest.fixture(params=[run_sync, asyncio.run], ids=["sync", "async"])
-def drive(request: pytest.FixtureRequest) -> Drive:
-    """Run a coroutine in either colour."""
-    driven: Drive = request.param
-    return driven
 
 
 @pytest.fixture(autouse=True)

@@ -47,8 +47,48 @@ def find_program(*names: str, directories: Sequence[Path] = ()) -> str | None:
     return next(filter(None, (shutil.which(name, path=path) for name in names)), None)
 
 
-class Server(ABC, Generic[LocationT]):
-    """A server process of the tests' own. Use as a context manager, or `start()` and `stop()`.
+class Service(ABC):
+    """What is started, hung and ended: one server, or several that are one. Use as a context manager."""
+
+    @abstractmethod
+    def start(self) -> Self:
+        """Start, and wait until it answers; raise ServerError if it won't."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it, and remove what it has left. Does nothing when it is not started."""
+
+    @abstractmethod
+    def pause(self) -> None:
+        """Hang: the port still accepts (the kernel does), nothing answers."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """End a `pause()`: what waited is answered now."""
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Hang inside the `with` block."""
+        try:
+            self.pause()
+            yield
+        finally:
+            self.resume()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+class Server(Service, Generic[LocationT]):
+    """A server process of the tests' own.
 
     `options` are added to the server's command line. Nothing listens beyond loopback, and the
     process ends with the tests, however these end.
@@ -185,26 +225,6 @@ class Server(ABC, Generic[LocationT]):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.resume()
         self._paused = []
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Hang inside the `with` block."""
-        try:
-            self.pause()
-            yield
-        finally:
-            self.resume()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def run(self, command: Sequence[str]) -> None:
         """Run a program to its end, as the server's user and in its directory; raise ServerError if it fails."""

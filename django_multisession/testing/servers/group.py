@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Generic, Self
 
-from django_multisession.testing.servers.base import LOOPBACK, LocationT, Server, ServerError
+from django_multisession.testing.servers.base import LOOPBACK, LocationT, Server, ServerError, Service
 
 
-class ServerGroup(ABC, Generic[LocationT]):
+class ServerGroup(Service, Generic[LocationT]):
     """The same face as a `Server`, over all its `members`; each member can be hung and ended by itself."""
 
     name: ClassVar[str]
@@ -106,23 +105,3 @@ class ServerGroup(ABC, Generic[LocationT]):
         """End a `pause()`."""
         for member in self.members:
             member.resume()
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Hang inside the `with` block."""
-        try:
-            self.pause()
-            yield
-        finally:
-            self.resume()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()

@@ -1,0 +1,19 @@
+"""What the tests of single stores share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from django_multisession.envelope import Header
+
+KEY, OTHER = "ab" * 20, "cd" * 20
+PATIENCE = 20.0  # seconds, where a busy machine must not matter
+V1, V2, V3 = b"version1", b"version2", b"version3"
+
+Drive = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+def payload(version: bytes, body: bytes = b"body", size: int = 0) -> bytes:
+    """Return a payload of that version, of at least so many bytes."""
+    return (Header.new(version, 1, 2, 3, 4).pack(b"kid.") + body).ljust(size, b".")
