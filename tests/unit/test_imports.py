@@ -49,6 +49,8 @@ LIBRARIES = {
     "bson": ("stores.mongodb", "mongodb"),
     "psycopg": ("stores.postgresql", "postgresql"),
     "msgspec": ("serializers", "typed"),
+    "python_ipware": ("registry.networks", "registry"),
+    "ua_parser": ("registry.agents", "registry"),
 }
 # A store's second file with another name.
 FAMILIES = {"fast_json": "serializers", "base64url": "serializers"}

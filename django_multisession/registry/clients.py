@@ -1,0 +1,45 @@
+"""What a request tells of who sent it: the address on the network, and the user agent's own words.
+
+Both are for people who look through a list of devices, and neither proves anything: see docs/devices.md.
+"""
+
+from django.http import HttpRequest
+
+from .networks import Address, peer, prefixed, relayed, trusted
+
+AGENT_LENGTH = 255
+"""Characters of a user agent that are kept."""
+_FORWARDED = "HTTP_X_FORWARDED_FOR"
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """Return the address that a request came from, None if it is not known.
+
+    It is the peer's (REMOTE_ADDR). If that is one of MULTISESSION_TRUSTED_PROXIES, it is the last address of
+    X-Forwarded-For that is not: whatever is left of that one is the client's own invention. Of addresses that are all
+    trusted, it is the first. A trusted proxy that names no address ("unknown", RFC 7239, section 6.2) is believed.
+
+    Of the address MULTISESSION_IP_PREFIX keeps the network's part. IPv4 written as IPv6 becomes IPv4, and IPv6 loses
+    its zone, which means something on this machine alone. Raises ImproperlyConfigured for a wrong setting.
+    """
+    found = _client(request.META.get("REMOTE_ADDR") or "", request.META.get(_FORWARDED) or "")
+    return None if found is None else prefixed(found)
+
+
+def _client(remote: str, forwarded: str) -> Address | None:
+    # A Unix socket's peer has no address; some servers give its path.
+    found = peer(remote)
+    via_socket = not remote or remote.startswith(("unix:", "/"))
+    while trusted(found, via_socket) and forwarded:
+        forwarded, _, hop = forwarded.rpartition(",")
+        found, via_socket = relayed(hop), False
+    return found
+
+
+def agent_of(request: HttpRequest) -> str:
+    """Return the User-Agent header, cut to 255 characters; empty if there is none.
+
+    What is no visible character is left out: control characters, and those that turn the direction of the text.
+    """
+    given = request.META.get("HTTP_USER_AGENT") or ""
+    return "".join(filter(str.isprintable, given[: 4 * AGENT_LENGTH])).strip()[:AGENT_LENGTH]
