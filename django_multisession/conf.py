@@ -2,17 +2,20 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.utils import timezone
 
 from . import guards
-from .entry_keys import ALLOWED, COOKIE, wrong_values
+from .entry_keys import ALLOWED, COOKIE, COOKIE_OF_FALLBACK, FALLBACK, end_of, wrong_values
 from .runtime import Event, cached, reset
 
 DEFAULT: Final = "default"
+DJANGOS_DEFAULT: Final = "django.contrib.sessions.backends.db"
 IDENTITY: Final = frozenset({"_auth_user_id", "_auth_user_backend"})
 """The keys that say whose session it is (django.contrib.auth); why not the hash: decisions.md, D5."""
 GUARDED: Final = IDENTITY | {"_auth_user_hash"}
@@ -62,11 +65,27 @@ class Entry:
     preload: bool = False
     ends_with_login: bool = True
     """Whether a named session ends at the logout and when another user logs in."""
+    fallback: "Fallback | None" = None
 
     @property
     def secrets(self) -> tuple[str | bytes, ...]:
         """The secrets in their order: KEYS, else SECRET_KEY and SECRET_KEY_FALLBACKS."""
         return self.keys or (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """Where the sessions of an entry were before. ``entry`` describes that place under the same session name."""
+
+    entry: Entry
+    until: datetime
+    """When it is not asked any more; aware."""
+    carry: bool = True
+    """Whether a session that is found there comes here; it is read and written there otherwise."""
+    required: bool = True
+    """Whether a request fails while the place does not answer; its session is empty otherwise."""
+    allow_pickle: bool = False
+    """Whether pickles that it holds may be loaded, which runs what they say."""
 
 
 _OTHERS = frozenset({"CACHES", "DATABASES", "INSTALLED_APPS", "MIDDLEWARE"})
@@ -105,6 +124,23 @@ def _wrong_entry(name: Any, given: Any) -> Iterator[str]:
     cookie = given.get("COOKIE")
     if isinstance(cookie, Mapping):
         yield from wrong_values(f"{where}['COOKIE']", cookie, COOKIE)
+    fallback = given.get("FALLBACK")
+    if isinstance(fallback, Mapping):
+        yield from _wrong_fallback(f"{where}['FALLBACK']", fallback)
+
+
+def _wrong_fallback(where: str, given: Mapping[Any, Any]) -> Iterator[str]:
+    yield from wrong_values(where, given, FALLBACK)
+    if "ENGINE" not in given:
+        yield f'{where} has no ENGINE. Name the one that was used before, such as "{DJANGOS_DEFAULT}".'
+    if "UNTIL" not in given:
+        yield (
+            f'{where} has no UNTIL. Name the day until which sessions may come from there, such as "2027-01-31": no '
+            "later than the last of them ends."
+        )
+    cookie = given.get("COOKIE")
+    if isinstance(cookie, Mapping):
+        yield from wrong_values(f"{where}['COOKIE']", cookie, COOKIE_OF_FALLBACK)
 
 
 def _setting() -> Mapping[Any, Any]:
@@ -134,13 +170,26 @@ def entry(name: str) -> Entry:
         )
     for sentence in problems(name):
         raise ImproperlyConfigured(sentence)
-    values = {key.lower(): value for key, value in given.get(name, {}).items()}
+    values = _values(given.get(name, {}))
+    values["guard"] = _guarded(values.get("guard"))
+    if values.get("fallback") is not None:
+        values["fallback"] = _fallback(name, _values(values["fallback"]))
+    return Entry(name, **values)
+
+
+def _values(given: Mapping[str, Any]) -> dict[str, Any]:
+    values = {key.lower(): value for key, value in given.items()}
     if isinstance(values.get("location"), list):
         values["location"] = tuple(values["location"])
     if "keys" in values:
         values["keys"] = tuple(values["keys"])
-    values["guard"] = _guarded(values.get("guard"))
-    return Entry(name, **values)
+    return values
+
+
+def _fallback(name: str, values: dict[str, Any]) -> Fallback:
+    own = {key: values.pop(key) for key in ("carry", "required", "allow_pickle") if key in values}
+    until = end_of(values.pop("until"))
+    return Fallback(Entry(name, **values), until if timezone.is_aware(until) else timezone.make_aware(until), **own)
 
 
 def _guarded(given: Iterable[str] | None) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime, time, timedelta
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Final
@@ -38,6 +39,25 @@ def _is_prefix(value: Any) -> bool:
 
 def _is_mapping(value: Any) -> bool:
     return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+
+
+def end_of(until: str) -> datetime:
+    """Return the moment that an UNTIL names, naive where it names no time zone; a date counts to its end.
+
+    ValueError if it is neither date nor datetime in ISO 8601.
+    """
+    try:
+        day = date.fromisoformat(until)
+    except ValueError:
+        return datetime.fromisoformat(until)
+    return datetime.combine(day + timedelta(days=1), time())
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and end_of(value) is not None
+    except (ValueError, OverflowError):
+        return False
 
 
 ALLOWED: Final[Table] = MappingProxyType(
@@ -89,11 +109,12 @@ ALLOWED: Final[Table] = MappingProxyType(
         "ON_OUTAGE": (lambda v: v in ("error", "anonymous"), '"error" or "anonymous"'),
         "PRELOAD": (lambda v: isinstance(v, bool), "True or False"),
         "ENDS_WITH_LOGIN": (lambda v: isinstance(v, bool), "True or False"),
+        "FALLBACK": (lambda v: v is None or _is_mapping(v), "a dictionary of where sessions were before, or None"),
     }
 )  # fmt: skip
 
 
-_SECRET = ("KEYS", "OPTIONS", "LOCATION")
+_SECRET = ("KEYS", "OPTIONS", "LOCATION", "FALLBACK")
 """What may hold passwords: of a wrong value only the type is shown."""
 
 COOKIE: Final[Table] = MappingProxyType(
@@ -124,6 +145,27 @@ COOKIE: Final[Table] = MappingProxyType(
         "PARTITIONED": (lambda v: isinstance(v, bool), "True or False"),
     }
 )  # fmt: skip
+
+
+FALLBACK: Final[Table] = MappingProxyType(
+    {
+        "ENGINE": (lambda v: isinstance(v, str) and v, "the dotted path of the engine module that was used before"),
+        "UNTIL": (_is_time, 'a date or datetime in ISO 8601, such as "2027-01-31"'),
+        "CARRY": (lambda v: isinstance(v, bool), "True or False"),
+        "REQUIRED": (lambda v: isinstance(v, bool), "True or False"),
+        "ALLOW_PICKLE": (lambda v: isinstance(v, bool), "True or False"),
+        # What describes a source, as it describes an entry.
+        **{
+            key: ALLOWED[key]
+            for key in (
+                "LOCATION", "COOKIE", "KEY_PREFIX", "SERIALIZER", "COMPRESS", "ENCRYPT", "KEYS", "TIMEOUT",
+                "CONNECT_TIMEOUT", "OPTIONS", "CHUNKS",
+            )
+        },
+    }
+)  # fmt: skip
+
+COOKIE_OF_FALLBACK: Final[Table] = MappingProxyType({"NAME": COOKIE["NAME"]})
 
 
 def wrong_values(where: str, given: Mapping[Any, Any], table: Table) -> Iterator[str]:
