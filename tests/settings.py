@@ -13,6 +13,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django_multisession",
+    "django_multisession.registry",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

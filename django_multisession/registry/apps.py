@@ -1,0 +1,11 @@
+"""The application of the registry, for INSTALLED_APPS."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class RegistryConfig(AppConfig):
+    name = "django_multisession.registry"
+    label = "multisession_registry"
+    verbose_name = _("Registered sessions")
+    default_auto_field = "django.db.models.BigAutoField"
