@@ -43,6 +43,20 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class New:
+    """What is to be written to a source; fields as those of Found.
+
+    What its format has no place for is dropped; ``age`` counts from now on.
+    """
+
+    data: dict[str, Any] = field(repr=False)
+    age: int
+    created_at: int = 0
+    authenticated_at: int = 0
+    options: Mapping[str, Any] = field(default=NO_OPTIONS, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class FoundMoved:
     """What an engine of ours has left where the key of a session has changed: the key under which it goes on."""
 
@@ -100,27 +114,28 @@ class Source:
         """
         raise NotImplementedError
 
-    async def shorten(self, found: Found, seconds: int) -> None:
-        """Let the session end in so many seconds, unless it ends earlier or has been changed; its data stays.
+    async def shorten(self, found: Found, seconds: int) -> bool:
+        """Let the session end in so many seconds, unless it ends earlier or has changed; its data stays.
 
-        Where a source cannot, it stays as it is.
+        Returns whether it is still there. Where a source cannot shorten, the session stays as it is; True, always,
+        where sessions are in cookies.
         """
         raise NotImplementedError
 
     # While CARRY is False: sessions that are created, changed and ended there, so that processes that know nothing of
     # this one go on with them.
 
-    async def create(self, key: str, data: dict[str, Any], age: int, options: Mapping[str, Any]) -> Found | None:
-        """Write a new session that lives for age seconds; None if the key is taken.
+    async def create(self, key: str, new: New) -> Found | None:
+        """Write a new session under a key of Django's alphabet and length; None if the key is taken.
 
-        ``options`` (see Found) are dropped where the format has no place for them.
+        Where sessions are in cookies the key counts for nothing: the one that it comes to have is in what is returned.
         """
         raise NotImplementedError
 
-    async def write(self, found: Found, data: dict[str, Any], age: int, options: Mapping[str, Any]) -> Found | None:
-        """Write a session that was found, to live for age seconds from now on; never creates.
+    async def write(self, found: Found, new: New) -> Found | None:
+        """Write a session that was found; never creates.
 
-        None if it is gone or, where the source can tell, has changed since.
+        Returns it as it stands now. None if it is gone or, where the source can tell, has changed since.
         """
         raise NotImplementedError
 
