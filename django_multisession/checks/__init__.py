@@ -15,6 +15,7 @@ refuses to start with an error of check_settings(), by way of refuse().
 - **multisession.E009**: an engine keeps its records in a table, and django_multisession is not in INSTALLED_APPS.
 - **multisession.E010**: SESSION_COOKIE_AGE is no number of seconds.
 - **multisession.E011**: a session's cookie has the name of one of Django's own.
+- **multisession.E020**: a setting of the registry is wrong (registry/checks.py).
 - **multisession.W002**: the table is missing (a database check: ``check --database ALIAS``).
 - **multisession.W003**: the cookies of all sessions together can pass what servers accept in a header.
 - **multisession.W004**: MULTISESSION["default"] means nothing, as SESSION_ENGINE is none of ours.

@@ -1,6 +1,7 @@
 """The application of the registry, for INSTALLED_APPS."""
 
 from django.apps import AppConfig
+from django.core import checks
 from django.utils.translation import gettext_lazy as _
 
 
@@ -9,3 +10,8 @@ class RegistryConfig(AppConfig):
     label = "multisession_registry"
     verbose_name = _("Registered sessions")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from .checks import check_registry
+
+        checks.register(check_registry, "multisession")

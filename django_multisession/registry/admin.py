@@ -1,0 +1,194 @@
+"""The registry in Django's admin: who is logged in where, and an action that ends sessions.
+
+Nothing is added, changed or deleted by hand. To show a user's sessions on his page, give the project's UserAdmin the
+inline: ``inlines = [*UserAdmin.inlines, SessionsInline]``.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from ..exceptions import StoreUnavailable
+from .agents import words_of
+from .models import RegisteredSession
+from .revocation import NotRevocable, revoke_where
+
+if TYPE_CHECKING:
+    _ModelAdmin = admin.ModelAdmin[RegisteredSession]
+    _TabularInline = admin.TabularInline[RegisteredSession, Any]
+else:
+    _ModelAdmin, _TabularInline = admin.ModelAdmin, admin.TabularInline  # generic in the stubs only
+
+SHOWN = (
+    "device", "ip_address", "session_name", "created_at", "authenticated_at", "last_seen", "expires_at", "revoked_at",
+)  # fmt: skip
+"""What the admin shows of a session. Keys are of no use to anybody there."""
+BATCH_SIZE = 1000
+REVOKED = "Revoked."
+PENDING = _("What keeps sessions does not answer just now. Those that are left are marked, and end as soon as it does.")
+
+
+class LiveFilter(admin.SimpleListFilter):
+    """Live sessions, or those that have ended."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, Any]]:
+        return ("live", _("live")), ("ended", _("ended"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        live = {"revoked_at": None, "expires_at__gt": timezone.now()}
+        match self.value():
+            case "live":
+                return queryset.filter(**live)
+            case "ended":
+                return queryset.exclude(**live)
+        return queryset
+
+
+class AgeFilter(admin.SimpleListFilter):
+    """How long ago the user logged in."""
+
+    title = _("age")
+    parameter_name = "age"
+    _AGES = {
+        "hour": (_("less than an hour"), {"authenticated_at__gt": timedelta(hours=1)}),
+        "day": (_("less than a day"), {"authenticated_at__gt": timedelta(days=1)}),
+        "week": (_("more than a week"), {"authenticated_at__lt": timedelta(days=7)}),
+        "month": (_("more than 30 days"), {"authenticated_at__lt": timedelta(days=30)}),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, Any]]:
+        return [(value, words) for value, (words, _bounds) in self._AGES.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        _words, bounds = self._AGES.get(self.value() or "", ("", {}))
+        return queryset.filter(**{lookup: timezone.now() - age for lookup, age in bounds.items()})
+
+
+class _Untouched:
+    """What an admin of sessions and an inline have in common: rows are made and ended by logins and logouts alone."""
+
+    @admin.display(description=_("device"))
+    def device(self, row: RegisteredSession) -> str:
+        return words_of(row.user_agent)
+
+    def has_add_permission(self, *args: Any) -> bool:
+        return False
+
+    def has_change_permission(self, *args: Any) -> bool:
+        return False
+
+
+@admin.register(RegisteredSession)
+class RegisteredSessionAdmin(_Untouched, _ModelAdmin):
+    """List of sessions; the action "revoke" ends those that are chosen."""
+
+    list_display = (
+        "user",
+        "device",
+        "ip_address",
+        "session_name",
+        "authenticated_at",
+        "last_seen",
+        "expires_at",
+        "live",
+    )
+    list_display_links = ("device",)
+    list_filter = (LiveFilter, AgeFilter, "session_name")
+    list_select_related = ("user",)
+    list_per_page = 50
+    # Of a million rows, only those of the page are counted.
+    show_full_result_count = False
+    ordering = ("-pk",)
+    actions = ("revoke",)
+    fields = ("user", "public_id", *SHOWN, "user_agent", "label", "external_id")
+    readonly_fields = fields
+    search_help_text = _("user")
+
+    @admin.display(description=_("live"), boolean=True)
+    def live(self, row: RegisteredSession) -> bool:
+        return row.is_live
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        """Search by the name of the user, and by his mail address, as the project's own model has them."""
+        model = get_user_model()
+        found = [f"user__{model.USERNAME_FIELD}"]
+        mail = model.get_email_field_name()
+        try:
+            model._meta.get_field(mail)
+        except FieldDoesNotExist:
+            return found
+        return [*found, f"user__{mail}"]
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Tell whether the admin's user may end sessions of others."""
+        return bool(request.user.has_perm(f"{self.opts.app_label}.revoke_session"))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse to delete a session here. Whoever deletes a user may delete what is his: Django asks here for that."""
+        place = request.resolver_match
+        prefix = f"{self.opts.app_label}_{self.opts.model_name}_"
+        return place is not None and not str(place.url_name).startswith(prefix)
+
+    @admin.action(description=_("Revoke the selected sessions"), permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[RegisteredSession]) -> None:
+        """End the chosen sessions, and write into the admin's history who did so."""
+        live = queryset.filter(revoked_at=None, expires_at__gt=timezone.now())
+        ended, is_pending, refused = 0, False, ""
+        for keys in _batches(live):
+            rows = RegisteredSession.objects.filter(pk__in=keys)
+            self._log(request, rows)
+            try:
+                ended += revoke_where(pk__in=keys)
+            except StoreUnavailable:
+                is_pending = True
+            except NotRevocable as error:
+                refused = str(error)
+        if ended:
+            said = ngettext("%(count)d session was revoked.", "%(count)d sessions were revoked.", ended)
+            self.message_user(request, said % {"count": ended}, messages.SUCCESS)
+        if is_pending:
+            self.message_user(request, PENDING, messages.WARNING)
+        if refused:
+            self.message_user(request, refused, messages.ERROR)
+
+    def _log(self, request: HttpRequest, rows: QuerySet[RegisteredSession]) -> None:
+        user: Any = request.user
+        LogEntry.objects.log_actions(user.pk, rows, CHANGE, REVOKED)
+
+
+def _batches(rows: QuerySet[RegisteredSession]) -> Iterator[list[int]]:
+    """Yield the primary keys of rows, a batch at a time; each is to be ended before the next is taken."""
+    keys = rows.order_by("pk").values_list("pk", flat=True)
+    last = 0
+    while found := list(keys.filter(pk__gt=last)[:BATCH_SIZE]):
+        yield found
+        last = found[-1]
+
+
+class SessionsInline(_Untouched, _TabularInline):
+    """The live sessions of a user, for the project's own UserAdmin."""
+
+    model = RegisteredSession
+    fk_name = "user"
+    fields = readonly_fields = SHOWN
+    ordering = ("-authenticated_at",)
+    can_delete = False
+    max_num = extra = 0
+    show_change_link = True
+    verbose_name_plural = _("live sessions")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RegisteredSession]:
+        return super().get_queryset(request).filter(revoked_at=None, expires_at__gt=timezone.now())

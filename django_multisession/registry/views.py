@@ -1,0 +1,91 @@
+"""The page of a user's devices: which there are, and a button for each that signs it out.
+
+Everything is of the user of ``request.user``; rows of others are 404. What changes something is a POST with a CSRF
+token, whether or not the project has the middleware for it.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.urls import reverse
+from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from .devices import Ended, devices_of, end, end_others, one_of
+from .reauthentication import asked_first
+from .revocation import NotRevocable
+
+View = Callable[..., HttpResponse]
+
+
+def _page(view: View) -> View:
+    """Keep a view for its user alone: with a login and a CSRF token, and out of every cache."""
+
+    @wraps(view)
+    @never_cache
+    @csrf_protect
+    def kept(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.user.is_authenticated:
+            # Not back to where he came from: that may take a POST.
+            return redirect_to_login(reverse("multisession:devices"))
+        return view(request, *args, **kwargs)
+
+    return kept
+
+
+@require_safe
+@_page
+def devices(request: HttpRequest) -> HttpResponse:
+    """Show the devices of the user."""
+    return _shown(request)
+
+
+@require_POST
+@_page
+def end_one(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    """Sign out one device; that which the user sits at by a logout."""
+    first = None if one_of(request, public_id).current else asked_first(request)
+    return first or _ended(request, lambda: end(request, public_id))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@_page
+def others(request: HttpRequest) -> HttpResponse:
+    """Ask once, and sign out all devices but this one."""
+    first = asked_first(request, back="multisession:others")
+    if first is not None:
+        return first
+    if request.method == "POST":
+        return _ended(request, lambda: end_others(request))
+    count = sum(not device.current for device in devices_of(request))
+    return render(request, "multisession/others.html", {"others": count}) if count else redirect("multisession:devices")
+
+
+def _ended(request: HttpRequest, act: Callable[[], Ended]) -> HttpResponse:
+    try:
+        ended = act()
+    except NotRevocable:
+        return _shown(request, status=409, refused=True)
+    if ended.logged_out:
+        return redirect(resolve_url(settings.LOGOUT_REDIRECT_URL or settings.LOGIN_URL))
+    if ended.pending:
+        # Shown at once: the next page may need the store that does not answer.
+        return _shown(request, status=202, pending=True)
+    said = ngettext("%(count)d device was signed out.", "%(count)d devices were signed out.", ended.count)
+    messages.success(request, said % {"count": ended.count}, fail_silently=True)
+    return redirect("multisession:devices")
+
+
+def _shown(request: HttpRequest, status: int = 200, **said: bool) -> HttpResponse:
+    found = list(devices_of(request))
+    context = {"devices": found, "others": sum(not device.current for device in found), **said}
+    return render(request, "multisession/devices.html", context, status=status)
