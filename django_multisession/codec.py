@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from . import base64url
-from .envelope import COMPRESSED, LENGTH, MOVED, Header
+from .envelope import COMPRESSED, ENDED, LENGTH, MOVED, Header
 from .exceptions import InvalidRecord
 from .keys import Keyring, Secret, SessionKey
 
@@ -106,13 +106,14 @@ class RecordCodec(_Codec):
     def encode(self, header: Header, plaintext: bytes, key: SessionKey, flags: int = 0) -> bytes:
         """Return the payload of a session, or with ENDED or MOVED in flags of what takes its place.
 
-        A pointer holds a session key, and is sealed whatever the settings say.
+        A pointer holds a session key, and is sealed whatever the settings say. A tombstone without a body is not: there
+        is nothing to hide, and whoever ends a session by its storage key has nothing to seal it with.
         """
         body, compressed = (plaintext, 0) if self._compress is None else self._compressed(plaintext, self._compress)
         secret = self._keyring.current
         packed = header.pack(secret.kid, flags | compressed)
         bound_to = key.storage_key.encode()
-        if self._encrypt or flags & MOVED:
+        if flags & MOVED or (self._encrypt and (plaintext or not flags & ENDED)):
             return packed + _seal(self._cipher_of(secret, key), body, packed + bound_to)
         return packed + body + self._tag(secret.kid, packed, bound_to, body)
 

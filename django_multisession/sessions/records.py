@@ -1,7 +1,7 @@
 """Sealed records by session key: a store with its codec, and the way out of a call whose reply was lost."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from ..codec import RecordCodec
@@ -40,6 +40,11 @@ class Records:
 
     async def read(self, key: SessionKey) -> Loaded | Moved | Outdated | None:
         """Return what is live under a key, None for nothing or a tombstone; InvalidRecord if we did not write it."""
+        stored = await self.fetch(key)
+        return None if stored is None else self.meaning(stored)
+
+    async def fetch(self, key: SessionKey) -> Loaded | None:
+        """Return what is stored under a key, whatever it is: a session, or what stands in the place of one."""
         try:
             record = await self.store.read(key.storage_key)
         except StoreUnavailable as error:
@@ -49,15 +54,31 @@ class Records:
         if record is None:
             return None
         header, plaintext = self._codec.decode(record.payload, key)
-        if header.flags & ENDED:
-            return Outdated(Loaded(key, plaintext, header, record.token)) if plaintext else None
-        if header.flags & MOVED:
-            return Moved(self.key(plaintext.decode()))
         return Loaded(key, plaintext, header, record.token)
+
+    def meaning(self, stored: Loaded) -> Loaded | Moved | Outdated | None:
+        """Return what something that is stored says of its session; None for a tombstone."""
+        flags = stored.header.flags
+        if flags & ENDED:
+            return Outdated(stored) if stored.plaintext else None
+        if flags & MOVED:
+            return Moved(self.key(stored.plaintext.decode()))
+        return stored
 
     async def insert(self, key: SessionKey, plaintext: bytes, header: Header, ttl: int) -> Loaded | None:
         """Create the record; None if the key is taken."""
-        payload = self._encode(key, plaintext, header)
+        return await self._put(key, plaintext, header, ttl, self._encode(key, plaintext, header, self._limit))
+
+    async def carry(self, key: SessionKey, plaintext: bytes, header: Header, ttl: int) -> Loaded | None:
+        """See insert(); for a session that another place has held so far, which may pass MAX_SIZE."""
+        payload = self._encode(key, plaintext, header, self.store.max_payload)
+        return await self._put(key, plaintext, header, ttl, payload)
+
+    async def mark(self, key: SessionKey, flags: int, body: bytes, header: Header, ttl: int) -> Loaded | None:
+        """Put what is no session where there is nothing yet; None if the key is taken."""
+        return await self._put(key, body, header, ttl, self._codec.encode(header, body, key, flags))
+
+    async def _put(self, key: SessionKey, plaintext: bytes, header: Header, ttl: int, payload: bytes) -> Loaded | None:
         try:
             token = await self.store.insert(key.storage_key, payload, ttl, header.version)
         except StoreUnavailable as error:
@@ -84,20 +105,24 @@ class Records:
         If a reply was lost and somebody else has written since, our change may be in theirs already: the outage is
         raised then, unless making the change again is ``repeatable``.
         """
-        unchanged = plaintext == expected.plaintext  # what is stored already may be prolonged, however large it is
-        payload = self._encode(expected.key, plaintext, header, bounded=not unchanged)
+        # What is stored already may be prolonged, however large it is.
+        limit = None if plaintext == expected.plaintext else self._limit
+        payload = self._encode(expected.key, plaintext, header, limit)
         token = await self._swap(expected, payload, ttl, header.version, repeatable)
         return None if token is None else Loaded(expected.key, plaintext, header, token)
 
     async def point(self, expected: Loaded, target: SessionKey, header: Header) -> bool:
         """Put a pointer to another key where the record is still as expected; return whether it was."""
-        payload = self._codec.encode(header, target.secret.encode(), expected.key, MOVED)
-        return await self._swap(expected, payload, POINTER_TTL, header.version, lambda: True) is not None
+        return await self.remark(expected, MOVED, target.secret.encode(), header, POINTER_TTL)
 
     async def set_aside(self, expected: Loaded, header: Header) -> bool:
         """Put a tombstone with what it held in place of a record that is still as expected; return whether it was."""
-        payload = self._codec.encode(header, expected.plaintext, expected.key, ENDED)
-        return await self._swap(expected, payload, POINTER_TTL, header.version, lambda: True) is not None
+        return await self.remark(expected, ENDED, expected.plaintext, header, POINTER_TTL)
+
+    async def remark(self, expected: Loaded, flags: int, body: bytes, header: Header, ttl: int) -> bool:
+        """Put what is no session in place of a record that is still as expected; return whether it was."""
+        payload = self._codec.encode(header, body, expected.key, flags)
+        return await self._swap(expected, payload, ttl, header.version, lambda: True) is not None
 
     async def _swap(
         self, expected: Loaded, payload: bytes, ttl: int, version: bytes, repeatable: Callable[[], bool]
@@ -134,6 +159,20 @@ class Records:
                 raise
             return await self.store.delete(key.storage_key, token) or await self.store.read(key.storage_key) is None
 
+    async def end(self, storage_key: str, header: Header, ttl: int) -> None:
+        """Put a tombstone under a key, whatever is there."""
+        payload = self._codec.encode(header, b"", SessionKey("", storage_key), ENDED)
+        try:
+            await self.store.end(storage_key, payload, ttl)
+        except StoreUnavailable as error:
+            if not error.retryable:
+                raise
+            await self.store.end(storage_key, payload, ttl)
+
+    async def delete_many(self, storage_keys: Iterable[str]) -> int:
+        """Delete records by their storage keys; return how many there were."""
+        return await self.store.delete_many(storage_keys)
+
     async def exists(self, key: SessionKey) -> bool:
         try:
             return bool(await self.store.exists([key.storage_key]))
@@ -144,13 +183,14 @@ class Records:
 
     def fits(self, plaintext: bytes, header: Header) -> None:
         """Raise SessionTooLarge if the store cannot keep this body."""
-        self._encode(SessionKey("", ""), plaintext, header)
+        self._encode(SessionKey("", ""), plaintext, header, self._limit)
 
-    def _encode(self, key: SessionKey, plaintext: bytes, header: Header, *, bounded: bool = True) -> bytes:
+    @property
+    def _limit(self) -> int:
+        return min(self.store.max_payload or self._max_size, self._max_size)
+
+    def _encode(self, key: SessionKey, plaintext: bytes, header: Header, limit: int | None) -> bytes:
         payload = self._codec.encode(header, plaintext, key)
-        if not bounded:
-            return payload
-        limit = min(self.store.max_payload or self._max_size, self._max_size)
-        if len(payload) > limit:
+        if limit is not None and len(payload) > limit:
             raise SessionTooLarge(f"takes {len(payload)} bytes; {self.store.name} keeps at most {limit}")
         return payload
