@@ -19,51 +19,26 @@ import threading
 import time
 from asyncio.events import _get_running_loop  # asyncio.get_running_loop() raises where there is none
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from asgiref.sync import AsyncToSync
+
+from .loop_time import within
 
 T = TypeVar("T")
 
 
-class _Thread(threading.local):
+class Here(threading.local):
+    """What is going on on this thread."""
+
     driven = False
+    """Whether run_sync() drives the code that asks."""
+    blocks_a_loop = False
+    """Whether it does so on the thread of a running event loop, which any I/O would stop."""
 
 
-_thread = _Thread()
-
-
-class Limit:
-    """The end of waiting for a server, at a time of the loop's clock: calls ``expire`` then, unless cancelled.
-
-    Event-loop lag does not count as server silence: the end comes as much later as the loop was late for it, and at
-    least a turn, in which it can take an answer that lies in the socket (decisions.md, D25).
-    """
-
-    __slots__ = ("_expire", "_loop", "_timer", "_when")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, when: float, expire: Callable[[], object]) -> None:
-        self._loop = loop
-        self._when = when
-        self._expire = expire
-        self._timer = loop.call_at(when, self._due)
-
-    def _due(self) -> None:
-        self._timer = self._loop.call_later(self._loop.time() - self._when, self._expire)
-
-    def cancel(self) -> None:
-        self._timer.cancel()
-
-
-async def within(awaitable: Awaitable[T], seconds: float) -> T:
-    """Return what awaitable returns, for at most so many seconds (TimeoutError, see Limit)."""
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(None) as timeout:
-        limit = Limit(loop, loop.time() + seconds, lambda: timeout.reschedule(0))
-        try:
-            return await awaitable
-        finally:
-            limit.cancel()
+here: Final = Here()
+"""Of the thread that looks; asked several times in each operation, and so no function."""
 
 
 async def maybe_await(value: T | Awaitable[T], seconds: float | None = None) -> T:
@@ -76,26 +51,24 @@ async def maybe_await(value: T | Awaitable[T], seconds: float | None = None) -> 
 
 def run_sync(body: Coroutine[Any, Any, T]) -> T:
     """Drive body to its end on this thread, without an event loop; RuntimeError if it suspends."""
-    outer, _thread.driven = _thread.driven, True
+    outer = here.driven
+    if not outer:
+        here.driven, here.blocks_a_loop = True, _get_running_loop() is not None
     try:
         body.send(None)
     except StopIteration as finished:
         value: T = finished.value
         return value
     finally:
-        _thread.driven = outer
+        if not outer:
+            here.driven = here.blocks_a_loop = False
     body.close()
     raise RuntimeError("A body that is driven synchronously awaited something that was not ready.")
 
 
 def driven() -> bool:
     """Tell whether the code that asks is driven by run_sync()."""
-    return _thread.driven
-
-
-def blocks_a_loop() -> bool:
-    """Tell whether the caller is driven by run_sync() on the thread of a running event loop."""
-    return _thread.driven and _get_running_loop() is not None
+    return here.driven
 
 
 def native_loop() -> asyncio.AbstractEventLoop | None:
@@ -104,7 +77,7 @@ def native_loop() -> asyncio.AbstractEventLoop | None:
     A loop that async_to_sync made lives for one call, on a thread of its own: blocking it blocks nobody, and
     an asynchronous client for it would cost milliseconds.
     """
-    if _thread.driven:
+    if here.driven:
         return None
     loop = _get_running_loop()
     return None if loop in AsyncToSync.loop_thread_executors else loop
@@ -125,7 +98,7 @@ async def own(instance: Any, method: str, *args: Any) -> Any:
 
     Going through the public method honours a subclass that overrides it.
     """
-    if _thread.driven:
+    if here.driven:
         return getattr(instance, method)(*args)
     return await getattr(instance, f"a{method}")(*args)
 

@@ -18,54 +18,17 @@ from functools import update_wrapper
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
-from .bridge import native_loop, run_sync
+from .bridge import here, native_loop, run_sync
+from .loop_time import LoopClock
 from .runtime import ALWAYS, Kept, monotonic
 
 P = ParamSpec("P")
 T = TypeVar("T")
 OperatedT = TypeVar("OperatedT", bound="Operated")
 
-TICK: Final = 0.02
-"""Seconds between two looks at how late an event loop is."""
 PRECISION: Final = 0.005  # decisions.md, D54
 """Seconds for which a thread does not ask again how long it has run: that is a system call, dearer than a sealing."""
-
-
-class LoopClock:
-    """Seconds that stand still while the event loop is late; it ticks while somebody uses it."""
-
-    def __init__(self) -> None:
-        self._due = 0.0
-        self._late = 0.0
-        self._users = 0
-        self._ticking = False
-
-    def start(self) -> float:
-        """Begin to use the clock, in its loop; return its time."""
-        self._users += 1
-        if not self._ticking:
-            self._ticking = True
-            self._wind()
-        return self.time()
-
-    def stop(self) -> None:
-        """End what start() began."""
-        self._users -= 1
-
-    def time(self) -> float:
-        # A tick that is overdue: the loop has been busy since.
-        return min(monotonic(), self._due) - self._late
-
-    def _wind(self) -> None:
-        self._due = monotonic() + TICK
-        asyncio.get_running_loop().call_later(TICK, self._tick)
-
-    def _tick(self) -> None:
-        self._late += max(monotonic() - self._due, 0.0)
-        if self._users:
-            self._wind()
-        else:
-            self._ticking = False
+_ONE_LOOK: Final = 0.001
 
 
 class ThreadClock(threading.local):
@@ -92,6 +55,36 @@ class ThreadClock(threading.local):
 
 thread_clock: Final = ThreadClock()
 """The clock of each thread."""
+
+
+class Allowance:
+    """Seconds that a thread may wait, of which some are left.
+
+    A gevent hub that is busy with another greenlet, or a thread that gets no processor, is no server that is silent:
+    whoever comes past the end finds it moved, once, by as much as it was late.
+    """
+
+    __slots__ = ("_ends_at", "_is_extended")
+
+    def __init__(self, seconds: float) -> None:
+        self._ends_at = thread_clock.time() + seconds
+        self._is_extended = False
+
+    def left(self) -> float:
+        """Return how many seconds the next wait may take, 0 for none."""
+        return max(self._ends_at - thread_clock.time(), 0.0)
+
+    def go_on(self) -> None:
+        """Return if there is something left after a wait that was in vain; TimeoutError if not."""
+        now = thread_clock.time()
+        late = now - self._ends_at
+        if late < 0:
+            return
+        if self._is_extended:
+            raise TimeoutError
+        self._ends_at, self._is_extended = now + max(late, _ONE_LOOK), True
+
+
 _loop_clocks: Kept[WeakKeyDictionary[asyncio.AbstractEventLoop, LoopClock]] = Kept(WeakKeyDictionary, ALWAYS)
 
 
@@ -192,6 +185,8 @@ def current_operation() -> Operation | None:
     operation = _operation.get()
     if operation is None:
         return None
+    if here.driven:
+        return operation if operation.is_of(None, None) else None
     loop = native_loop()
     return operation if operation.is_of(loop, _task_of(loop)) else None
 

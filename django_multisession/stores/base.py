@@ -20,8 +20,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.asyncio import async_unsafe
 
 from ..breaker import Breaker, BreakerOpen, breaker_for
-from ..bridge import blocks_a_loop
-from ..deadline import current_operation
+from ..bridge import here
+from ..deadline import current_operation, left
 from ..exceptions import BudgetSpent, StoreRefused, StoreUnavailable
 from .options import StoreOptions as StoreOptions  # noqa: PLC0414 - part of the contract
 from .wording import NO_ANSWER, NO_HOST, lost
@@ -91,6 +91,7 @@ class Store:
     def __init__(self, options: StoreOptions) -> None:
         self.options = options
         self.breaker = breaker_for(self.name)
+        self._seconds = options.timeout, options.read_timeout
 
     @property
     def name(self) -> str:
@@ -114,22 +115,18 @@ class Store:
         Whatever failure() does not know is raised as it is. ``breaker`` and ``node`` are for stores of several servers;
         the node is what probe() is asked with.
         """
-        if blocks_a_loop():
+        if here.blocks_a_loop:
             synchronous_io()
         breaker = breaker or self.breaker
-        seconds, whole = self.options.read_timeout, True
-        operation = current_operation()
-        if operation is not None:
-            left = operation.left(self.options.timeout)
-            if left <= 0:
-                raise BudgetSpent(breaker.location, f"the request has waited for {self.options.timeout} s (TIMEOUT)")
-            if left < seconds:
-                seconds, whole = left, False
+        budget, limit = self._seconds
+        available = left(budget)
+        if available <= 0:
+            raise BudgetSpent(breaker.location, f"the request has waited for {budget} s (TIMEOUT)")
         if breaker.is_open and not await breaker.admits(lambda: self._probe(node)):
             raise BreakerOpen(breaker.location, "it did not answer a moment ago")
         answers = breaker.answers
         try:
-            answer = await ask(seconds, *arguments)
+            answer = await ask(min(limit, available), *arguments)
         except Exception as error:
             failure = self.failure(error)
             if failure is None:
@@ -141,11 +138,11 @@ class Store:
             if kind is Failure.REFUSAL:
                 breaker.answers += 1
                 raise StoreRefused(breaker.location, reason) from error
-            retryable = False
+            retryable, operation = False, current_operation()
             if kind is Failure.LOSS and operation is not None and not operation.has_lost:
                 # Without time to try again, nobody would come to suspect a server that takes long to be found lost.
-                retryable = operation.has_lost = operation.left(self.options.timeout) > 0
-            if not retryable and (whole or kind is Failure.LOSS):
+                retryable = operation.has_lost = operation.left(budget) > 0
+            if not retryable and (available >= limit or kind is Failure.LOSS):
                 # A limit that was cut short by the request's own budget says nothing of the server.
                 await breaker.suspect(answers, lambda: self._probe(node), reason)
             raise StoreUnavailable(breaker.location, reason, retryable=retryable) from error

@@ -12,7 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from ..breaker import PROBE_TIMEOUT
-from ..bridge import native_loop, within
+from ..bridge import native_loop
+from ..loop_time import within
 from .aliases import APP, alias_of, create_table, on_connection
 from .base import ABSENT_KEY, Failure, Inspection, Record, Store, StoreOptions
 from .db_diagnosis import inspection

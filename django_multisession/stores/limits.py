@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ..bridge import Limit
+from ..deadline import Allowance
 from ..exceptions import QueueFull
+from ..loop_time import Limit
 from ..runtime import Event, Kept, on
-from .allowance import Allowance
 
 _limits: Kept["weakref.WeakSet[ThreadLimit]"] = Kept(weakref.WeakSet, Event(0))
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 
-from ..bridge import blocks_a_loop
+from ..bridge import here
 from ..envelope import VERSION, is_session
 from ..runtime import Event, Kept
 from .base import Inspection, Record, Store, StoreOptions, synchronous_io
@@ -46,7 +46,7 @@ class MemoryStore(Store):
         return "memory"
 
     def _live(self, key: str) -> _Row | None:
-        if settings.DEBUG and blocks_a_loop():
+        if here.blocks_a_loop and settings.DEBUG:
             synchronous_io()  # as every other engine would, so that it is found in development
         row = _rows.value.get(key)
         return row if row is not None and row.ends_at > time.time() else None

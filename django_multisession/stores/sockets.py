@@ -1,6 +1,6 @@
 """Sockets that are bounded as a whole, for client libraries that bound each recv() alone, and connecting not at all.
 
-What counts is waiting; see allowance.py.
+What counts is waiting; see deadline.Allowance.
 """
 
 import math
@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
+from ..deadline import Allowance
 from ..runtime import ALWAYS, Kept
-from .allowance import Allowance
 
 T = TypeVar("T")
 AddressInfo = tuple[int, int, int, str, Any]
@@ -48,6 +48,11 @@ class BoundedSocket:
         self._allowance = Allowance(seconds)
         self._is_first = True
         self._wait_for(seconds)
+
+    def ask(self, data: bytes, seconds: float) -> None:
+        """Send data, and let that and the answer to it take so many seconds."""
+        self.bound(seconds)
+        self.sendall(data)
 
     def left(self) -> float:
         """Return how many seconds are left."""

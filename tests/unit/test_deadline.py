@@ -11,9 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from django_multisession import deadline
+from django_multisession import deadline, loop_time
 from django_multisession.bridge import run_sync
-from django_multisession.deadline import PRECISION, TICK, LoopClock, Operation, current_operation, left, request_budget
+from django_multisession.deadline import PRECISION, Operation, current_operation, left, request_budget
+from django_multisession.loop_time import TICK, LoopClock
 
 
 @contextmanager
@@ -50,8 +51,9 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    # The module's own name for time: the clock of everything else goes on.
+    # The modules' own names for time: the clock of everything else goes on.
     monkeypatch.setattr(deadline, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(loop_time, "monotonic", lambda: clock.now)
     monkeypatch.setattr(deadline, "time", SimpleNamespace(thread_time=clock.thread_time))
     return clock
 

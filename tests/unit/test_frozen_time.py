@@ -8,11 +8,10 @@ import pytest
 from freezegun import freeze_time
 
 from django_multisession.bridge import run_sync
-from django_multisession.deadline import Operation, left
+from django_multisession.deadline import Allowance, Operation, left
 from django_multisession.runtime import Event, monotonic, reset
 from django_multisession.sessions import touch_throttle
 from django_multisession.stores import pools
-from django_multisession.stores.allowance import Allowance
 from django_multisession.stores.pools import Pool
 
 

@@ -15,7 +15,8 @@ from pymongo import MongoClient, timeout
 from pymongo.errors import AutoReconnect, PyMongoError, ServerSelectionTimeoutError
 
 from ...bridge import maybe_await
-from ...deadline import TICK, ThreadClock, left
+from ...deadline import ThreadClock, left
+from ...loop_time import TICK
 from ...runtime import monotonic
 
 clock: Final = ThreadClock().time

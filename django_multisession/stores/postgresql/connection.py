@@ -16,7 +16,7 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
 from ... import deadline
-from ...bridge import within
+from ...loop_time import within
 from ...runtime import monotonic
 from ..sockets import READ, WRITE
 from .names import resolved

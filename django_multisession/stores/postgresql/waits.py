@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Generator
 from typing import TypeVar
 
-from ..allowance import Allowance
+from ...deadline import Allowance
 from ..sockets import READ, WRITE, is_ready
 
 T = TypeVar("T")

@@ -15,7 +15,8 @@ from typing import Any, Final, NamedTuple
 
 import redis
 
-from ...bridge import Limit, maybe_await
+from ...bridge import maybe_await
+from ...loop_time import Limit
 from ..pools import Pool
 from ..sockets import look_up
 from .failures import ends_connection

@@ -30,6 +30,11 @@ REFRESH_INTERVAL: Final = 1.0
 SLOTS: Final = 16384
 
 
+def _address_of(command: Command) -> str:
+    """Return the key that a command is about: a script has its digest and the number of its keys before it."""
+    return str(command[3] if command[0] in ("EVAL", "EVALSHA") else command[1])
+
+
 class Cluster:
     """See Server. ``connect`` makes the connections to a node; ``seeds`` are the nodes that LOCATION names."""
 
@@ -111,8 +116,8 @@ class Cluster:
 
     # Asking.
 
-    async def ask(self, seconds: float, commands: Sequence[Command], address: str, alone: bool = False) -> list[Any]:
-        node = self.node_of(address)
+    async def ask(self, seconds: float, commands: Sequence[Command], alone: bool) -> list[Any]:
+        node = self.node_of(_address_of(commands[0]))
         if node is None:
             raise redis.ConnectionError("no node is known")
         ends_at = monotonic() + seconds

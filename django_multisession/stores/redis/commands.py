@@ -1,7 +1,11 @@
 """How a record is written: at the token that is expected only, and to replicas where that was asked for.
 
-A swap is ``SET … IFEQ`` where the server knows it, and a script on the version elsewhere and for large records; a
-delete at a token likewise. See decisions.md, D26.
+A swap is ``SET … IFEQ`` where the server knows it (Redis 8.4, Valkey 8.1), and a script on the version elsewhere and
+for large records; a delete at a token likewise (``DELEX`` of Redis 8.4, ``DELIFEQ`` of Valkey 9): decisions.md, D26.
+
+A version says nothing of managed services and forks, so such a command is tried; a server that refuses it is not asked
+again for MEMORY seconds. It may be another one by then: a failover leads from one that knows it to one that does not,
+and back.
 """
 
 import logging
@@ -14,11 +18,16 @@ import redis
 from ...breaker import REPORT_INTERVAL
 from ...envelope import VERSION, is_session
 from ...runtime import monotonic
-from .abilities import Abilities
-from .failures import Command, failure
+from .failures import Command, answered, failure
 from .server import Server
 
 logger = logging.getLogger("django_multisession")
+
+MEMORY: Final = 10.0
+"""Seconds for which a server is taken to lack what it lacked."""
+
+LARGE: Final = 16 * 1024
+"""Bytes above which a record goes over a connection of its own, so that no small one waits behind it."""
 
 _VERSION_LENGTH: Final = VERSION.stop - VERSION.start
 _DELETES: Final = (("DELEX", "IFEQ"), ("DELIFEQ",))
@@ -41,42 +50,34 @@ _REPLACE = _Script(
 _DELETE = _Script(f"if {_AT_VERSION} then return redis.call('DEL', KEYS[1]) end return 0")
 
 
-def answered(answer: Any) -> Any:
-    """Return an answer; raise it if it is a refusal."""
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
-
-
 class Writes:
     """What writes to a server. ``seconds`` bound each answer as a whole; ``alone`` is for what is large."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._abilities = Abilities()
+        self._lacking: dict[tuple[object, str], float] = {}
         self._reported = -REPORT_INTERVAL
 
-    async def write(self, seconds: float, address: str, command: Command, alone: bool) -> Any:
+    async def write(self, seconds: float, command: Command, alone: bool) -> Any:
         """Return the answer to a command that begins or ends a session."""
-        return answered(await self._send(seconds, address, command, alone, durable=True))
+        return answered(await self._send(seconds, command, alone, durable=True))
 
     async def delete_all(self, seconds: float, addresses: Sequence[str]) -> int:
         """Delete the records of a page of addresses; return how many there were."""
         commands = self._server.deletes(addresses)
-        answers = await self._send_all(seconds, addresses[0], commands, len(addresses) > 1, durable=True)
+        answers = await self._send_all(seconds, commands, len(addresses) > 1, durable=True)
         return sum(answered(answer) for answer in answers)
 
-    async def replace(
-        self, seconds: float, address: str, payload: bytes, ttl: int, expected: bytes, *, alone: bool
-    ) -> Any:
+    async def replace(self, seconds: float, address: str, payload: bytes, ttl: int, expected: bytes) -> Any:
         """Replace a record at a token; return something true if it was there."""
+        alone = len(payload) > LARGE
         # What is no session ends one.
-        durable = not is_session(payload)
-        server = self._server.node_of(address)
-        if len(expected) > _VERSION_LENGTH and self._abilities.has(server, "IFEQ"):
+        durable = bool(self._server.wait) and not is_session(payload)
+        server = self._node_of(address)
+        if len(expected) > _VERSION_LENGTH and self._knows(server, "IFEQ"):
             command: Command = ("SET", address, payload, "IFEQ", expected, "EX", ttl)
-            answer = await self._send(seconds, address, command, alone, durable)
-            if not self._abilities.refused(server, "IFEQ", answer):
+            answer = await self._send(seconds, command, alone, durable)
+            if not self._lacks(server, "IFEQ", answer):
                 return answered(answer)
         return await self._run(
             seconds, _REPLACE, address, (_version(expected), payload, ttl), alone=alone, durable=durable
@@ -84,13 +85,11 @@ class Writes:
 
     async def delete(self, seconds: float, address: str, expected: bytes) -> Any:
         """Delete a record at a token; return something true if it was there."""
-        server = self._server.node_of(address)
+        server = self._node_of(address)
         for name, *comparison in _DELETES if len(expected) > _VERSION_LENGTH else ():
-            if self._abilities.has(server, name):
-                answer = await self._send(
-                    seconds, address, (name, address, *comparison, expected), alone=False, durable=True
-                )
-                if not self._abilities.refused(server, name, answer):
+            if self._knows(server, name):
+                answer = await self._send(seconds, (name, address, *comparison, expected), alone=False, durable=True)
+                if not self._lacks(server, name, answer):
                     return answered(answer)
         return await self._run(seconds, _DELETE, address, (_version(expected),), alone=False, durable=True)
 
@@ -99,21 +98,19 @@ class Writes:
     ) -> Any:
         started = monotonic()
         command = ("EVALSHA", script.digest, 1, address, *arguments)
-        answer = await self._send(seconds, address, command, alone, durable)
+        answer = await self._send(seconds, command, alone, durable)
         if isinstance(answer, redis.exceptions.NoScriptError):
             left = max(seconds - (monotonic() - started), 0.001)
             command = ("EVAL", script.source, 1, address, *arguments)
-            answer = await self._send(left, address, command, alone, durable)
+            answer = await self._send(left, command, alone, durable)
         return answered(answer)
 
-    async def _send(self, seconds: float, address: str, command: Command, alone: bool, durable: bool) -> Any:
+    async def _send(self, seconds: float, command: Command, alone: bool, durable: bool) -> Any:
         """Return the answer to a command, a refusal as well."""
-        [answer] = await self._send_all(seconds, address, [command], alone, durable)
+        [answer] = await self._send_all(seconds, [command], alone, durable)
         return answer
 
-    async def _send_all(
-        self, seconds: float, address: str, commands: list[Command], alone: bool, durable: bool
-    ) -> list[Any]:
+    async def _send_all(self, seconds: float, commands: list[Command], alone: bool, durable: bool) -> list[Any]:
         """Return the answers to commands, refusals as well.
 
         What is durable (a session ends, or a new one begins) waits for as many replicas as OPTIONS["wait"] says. WAIT
@@ -121,14 +118,30 @@ class Writes:
         """
         replicas = self._server.wait if durable else 0
         if not replicas:
-            return await self._server.ask(seconds, commands, address, alone)
+            return await self._server.ask(seconds, commands, alone)
         milliseconds = max(int(seconds * 800), 1)  # so that its answer is in time
-        *answers, reached = await self._server.ask(
-            seconds, [*commands, ("WAIT", replicas, milliseconds)], address, alone=True
-        )
+        *answers, reached = await self._server.ask(seconds, [*commands, ("WAIT", replicas, milliseconds)], True)
         if isinstance(reached, Exception) or reached < replicas:
             self._report(reached, replicas)
         return answers
+
+    def _node_of(self, address: str) -> object:
+        return self._server.node_of(address) if self._server.is_divided else None
+
+    def _knows(self, server: object, command: str) -> bool:
+        """Tell whether a command is worth a try."""
+        since = self._lacking.get((server, command))
+        return since is None or monotonic() - since > MEMORY
+
+    def _lacks(self, server: object, command: str, answer: Any) -> bool:
+        """Tell whether an answer says that the server lacks a command, or forbids it; remember that."""
+        if not isinstance(answer, redis.ResponseError):
+            return False
+        text = str(answer)
+        if answer.status_code != "NOPERM" and "unknown command" not in text and "syntax error" not in text:
+            return False
+        self._lacking[server, command] = monotonic()
+        return True
 
     def _report(self, reached: Any, replicas: int) -> None:
         """Log that too few replicas have a write, at most once a second: the write stands."""

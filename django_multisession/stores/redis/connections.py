@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ...breaker import PROBE_TIMEOUT
-from ...bridge import maybe_await, native_loop
+from ...bridge import here, maybe_await, native_loop
 from ...runtime import monotonic
 from ..pools import LoopLocal, Pool
 from ..sockets import BoundedSocket, resolve
@@ -96,8 +96,7 @@ class BoundedConnection:
             started = monotonic()
             self.open_within(min(seconds, connect_timeout))
             seconds = max(seconds - (monotonic() - started), 0.001)
-        self._bounded.bound(seconds)
-        self.send_packed_command([packed])
+        self._bounded.ask(packed, seconds)
         answers = []
         for _ in range(count):
             try:
@@ -137,7 +136,7 @@ class Connections:
         A refusal is an answer, and stands in its place. What ends the connection is raised. ``alone`` keeps others from
         waiting behind what is large or slow.
         """
-        loop = native_loop()
+        loop = None if here.driven else native_loop()
         if loop is not None:
             return self._loops.get(loop).ask(packed(commands), len(commands), seconds, alone)
         return self._threads.use(BoundedConnection.ask, packed(commands), len(commands), seconds, self._connect_timeout)

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from ..base import Inspection
-from .commands import answered
-from .failures import Command
+from .failures import Command, answered
 from .location import address
 from .server import Server
 

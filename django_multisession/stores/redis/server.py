@@ -1,12 +1,14 @@
 """One server, where all records are: the one that LOCATION names, or the master that sentinels name."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from ...breaker import Breaker
 from .connections import Connections
 from .failures import Command
 
+Ask = Callable[[float, Sequence[Command], bool], Awaitable[list[Any]]]
+"""Takes seconds, commands, and whether they go alone."""
 Notes = tuple[tuple[str, ...], tuple[str, ...]]
 """Problems, and notes; see Inspection."""
 
@@ -47,10 +49,9 @@ class Server(Protocol):
     def deletes(self, addresses: Sequence[str]) -> list[Command]:
         """Return the commands that delete a page of addresses."""
 
-    def ask(
-        self, seconds: float, commands: Sequence[Command], address: str, alone: bool = False
-    ) -> Awaitable[list[Any]]:
-        """Return the answers to commands about the keys of one page, such as ``address``; see Connections.ask()."""
+    @property
+    def ask(self) -> Ask:
+        """Return the answers to commands about the keys of one page; see Connections.ask()."""
 
     async def ask_node(self, seconds: float, node: Any, commands: Sequence[Command]) -> list[Any]:
         """Return a node's answers to commands about itself."""
@@ -73,6 +74,7 @@ class SingleServer:
     def __init__(self, name: str, wait: int, connections: Connections, sentinels: int = 0) -> None:
         self.name = name
         self.wait = wait
+        self.ask: Ask = connections.ask
         self._connections = connections
         self._sentinels = sentinels
 
@@ -96,11 +98,6 @@ class SingleServer:
 
     def deletes(self, addresses: Sequence[str]) -> list[Command]:
         return [("DEL", *addresses)]
-
-    def ask(
-        self, seconds: float, commands: Sequence[Command], address: str, alone: bool = False
-    ) -> Awaitable[list[Any]]:
-        return self._connections.ask(seconds, commands, alone)
 
     async def ask_node(self, seconds: float, node: Any, commands: Sequence[Command]) -> list[Any]:
         return await self._connections.ask(seconds, commands, alone=True)

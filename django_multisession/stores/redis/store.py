@@ -14,9 +14,9 @@ from ...envelope import FLAGS, VERSION, is_session
 from ..base import ABSENT_KEY, Failure, Inspection, Record, Store, StoreOptions
 
 try:
-    from .commands import Writes, answered
+    from .commands import LARGE, Writes
     from .diagnosis import QUESTIONS, inspection
-    from .failures import Command, cause, failure
+    from .failures import Command, answered, cause, failure
     from .location import literal
     from .places import server_at
 except ImportError as error:
@@ -31,8 +31,6 @@ _COMPARED: Final = 4096
 """Bytes of the largest record that is compared as a whole, and so crosses the wire once more. The script sends 8 bytes
 instead, but costs the server more than a few thousand others do."""
 _PAGE: Final = 1000
-_LARGE: Final = 16 * 1024
-"""Bytes above which a record goes over a connection of its own, so that no small one waits behind it."""
 _MOST_LARGE: Final = 1000
 """How many keys of large records a process remembers."""
 
@@ -75,32 +73,34 @@ class RedisStore(Store):
     def close(self) -> None:
         self._server.close()
 
-    def _call(self, ask: Callable[..., Awaitable[T]], address: str, *arguments: Any) -> Awaitable[T]:
-        """Return ``ask(seconds, address, *arguments)``, admitted by the breaker of the node that has the key."""
+    def _call(self, address: str, ask: Callable[..., Awaitable[T]], *arguments: Any) -> Awaitable[T]:
+        """Return ``ask(seconds, *arguments)``, admitted by the breaker of the node that has the key at an address."""
         if self._server.is_divided:
-            return self._call_node(ask, address, *arguments)
-        return self.call(ask, address, *arguments)
+            return self._call_node(address, ask, *arguments)
+        return self.call(ask, *arguments)
 
-    async def _call_node(self, ask: Callable[..., Awaitable[T]], address: str, *arguments: Any) -> T:
+    async def _call_node(self, address: str, ask: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         if not self._server.is_located():
             await self.call(self._server.locate)
         node = self._server.node_of(address)
-        return await self.call(ask, address, *arguments, breaker=self._server.breaker(node), node=node)
+        return await self.call(ask, *arguments, breaker=self._server.breaker(node), node=node)
 
     async def read(self, key: str) -> Record | None:
-        payload = await self._call(self._read, self.address(key))
+        address = self.address(key)
+        payload = await self._call(address, self._read, address)
         return None if payload is None else Record(payload, _token_of(payload))
 
     async def _read(self, seconds: float, address: str) -> Any:
-        [answer] = await self._server.ask(seconds, [("GET", address)], address, address in self._large)
-        payload = answered(answer)
-        if payload is not None and (self._large or len(payload) > _LARGE):
+        [payload] = await self._server.ask(seconds, [("GET", address)], address in self._large)
+        if isinstance(payload, Exception):
+            raise payload
+        if payload is not None and (self._large or len(payload) > LARGE):
             self._is_large(address, payload)
         return payload
 
     def _is_large(self, address: str, payload: bytes) -> bool:
         """Tell whether a record is large, and remember that for when it is read."""
-        if len(payload) <= _LARGE:
+        if len(payload) <= LARGE:
             self._large.pop(address, None)
             return False
         self._large[address] = None
@@ -109,50 +109,47 @@ class RedisStore(Store):
         return True
 
     async def insert(self, key: str, payload: bytes, ttl: int, version: bytes) -> bytes | None:
-        answer = await self._call(self._set, self.address(key), payload, ttl, "NX")
+        answer = await self._set(key, payload, ttl, "NX")
         return None if answer is None else _token_of(payload)
 
     async def end(self, key: str, payload: bytes, ttl: int) -> None:
-        await self._call(self._set, self.address(key), payload, ttl)
+        await self._set(key, payload, ttl)
 
-    async def _set(self, seconds: float, address: str, payload: bytes, ttl: int, *condition: str) -> Any:
+    async def _set(self, key: str, payload: bytes, ttl: int, *condition: str) -> Any:
+        address = self.address(key)
         command: Command = ("SET", address, payload, *condition, "EX", min(ttl, LONGEST_TTL))
-        return await self._writes.write(seconds, address, command, self._is_large(address, payload))
+        return await self._call(address, self._writes.write, command, self._is_large(address, payload))
 
     async def replace(self, key: str, payload: bytes, ttl: int, expected: bytes, version: bytes) -> bytes | None:
-        swapped = await self._call(self._replace, self.address(key), payload, ttl, expected)
+        address = self.address(key)
+        self._is_large(address, payload)
+        swapped = await self._call(address, self._writes.replace, address, payload, min(ttl, LONGEST_TTL), expected)
         return _token_of(payload) if swapped else None
 
-    async def _replace(self, seconds: float, address: str, payload: bytes, ttl: int, expected: bytes) -> Any:
-        alone, ttl = self._is_large(address, payload), min(ttl, LONGEST_TTL)
-        return await self._writes.replace(seconds, address, payload, ttl, expected, alone=alone)
-
     async def delete(self, key: str, expected: bytes | None = None) -> bool:
-        self._large.pop(self.address(key), None)
+        address = self.address(key)
+        self._large.pop(address, None)
         if expected is None:
             return await self.delete_many([key]) == 1
-        return bool(await self._call(self._writes.delete, self.address(key), expected))
+        return bool(await self._call(address, self._writes.delete, address, expected))
 
     async def delete_many(self, keys: Iterable[str]) -> int:
         removed = 0
         for page in await self._pages(map(self.address, keys)):
-            removed += await self._call(self._delete_page, page[0], page)
+            removed += await self._call(page[0], self._writes.delete_all, page)
         return removed
-
-    async def _delete_page(self, seconds: float, address: str, page: Sequence[str]) -> int:
-        return await self._writes.delete_all(seconds, page)
 
     async def exists(self, keys: Iterable[str]) -> set[str]:
         by_address = {self.address(key): key for key in keys}
         found: set[str] = set()
         for page in await self._pages(by_address):
-            found |= await self._call(self._sessions, page[0], page)
+            found |= await self._call(page[0], self._sessions, page)
         return {by_address[address] for address in found}
 
-    async def _sessions(self, seconds: float, address: str, page: Sequence[str]) -> set[str]:
+    async def _sessions(self, seconds: float, page: Sequence[str]) -> set[str]:
         # The flags and not EXISTS: what is no session is absent.
         commands: list[Command] = [("GETRANGE", each, FLAGS, FLAGS) for each in page]
-        answers = map(answered, await self._server.ask(seconds, commands, address, len(page) > 1))
+        answers = map(answered, await self._server.ask(seconds, commands, len(page) > 1))
         return {each for each, flags in zip(page, answers, strict=True) if flags and is_session(b"?" * FLAGS + flags)}
 
     async def _pages(self, addresses: Iterable[str]) -> list[Sequence[str]]:
