@@ -4,7 +4,7 @@ Nothing is added, changed or deleted by hand. To show a user's sessions on his p
 inline: ``inlines = [*UserAdmin.inlines, SessionsInline]``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from ..exceptions import StoreUnavailable
 from .agents import words_of
+from .many import live, revoke_many
 from .models import RegisteredSession
-from .revocation import NotRevocable, revoke_where
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[RegisteredSession]
@@ -33,7 +32,6 @@ SHOWN = (
     "device", "ip_address", "session_name", "created_at", "authenticated_at", "last_seen", "expires_at", "revoked_at",
 )  # fmt: skip
 """What the admin shows of a session. Keys are of no use to anybody there."""
-BATCH_SIZE = 1000
 REVOKED = "Revoked."
 PENDING = _("What keeps sessions does not answer just now. Those that are left are marked, and end as soon as it does.")
 
@@ -103,7 +101,7 @@ class RegisteredSessionAdmin(_Untouched, _ModelAdmin):
         "authenticated_at",
         "last_seen",
         "expires_at",
-        "live",
+        "is_live",
     )
     list_display_links = ("device",)
     list_filter = (LiveFilter, AgeFilter, "session_name")
@@ -118,7 +116,7 @@ class RegisteredSessionAdmin(_Untouched, _ModelAdmin):
     search_help_text = _("user")
 
     @admin.display(description=_("live"), boolean=True)
-    def live(self, row: RegisteredSession) -> bool:
+    def is_live(self, row: RegisteredSession) -> bool:
         return row.is_live
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
@@ -145,17 +143,15 @@ class RegisteredSessionAdmin(_Untouched, _ModelAdmin):
     @admin.action(description=_("Revoke the selected sessions"), permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[RegisteredSession]) -> None:
         """End the chosen sessions, and write into the admin's history who did so."""
-        live = queryset.filter(revoked_at=None, expires_at__gt=timezone.now())
+        user: Any = request.user
         ended, is_pending, refused = 0, False, ""
-        for keys in _batches(live):
-            rows = RegisteredSession.objects.filter(pk__in=keys)
-            self._log(request, rows)
-            try:
-                ended += revoke_where(pk__in=keys)
-            except StoreUnavailable:
-                is_pending = True
-            except NotRevocable as error:
-                refused = str(error)
+        for batch in revoke_many(queryset & live()):
+            if batch.refused is None:
+                rows = RegisteredSession.objects.filter(pk__in=batch.keys)
+                LogEntry.objects.log_actions(user.pk, rows, CHANGE, REVOKED)
+            ended += batch.ended
+            is_pending = is_pending or batch.pending is not None
+            refused = refused or str(batch.refused or "")
         if ended:
             said = ngettext("%(count)d session was revoked.", "%(count)d sessions were revoked.", ended)
             self.message_user(request, said % {"count": ended}, messages.SUCCESS)
@@ -163,19 +159,6 @@ class RegisteredSessionAdmin(_Untouched, _ModelAdmin):
             self.message_user(request, PENDING, messages.WARNING)
         if refused:
             self.message_user(request, refused, messages.ERROR)
-
-    def _log(self, request: HttpRequest, rows: QuerySet[RegisteredSession]) -> None:
-        user: Any = request.user
-        LogEntry.objects.log_actions(user.pk, rows, CHANGE, REVOKED)
-
-
-def _batches(rows: QuerySet[RegisteredSession]) -> Iterator[list[int]]:
-    """Yield the primary keys of rows, a batch at a time; each is to be ended before the next is taken."""
-    keys = rows.order_by("pk").values_list("pk", flat=True)
-    last = 0
-    while found := list(keys.filter(pk__gt=last)[:BATCH_SIZE]):
-        yield found
-        last = found[-1]
 
 
 class SessionsInline(_Untouched, _TabularInline):
@@ -191,4 +174,4 @@ class SessionsInline(_Untouched, _TabularInline):
     verbose_name_plural = _("live sessions")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RegisteredSession]:
-        return super().get_queryset(request).filter(revoked_at=None, expires_at__gt=timezone.now())
+        return super().get_queryset(request) & live()

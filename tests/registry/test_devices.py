@@ -16,6 +16,7 @@ from django.urls import include, path
 from django.utils import timezone
 
 from django_multisession.registry.models import RegisteredSession
+from tests.registry.rows import row_of
 
 pytestmark = pytest.mark.django_db
 
@@ -29,21 +30,6 @@ SCRIPT = "<script>alert('x')</script>"
 def _urls() -> Iterator[None]:
     with override_settings(ROOT_URLCONF=__name__, LOGIN_URL="/login"):
         yield
-
-
-def row_of(user: User, **values: Any) -> RegisteredSession:
-    """Make a live session of a user."""
-    now = timezone.now()
-    fields: dict[str, Any] = {
-        "storage_key": secrets.token_hex(20),
-        "session_name": "default",
-        "created_at": now,
-        "authenticated_at": now,
-        "last_seen": now,
-        "expires_at": now + timedelta(days=1),
-        "user_agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0",
-    }
-    return RegisteredSession.objects.create(user=user, **{**fields, **values})
 
 
 @pytest.fixture

@@ -1,0 +1,78 @@
+"""Revoke more sessions than fit into one transaction, a batch at a time; and those of everybody."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from ..bridge import iterate, run_sync
+from ..exceptions import StoreUnavailable
+from ..sessions.server import ServerSession
+from .models import RegisteredSession, RegisteredUser
+from .revocation import NotRevocable, revoke_where
+
+BATCH_SIZE = 1000
+"""Rows that one transaction marks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What has become of a batch of sessions."""
+
+    keys: list[int]
+    ended: int = 0
+    pending: StoreUnavailable | None = None
+    """Why their records are still there; they are marked, and purgesessions deletes them."""
+    refused: NotRevocable | None = None
+
+
+def live() -> QuerySet[RegisteredSession]:
+    """Return the rows of the sessions that somebody can still use."""
+    return RegisteredSession.objects.filter(revoked_at=None, expires_at__gt=timezone.now())
+
+
+def revoke_many(rows: QuerySet[RegisteredSession], batch_size: int = BATCH_SIZE) -> Iterator[Batch]:
+    """End all sessions of a query; yield after each batch what has become of it. An outage stops nothing."""
+    keys = rows.order_by("pk").values_list("pk", flat=True)
+    last = 0
+    while found := list(keys.filter(pk__gt=last)[:batch_size]):
+        last = found[-1]
+        try:
+            yield Batch(found, ended=revoke_where(pk__in=found))
+        except StoreUnavailable as error:
+            yield Batch(found, pending=error)
+        except NotRevocable as error:
+            yield Batch(found, refused=error)
+
+
+def revoke_users(moment: datetime, batch_size: int = BATCH_SIZE) -> Iterator[int]:
+    """Refuse to every user what he logged in to before a moment, whether it has a row or not; yield counts of users."""
+    model: Any = get_user_model()
+    users = model._base_manager.order_by("pk").values_list("pk", flat=True)
+    rest = users
+    while found := list(rest[:batch_size]):
+        rest = users.filter(pk__gt=found[-1])
+        RegisteredUser.objects.filter(pk__in=found).update(revoked_at=moment)
+        # Those that have a row by now keep it: MySQL knows no other way to tell which key is in conflict.
+        RegisteredUser.objects.bulk_create(
+            [RegisteredUser(user_id=key, revoked_at=moment) for key in found], ignore_conflicts=True
+        )
+        yield len(found)
+
+
+def delete_records(session: type[ServerSession], moment: datetime, batch_size: int = BATCH_SIZE) -> Iterator[int]:
+    """Delete every record that a session's store lists, whoever's it is; yield counts of records.
+
+    What somebody has logged in to since that moment stays. Raises StoreUnavailable, and NotImplementedError of a store
+    that is not ``scannable``.
+    """
+    records = session.records()
+    keys = iterate(records.store.scan())
+    while found := list(islice(keys, batch_size)):
+        new = live().filter(storage_key__in=found, authenticated_at__gte=moment).values_list("storage_key", flat=True)
+        yield run_sync(records.delete_many(set(found).difference(new)))

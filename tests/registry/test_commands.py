@@ -1,0 +1,123 @@
+"""listsessions and revokesessions: what they find, ask, say and exit with."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from django_multisession.registry.models import RegisteredSession
+from tests.registry.rows import FIREFOX, row_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ann() -> User:
+    return User.objects.create_user("ann")
+
+
+def call(command: str, *arguments: str, **options: Any) -> str:
+    """Return what a command prints."""
+    output = io.StringIO()
+    call_command(command, *arguments, stdout=output, no_color=True, **options)
+    return output.getvalue()
+
+
+def test_listsessions_shows_the_live_ones_and_no_key(ann: User) -> None:
+    now = timezone.now()
+    row = row_of(ann, ip_address="203.0.113.9")
+    ended = [row_of(ann, revoked_at=now), row_of(ann, expires_at=now)]
+    text = call("listsessions")
+    assert all(word in text for word in (str(row.public_id), "ann", "203.0.113.9", "Firefox on Windows", "1 session."))
+    assert not [each for each in ended if str(each.public_id) in text]
+    assert row.storage_key not in text
+    assert call("listsessions", verbosity=0).count("\n") == 2  # the table alone
+
+
+def test_listsessions_of_a_user_and_of_a_session_name(ann: User, settings: Any) -> None:
+    settings.MULTISESSION = {"cart": {"ENGINE": "django_multisession.engines.memory"}}
+    bob = User.objects.create_user("bob")
+    of_ann, of_bob, cart = row_of(ann), row_of(bob), row_of(bob, session_name="cart")
+
+    def listed(*arguments: str) -> set[str]:
+        lines = call("listsessions", "--json", *arguments).splitlines()
+        return {json.loads(line)["id"] for line in lines}
+
+    assert listed() == {str(row.public_id) for row in (of_ann, of_bob, cart)}
+    assert listed("--user", "bob") == {str(row.public_id) for row in (of_bob, cart)}
+    assert listed("--user", "bob", "--session", "cart") == {str(cart.public_id)}
+    for arguments, words in ((["--user", "eve"], "username is 'eve'"), (["--session", "x"], "'default', 'cart'")):
+        with pytest.raises(CommandError, match=words):
+            call("listsessions", *arguments)
+
+
+def test_listsessions_in_json_tells_all_but_keys(ann: User) -> None:
+    row = row_of(ann, ip_address="2001:db8::1", label="Küche", external_id="sid", previous_key="b" * 40)
+    text = call("listsessions", "--json")
+    told = json.loads(text)
+    assert (told["user"], told["user_agent"], told["label"]) == ("ann", FIREFOX, "Küche")
+    assert told["authenticated"] == row.authenticated_at.isoformat()
+    assert row.storage_key not in text
+    assert row.previous_key not in text
+
+
+def test_listsessions_of_many_rows_asks_one_query(ann: User, django_assert_num_queries: Any) -> None:
+    for _ in range(30):
+        row_of(ann)
+    with django_assert_num_queries(1):
+        call("listsessions", "--json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "one of the arguments"),
+        (["--all", "--user", "ann"], "not allowed with"),
+        (["--older-than", "30"], "'30' is no age"),
+        (["--older-than", "-1d"], "expected one argument"),
+        (["--where", "user"], "'user' is no condition"),
+        (["--where", "nothing=1"], "Cannot resolve keyword 'nothing'"),
+        (["--where", "user_id=x"], "does not fit RegisteredSession"),
+        (["--where", "public_id=x"], "does not fit RegisteredSession"),
+        (["--user", "eve"], "There is no user whose username is 'eve'"),
+    ],
+)
+def test_revokesessions_refuses_what_it_does_not_understand(arguments: list[str], words: str, ann: User) -> None:
+    row_of(ann)
+    with pytest.raises(CommandError, match=words):
+        call("revokesessions", "--yes", *arguments)
+    assert RegisteredSession.objects.filter(revoked_at=None).count() == 1
+
+
+def test_revokesessions_that_finds_nothing_says_so(ann: User) -> None:
+    row_of(ann, expires_at=timezone.now() - timedelta(days=1))
+    assert call("revokesessions", "--user", "ann") == "No live session is among them.\n"
+    assert call("revokesessions", "--user", "ann", verbosity=0) == ""
+
+
+@pytest.mark.parametrize("answer", ["", "n", "no", "yes please"])
+def test_revokesessions_asks_and_does_nothing_without_a_yes(
+    ann: User, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row_of(ann)
+    monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
+    with pytest.raises(CommandError, match="Nothing was changed"):
+        call("revokesessions", "--user", "ann")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(CommandError, match="give --yes"):
+        call("revokesessions", "--user", "ann")
+    assert RegisteredSession.objects.filter(revoked_at=None).count() == 1
+
+
+class Terminal(io.StringIO):
+    """A stream that somebody sits at."""
+
+    def isatty(self) -> bool:
+        return True
