@@ -33,7 +33,7 @@ SHOWN = (
 )  # fmt: skip
 """What the admin shows of a session. Keys are of no use to anybody there."""
 REVOKED = "Revoked."
-PENDING = _("What keeps sessions does not answer just now. Those that are left are marked, and end as soon as it does.")
+PENDING = _("The store of these sessions is not answering. They are marked, and end as soon as it answers again.")
 
 
 class LiveFilter(admin.SimpleListFilter):

@@ -69,7 +69,7 @@ def _first(request: HttpRequest) -> JsonResponse | None:
     response = asked_first(request)
     if response is None:
         return None
-    return _error(403, "reauthenticate", _("Log in once more first."), location=response.headers.get("Location"))
+    return _error(403, "reauthenticate", _("Log in again first."), location=response.headers.get("Location"))
 
 
 def _error(status: int, code: str, text: str, **more: Any) -> JsonResponse:

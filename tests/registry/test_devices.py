@@ -13,7 +13,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
 from django.urls import include, path
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from django_multisession.registry.models import RegisteredSession
 from tests.registry.rows import row_of
@@ -151,3 +151,20 @@ def test_answers_hold_no_key(ann: User) -> None:
         text = client.get(url).content.decode()
         hidden = [key, "sid-of-the-provider", *(row.storage_key for row in rows), rows[1].previous_key]
         assert not [each for each in hidden if each in text]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ["Your devices", "IP address", "Firefox on Windows"]),
+        ("de", ["Ihre Geräte", "IP-Adresse", "Firefox auf Windows"]),
+        ("fr", ["Vos appareils", "Adresse IP", "Firefox sur Windows"]),
+        ("es", ["Sus dispositivos", "Dirección IP", "Firefox en Windows"]),
+    ],
+)
+def test_page_speaks_the_language_of_the_request(ann: User, language: str, words: list[str]) -> None:
+    row_of(ann)
+    with translation.override(language):
+        text = client_of(ann).get(PAGE).content.decode()
+    assert f'<html lang="{language}">' in text
+    assert not [each for each in words if each not in text]
