@@ -20,6 +20,11 @@ BORROWED = {
             "django.db.backends.postgresql.base:DatabaseWrapper.get_connection_params",
             "our connections go where Django's go",
         ),
+        ("django.core.cache.backends.redis:RedisCache._cache", "no method of a cache tells how long a value lives"),
+        ("django.core.cache.backends.redis:RedisCacheClient.get_client", "the same"),
+        ("django.core.cache.backends.memcached:BaseMemcachedCache._cache", "the same"),
+        ("django.core.cache.backends.filebased:FileBasedCache._key_to_file", "the same"),
+        ("django.apps.registry:Apps", "the same of a table, whose model must stay out of the project's registry"),
     ],
     "redis": [
         ("redis.connection:Connection._connect", "makes the socket, which is bounded as a whole"),

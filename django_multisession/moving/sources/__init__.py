@@ -1,9 +1,53 @@
 """Sources by the engine that FALLBACK names, a module for each kind of format."""
 
+from importlib import import_module
+from typing import Any
+
+from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.backends.cache import SessionStore as DjangosCache
+from django.contrib.sessions.backends.file import SessionStore as DjangosFiles
+from django.contrib.sessions.backends.signed_cookies import SessionStore as DjangosSignedCookies
+from django.core.exceptions import ImproperlyConfigured
+
 from ...conf import Fallback
 from ..source import Source
+from .cached_tables import CachedTableSource
+from .caches import CacheSource
+from .files import FileSource
+from .signed_cookies import SignedCookieSource
+from .tables import TableSource
 
 
 def source_of(fallback: Fallback) -> Source:
     """Return the source of a FALLBACK; ImproperlyConfigured if its engine is none that can be read."""
-    raise NotImplementedError
+    path = str(fallback.entry.engine)
+    try:
+        store_class = import_module(path).SessionStore
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ImproperlyConfigured(
+            f"MULTISESSION: ENGINE of FALLBACK is {path!r}; it must be the dotted path of a module with a "
+            f"SessionStore: {error}"
+        ) from error
+    return _kind_of(path, store_class)(fallback)
+
+
+def _kind_of(path: str, store_class: type[SessionBase]) -> type[Source]:
+    """Return the class of the source for an engine of Django's, of another package, or derived from one of these."""
+    kinds: dict[Any, type[Source]] = {
+        DjangosCache: CacheSource,
+        DjangosFiles: FileSource,
+        DjangosSignedCookies: SignedCookieSource,
+    }
+    for base, kind in kinds.items():
+        if issubclass(store_class, base):
+            return kind
+    if hasattr(store_class, "get_model_class") or _is_of_user_sessions(store_class):
+        return CachedTableSource if hasattr(store_class, "cache_key_prefix") else TableSource
+    raise ImproperlyConfigured(
+        f"MULTISESSION: ENGINE of FALLBACK is {path!r}, whose format is not known. Known are the engines of this "
+        "package, of Django, of django-user-sessions and django-qsessions, and subclasses of them."
+    )
+
+
+def _is_of_user_sessions(store_class: type[SessionBase]) -> bool:
+    return any(base.__module__ == "user_sessions.backends.db" for base in store_class.__mro__)

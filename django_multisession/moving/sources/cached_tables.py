@@ -1,0 +1,65 @@
+"""Sessions in a table with a cache before it: Django's cached_db engine, and that of django-qsessions."""
+
+import logging
+from functools import cached_property, partial
+
+from django.conf import settings
+
+from ...conf import Fallback
+from ...exceptions import StoreUnavailable
+from ...stores.base import ABSENT_KEY
+from ..source import Found, New, Removal
+from .caches import AskedCache
+from .own_caches import OwnCache
+from .tables import TableSource
+
+logger = logging.getLogger("django_multisession")
+
+
+class CachedTableSource(TableSource):
+    """The table has every session; the cache has copies of some, which its engine reads first.
+
+    Read is the table alone: what the engine writes is there before it is in the cache, and a row that somebody has
+    deleted is a logout, whatever the cache says. What is written or removed is so in both places.
+    """
+
+    reads = "DATABASES, DATABASE_ROUTERS, CACHES and SESSION_CACHE_ALIAS"
+
+    def __init__(self, fallback: Fallback) -> None:
+        super().__init__(fallback)
+        self._own = OwnCache(settings.SESSION_CACHE_ALIAS, fallback.entry.timeout / 2)
+
+    @cached_property
+    def _copies(self) -> AskedCache:
+        look = partial(self._own.look, self._address(ABSENT_KEY))
+        return AskedCache(str(self._own), self.fallback.entry.timeout, look)
+
+    def _address(self, key: str) -> str:
+        prefix: str = self.engine.store_class.cache_key_prefix  # type: ignore[attr-defined]  # documented by Django
+        return prefix + key
+
+    async def _forget(self, key: str) -> None:
+        await self._copies.ask(lambda: self._own.cache.delete(self._address(key)))
+
+    async def remove(self, key: str, found: Found | None = None) -> Removal:
+        await self._forget(key)
+        removed = await super().remove(key, found)
+        if removed is Removal.REMOVED:
+            # Whoever has read the row before puts a copy of it into the cache.
+            await self._forget(key)
+        return removed
+
+    async def shorten(self, found: Found, seconds: int) -> bool:
+        is_there = await super().shorten(found, seconds)
+        await self._forget(found.key)  # whoever reads it next copies it for as long as its row lives
+        return is_there
+
+    async def write(self, found: Found, new: New) -> Found | None:
+        written = await super().write(found, new)
+        if written is None:
+            return None
+        try:
+            await self._copies.ask(lambda: self._own.cache.set(self._address(found.key), new.data, new.age))
+        except StoreUnavailable as error:
+            logger.warning("A session was written to %s, and not to its copy: %s", self.name, error)  # as Django does
+        return written

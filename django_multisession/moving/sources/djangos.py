@@ -1,0 +1,129 @@
+"""What Django's engines, and those that others have made like them, have in common."""
+
+import pickletools
+import re
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from importlib import import_module
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from ...conf import Entry, Fallback
+from ...exceptions import InvalidRecord
+from ..source import Source
+
+_KEY: Final = re.compile(r"[a-z0-9]{8,40}", re.ASCII)
+"""What Django makes keys of (django.contrib.sessions.backends.base): at least 8 of these, at most as its table has."""
+
+
+class DjangosEngine:
+    """The engine that FALLBACK names, under the settings that Django has for it."""
+
+    def __init__(self, fallback: Fallback, reads: str) -> None:
+        """``reads`` names the settings that say where its sessions are."""
+        entry = fallback.entry
+        self.path = str(entry.engine)
+        _refuse_other_keys(entry, reads)
+        try:
+            self.store_class: type[SessionBase] = import_module(self.path).SessionStore
+        except (ImportError, AttributeError) as error:
+            raise ImproperlyConfigured(f"MULTISESSION: ENGINE of FALLBACK is {self.path!r}: {error}.") from error
+        self.serializer: type[Any] = import_string(entry.serializer or settings.SESSION_SERIALIZER)
+
+    def store(self, key: str, data: Mapping[str, Any] | None = None) -> Any:
+        """Return a session of the engine's; with data it loads nothing."""
+        store: Any = self.store_class(key)
+        store.serializer = self.serializer
+        if data is not None:
+            store.clear()
+            store.update(data)
+        return store
+
+    @property
+    def cookie_age(self) -> int:
+        """Seconds that a session without an expiry of its own lives."""
+        return int(self.store_class().get_session_cookie_age())
+
+    @property
+    def pickles(self) -> bool:
+        """Whether its serializer loads pickles."""
+        return is_pickle(self.serializer().dumps({"a": 1}))
+
+
+class DjangosSource(Source):
+    """A source on an engine of Django's kind."""
+
+    reads: str
+    """The settings that say where the sessions are."""
+
+    def __init__(self, fallback: Fallback) -> None:
+        super().__init__(fallback)
+        self.engine = DjangosEngine(fallback, self.reads)
+        if self.pickles and not fallback.allow_pickle:
+            raise ImproperlyConfigured(
+                f"MULTISESSION: FALLBACK reads pickles ({self.reads}). Loading a pickle runs the code that it names: "
+                "whoever can write there, or knows what signs it, can take over this process, as was so under "
+                f"{self.engine.path}. Set ALLOW_PICKLE of FALLBACK to True to go on with that until UNTIL."
+            )
+
+    @property
+    def pickles(self) -> bool:
+        """See Source.pickles."""
+        return self.engine.pickles
+
+    def accepts(self, key: str) -> bool:
+        """See Source.accepts()."""
+        return _KEY.fullmatch(key) is not None
+
+
+def _refuse_other_keys(entry: Entry, reads: str) -> None:
+    given = {
+        "LOCATION": entry.location,
+        "KEY_PREFIX": entry.key_prefix,
+        "ENCRYPT": entry.encrypt,
+        "COMPRESS": entry.compress,
+        "KEYS": entry.keys,
+        "OPTIONS": entry.options,
+    }
+    for key, value in given.items():
+        if value:
+            raise ImproperlyConfigured(
+                f"MULTISESSION: FALLBACK has {key}, of which {entry.engine} knows nothing: {reads} say where its "
+                "sessions are. Remove it."
+            )
+
+
+def is_pickle(dumped: Any) -> bool:
+    """Tell whether bytes are a pickle, without loading it."""
+    try:
+        return bool([*pickletools.genops(dumped)])
+    except (ValueError, TypeError, LookupError):
+        return False
+
+
+def as_session(data: Any) -> dict[str, Any]:
+    """Return what was deserialised if it can be a session; InvalidRecord otherwise."""
+    if not isinstance(data, dict):
+        raise InvalidRecord("it is no dictionary")
+    return data
+
+
+def seconds_left(data: Mapping[str, Any], written_at: float, cookie_age: int) -> int:
+    """Return the whole seconds that a session has left, which was written at a time in seconds since 1970.
+
+    By Django's rules for set_expiry(): a number counts from the last write on, a date is the end, and without either
+    it is SESSION_COOKIE_AGE.
+    """
+    expiry = data.get("_session_expiry")
+    try:
+        if isinstance(expiry, str):
+            expiry = datetime.fromisoformat(expiry)
+        ends_at = expiry.timestamp() if isinstance(expiry, datetime) else written_at + (expiry or cookie_age)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidRecord("its _session_expiry is no time") from error
+    return int(ends_at - time.time())

@@ -1,0 +1,157 @@
+"""Caches of the project's, as sources ask them: with its settings, but for those that hide a failure of the server.
+
+A cache that is asked for a page says "not there" when its server is away, and the page is made anew. Of a session that
+would log its visitor out.
+"""
+
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any, Final
+from weakref import WeakSet
+
+from django.conf import settings
+from django.core.cache.backends.db import BaseDatabaseCache
+from django.core.cache.backends.memcached import PyMemcacheCache
+from django.core.cache.backends.redis import RedisCache
+from django.core.exceptions import ImproperlyConfigured
+from django.db import router
+from django.utils.module_loading import import_string
+
+from ...runtime import Event, Kept, on
+from .cache_clocks import CLOCKS
+from .djangos import is_pickle
+
+_DJANGO_REDIS: Final = "django_redis.cache"
+_FORGETFUL: Final = ("locmem", "dummy")
+"""Django's caches that nothing outlives the process in."""
+
+
+class _Caches:
+    """A cache of each alias for each thread: clients need not be safe for threads."""
+
+    def __init__(self) -> None:
+        self.here = threading.local()
+        self.everywhere: WeakSet[Any] = WeakSet()
+
+
+_caches: Kept[_Caches] = Kept(_Caches, Event(0))
+
+
+@on(Event.SETTINGS | Event.TEST)
+def _close_caches() -> None:
+    for cache in [*_caches.value.everywhere]:
+        cache.close()
+    _caches.renew()
+
+
+on(Event.FORK)(_caches.renew)  # the parent goes on with its connections
+
+
+class OwnCache:
+    """One alias of CACHES. No method but ``cache`` does I/O, and that none before it is used."""
+
+    def __init__(self, alias: str, timeout: float) -> None:
+        """``timeout`` is how many seconds its server has for an answer, where the project's settings name no limit."""
+        self.alias = alias
+        self._timeout = timeout
+        try:
+            self._params: dict[str, Any] = dict(settings.CACHES[alias])
+        except KeyError:
+            raise ImproperlyConfigured(
+                f"MULTISESSION: FALLBACK reads the cache {alias!r} (SESSION_CACHE_ALIAS), which CACHES does not have. "
+                "Leave it there until FALLBACK is removed."
+            ) from None
+        self._class: type[Any] = import_string(self._params.pop("BACKEND"))
+        self._location = self._params.pop("LOCATION", "")
+        if self._class.__module__.rpartition(".")[2] in _FORGETFUL:
+            raise ImproperlyConfigured(
+                f"MULTISESSION: FALLBACK reads the cache {alias!r}, which keeps nothing beyond its process. Remove it."
+            )
+        self._correct()
+
+    def __str__(self) -> str:
+        return f"CACHES[{self.alias!r}]"
+
+    @property
+    def cache(self) -> Any:
+        """The cache of this thread."""
+        caches = _caches.value
+        found: Any = getattr(caches.here, self.alias, None)
+        if found is None:
+            found = self._class(self._location, self._params)
+            setattr(caches.here, self.alias, found)
+            caches.everywhere.add(found)
+        return found
+
+    def look(self, key: str) -> object:
+        """Read a key on a connection of its own."""
+        cache = self._class(self._location, self._params)
+        try:
+            return cache.get(key)
+        finally:
+            cache.close()
+
+    @property
+    def database(self) -> str | None:
+        """The alias of DATABASES whose table this is; None for other caches."""
+        if not issubclass(self._class, BaseDatabaseCache):
+            return None
+        return router.db_for_read(self.cache.cache_model_class)
+
+    @property
+    def table(self) -> str:
+        """The table of a cache in a database."""
+        return str(self._location)
+
+    def _is(self, package: str) -> bool:
+        return any(kind.__module__ == package for kind in self._class.__mro__)
+
+    def _correct(self) -> None:
+        """Change the settings under which the cache would not tell an outage, or ask a replica that lags."""
+        options = dict(self._params.get("OPTIONS") or {})
+        if issubclass(self._class, PyMemcacheCache):
+            # After an error it would say for a second that nothing is there, and then ask another node.
+            options.update(ignore_exc=False, retry_attempts=sys.maxsize, retry_timeout=-1)
+            options = {"timeout": self._timeout, "connect_timeout": self._timeout, **options}
+        elif issubclass(self._class, RedisCache):
+            self._location = _first(self._location, ";,")
+            limits = {"socket_timeout": self._timeout, "socket_connect_timeout": self._timeout}
+            options = {**limits, **options}
+        elif self._is(_DJANGO_REDIS):
+            options["IGNORE_EXCEPTIONS"] = False
+            if "CLIENT_CLASS" not in options:
+                self._location = _first(self._location, ",")
+        self._params["OPTIONS"] = options
+
+    @property
+    def pickles(self) -> bool:
+        """Whether reading loads pickles; what is not known does."""
+        options: Mapping[str, Any] = self._params["OPTIONS"]
+        if issubclass(self._class, RedisCache) and "serializer" in options:
+            serializer: Any = options["serializer"]
+            serializer = import_string(serializer) if isinstance(serializer, str) else serializer
+            return is_pickle((serializer() if callable(serializer) else serializer).dumps({"a": 1}))
+        if self._is(_DJANGO_REDIS) and "SERIALIZER" in options:
+            return is_pickle(import_string(options["SERIALIZER"])(options=options).dumps({"a": 1}))
+        return True
+
+    def seconds_left(self, key: str) -> int | None:
+        """Return how many seconds what is under a key has left; None if the cache does not tell. Does I/O."""
+        cache = self.cache
+        if self._is(_DJANGO_REDIS):
+            left: int | None = cache.ttl(key)
+            return left
+        for kind, tell in CLOCKS.items():
+            if isinstance(cache, kind):
+                return tell(cache, cache.make_and_validate_key(key), key)
+        return None
+
+
+def _first(location: Any, separators: str) -> Any:
+    """Return the first of several servers, which is the one that is written to."""
+    if not isinstance(location, str):
+        return list(location)[:1]
+    for separator in separators:
+        location = location.partition(separator)[0]
+    return location

@@ -1,0 +1,63 @@
+"""Sessions in the cookies themselves: Django's signed_cookies engine."""
+
+from typing import Final
+
+from django.core import signing
+
+from ...exceptions import InvalidRecord
+from ..source import Found, New, Removal
+from .djangos import DjangosSource, as_session, seconds_left
+
+SALT: Final = "django.contrib.sessions.backends.signed_cookies"
+_LONGEST: Final = 4096
+"""Bytes of a cookie that browsers keep (RFC 6265, section 6.1)."""
+
+
+class SignedCookieSource(DjangosSource):
+    """What a cookie holds: data, when it was signed, and a signature with SECRET_KEY or one of its fallbacks."""
+
+    reads = "SECRET_KEY and SESSION_COOKIE_AGE"
+    in_cookies = True
+    why_not_scannable = (
+        "its sessions are in the visitors' browsers: each moves with the visitor's next request, and whoever does not "
+        "come until UNTIL has to log in again"
+    )
+
+    @property
+    def name(self) -> str:
+        return "the browsers' cookies"
+
+    def accepts(self, key: str) -> bool:
+        """See Source.accepts()."""
+        return key.count(":") == 2 and len(key) <= _LONGEST and key.isascii()
+
+    async def read(self, key: str) -> Found | None:
+        age = self.engine.cookie_age
+        try:
+            data = signing.loads(key, salt=SALT, serializer=self.engine.serializer, max_age=age)
+        except signing.SignatureExpired:
+            return None
+        except signing.BadSignature:
+            raise InvalidRecord("it is not signed with SECRET_KEY or its fallbacks") from None
+        except Exception as error:  # a serializer is the project's own code
+            raise InvalidRecord("its serializer cannot read it") from error
+        signed_at = signing.b62_decode(key.split(":")[1])
+        data = as_session(data)
+        left = min(seconds_left({}, signed_at, age), seconds_left(data, signed_at, age))
+        return Found(key, data, left, key) if left > 0 else None
+
+    async def remove(self, key: str, found: Found | None = None) -> Removal:
+        return Removal.REMOVED
+
+    async def shorten(self, found: Found, seconds: int) -> bool:
+        return True
+
+    async def create(self, key: str, new: New) -> Found | None:
+        return self._signed(new)
+
+    async def write(self, found: Found, new: New) -> Found | None:
+        return self._signed(new)
+
+    def _signed(self, new: New) -> Found:
+        cookie = signing.dumps(new.data, salt=SALT, serializer=self.engine.serializer, compress=True)
+        return Found(cookie, new.data, new.age, cookie)

@@ -1,0 +1,166 @@
+"""Sessions in a table of the database: Django's db engine, django-user-sessions, django-qsessions, and their like."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import cached_property, partial
+from typing import Any, Final
+
+from django.contrib.auth import SESSION_KEY
+from django.core import signing
+from django.core.exceptions import ImproperlyConfigured
+from django.db import IntegrityError, router, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from ...exceptions import InvalidRecord
+from ...stores.base import ABSENT_KEY, LONGEST_TTL
+from ..source import Found, New, Removal
+from .asked import AskedDatabase
+from .djangos import DjangosSource, as_session
+
+BATCH_SIZE: Final = 1000
+"""How many keys the walk reads at once."""
+_ABOUT_THE_REQUEST: Final = ("user_agent", "ip", "created_at")
+"""Columns that the packages fill from a request, which is not known here: they stay as they are."""
+
+
+class TableSource(DjangosSource):
+    """Rows of a model with session_key, session_data and expire_date, as AbstractBaseSession has them."""
+
+    reads = "DATABASES and DATABASE_ROUTERS"
+
+    @property
+    def name(self) -> str:
+        return self._asked.name
+
+    @cached_property
+    def model(self) -> Any:
+        """The engine's model: Django's documented get_model_class(), or the one that the engine's module uses."""
+        store_class: Any = self.engine.store_class
+        try:
+            if hasattr(store_class, "get_model_class"):
+                return store_class.get_model_class()
+            from user_sessions.models import Session  # type: ignore[import-untyped]  # it ships no types
+
+            return Session
+        except RuntimeError as error:  # Django's, of a model whose app is not installed
+            raise ImproperlyConfigured(
+                f"MULTISESSION: FALLBACK reads the table of {self.engine.path!r}, whose app is not in INSTALLED_APPS. "
+                "Leave it there until FALLBACK is removed."
+            ) from error
+
+    @cached_property
+    def _alias(self) -> str:
+        # A replica may not have yet what the browser's last request has written.
+        return router.db_for_write(self.model)
+
+    @cached_property
+    def _asked(self) -> AskedDatabase:
+        table = self.model._meta.db_table
+        return AskedDatabase(self._alias, table, self.fallback.entry.timeout, partial(self._row, ABSENT_KEY))
+
+    def _rows(self, **conditions: Any) -> "QuerySet[Any]":
+        # Not the model's own manager: that of django-qsessions asks SESSION_ENGINE, which is ours by now.
+        return QuerySet(self.model, using=self._alias).filter(**conditions)
+
+    def _live(self, **conditions: Any) -> "QuerySet[Any]":
+        return self._rows(expire_date__gt=timezone.now(), **conditions)
+
+    def _row(self, key: str) -> tuple[str, Any] | None:
+        return self._live(session_key=key).values_list("session_data", "expire_date").first()
+
+    async def read(self, key: str) -> Found | None:
+        row = await self._asked.ask(partial(self._row, key))
+        if row is None:
+            return None
+        text, expires = row
+        age = int((expires - timezone.now()).total_seconds())
+        return Found(key, self._decoded(key, text), age, text) if age > 0 else None
+
+    def _decoded(self, key: str, text: str) -> dict[str, Any]:
+        store = self.engine.store(key)
+        data = as_session(store.decode(text))
+        if not data:
+            # Django's decode() returns an empty session for one that it cannot read.
+            try:
+                as_session(signing.loads(text, salt=store.key_salt, serializer=self.engine.serializer))
+            except Exception as error:  # a serializer is the project's own code
+                raise InvalidRecord("it is not signed with SECRET_KEY or its fallbacks, or damaged") from error
+        return data
+
+    async def exists(self, key: str) -> bool:
+        return await self._asked.ask(lambda: self._live(session_key=key).exists())
+
+    async def remove(self, key: str, found: Found | None = None) -> Removal:
+        as_found = {} if found is None else {"session_data": found.token}
+
+        def delete() -> Removal:
+            # By way of the ORM: other tables may refer to this one.
+            if self._rows(session_key=key, **as_found).delete()[0]:
+                return Removal.REMOVED
+            return Removal.CHANGED if found and self._live(session_key=key).exists() else Removal.GONE
+
+        def delete_again() -> Removal:
+            again = delete()
+            return Removal.REMOVED if again is Removal.GONE else again
+
+        return await self._asked.ask(delete, again=delete_again)
+
+    async def shorten(self, found: Found, seconds: int) -> bool:
+        def bring_forward() -> bool:
+            end = timezone.now() + timedelta(seconds=seconds)
+            rows = self._rows(session_key=found.key, session_data=found.token, expire_date__gt=end)
+            return bool(rows.update(expire_date=end)) or self._live(session_key=found.key).exists()
+
+        return await self._asked.ask(bring_forward)
+
+    async def create(self, key: str, new: New) -> Found | None:
+        def insert() -> Found | None:
+            row = self._instance(key, new)
+            try:
+                with transaction.atomic(using=self._alias):
+                    row.save(force_insert=True, using=self._alias)
+            except IntegrityError:
+                if self._rows(session_key=key).exists():
+                    return None
+                raise
+            return Found(key, new.data, new.age, row.session_data)
+
+        return await self._asked.ask(insert)
+
+    async def write(self, found: Found, new: New) -> Found | None:
+        def update() -> Found | None:
+            row = self._instance(found.key, new)
+            values = {
+                field.attname: field.pre_save(row, add=False)
+                for field in self.model._meta.concrete_fields
+                if not field.primary_key and field.name not in _ABOUT_THE_REQUEST
+            }
+            live = self._live(session_key=found.key, session_data=found.token)
+            return Found(found.key, new.data, new.age, row.session_data) if live.update(**values) else None
+
+        return await self._asked.ask(update)
+
+    def _instance(self, key: str, new: New) -> Any:
+        """Return a row, unsaved, with the columns that the engine has."""
+        data = new.data
+        store = self.engine.store(key, data)
+        if hasattr(store, "create_model_instance"):
+            row = store.create_model_instance(data)
+        else:
+            row = self.model(session_key=key, session_data=store.encode(data), user_id=data.get(SESSION_KEY))
+        row.expire_date = timezone.now() + timedelta(seconds=min(new.age, LONGEST_TTL))
+        return row
+
+    async def scan(self) -> AsyncIterator[str]:
+        last = ""
+        while keys := await self._asked.ask(partial(self._keys_after, last)):
+            for last in keys:
+                yield last
+
+    def _keys_after(self, last: str) -> list[str]:
+        keys = self._live(session_key__gt=last).order_by("session_key").values_list("session_key", flat=True)
+        return list(keys[:BATCH_SIZE])
+
+    async def count(self) -> int | None:
+        return await self._asked.ask(lambda: self._live().count())

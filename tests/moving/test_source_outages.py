@@ -1,0 +1,156 @@
+"""A source whose server is away says so, and never that there is no session."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+from django.test import override_settings
+
+from django_multisession.bridge import run_sync
+from django_multisession.exceptions import StoreUnavailable
+from django_multisession.moving.source import Found, New, Removal, Source
+from django_multisession.moving.sources import source_of
+from django_multisession.runtime import reset
+from django_multisession.testing.drive import Drive, driving
+from django_multisession.testing.servers.proxy import Proxy
+from tests.moving.places import DJANGOS, PLACES, Place, configured
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+HOUR = 3600
+CACHES = [p for p in PLACES if p.engine == f"{DJANGOS}.cache" and p.server]
+FORGIVING = {"memcached": {"ignore_exc": True}, "django_redis": {"IGNORE_EXCEPTIONS": True}}
+"""Options under which a cache says "nothing there" when its server is away."""
+
+
+def by_name(name: str) -> Place:
+    return next(place for place in PLACES if place.name == name)
+
+
+@pytest.fixture(params=[pytest.param(p, id=p.name, marks=pytest.mark.server) for p in CACHES])
+def proxied(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Place, Proxy[Any]]]:
+    place: Place = request.param
+    server = request.getfixturevalue(str(place.server))
+    reset()
+    with Proxy(server) as proxy, configured(place, proxy.location, tmp_path, **FORGIVING.get(str(place.cache), {})):
+        yield place, proxy
+        proxy.restore()
+    reset()
+
+
+@pytest.fixture(params=["sync", "async"])
+def drive(request: pytest.FixtureRequest) -> Iterator[Drive]:
+    with driving(request.param, lambda: None) as drive:
+        yield drive
+
+
+def saved(place: Place) -> str:
+    session = place.store()
+    session["n"] = 1
+    session.save()
+    return str(session.session_key)
+
+
+def read_again(drive: Drive, source: Source, key: str) -> Found:
+    """Return what is read once the source's breaker has closed."""
+    for _ in range(100):
+        try:
+            found = drive(source.read(key))
+        except StoreUnavailable:
+            time.sleep(0.1)
+            continue
+        assert isinstance(found, Found)
+        return found
+    raise AssertionError("it did not come back")
+
+
+def test_cache_that_is_away_is_unavailable_and_not_empty(proxied: tuple[Place, Proxy[Any]], drive: Drive) -> None:
+    place, proxy = proxied
+    key = saved(place)
+    source = source_of(place.fallback(entry={"timeout": 2.0}))
+    found = drive(source.read(key))
+    assert isinstance(found, Found)
+    proxy.refuse()
+    for _ in range(5):  # the first time, and after what the client makes of that
+        with pytest.raises(StoreUnavailable):
+            drive(source.read(key))
+        with pytest.raises(StoreUnavailable):
+            drive(source.remove(key, found))
+        with pytest.raises(StoreUnavailable):
+            drive(source.write(found, New({"n": 2}, HOUR)))
+    proxy.restore()
+    assert read_again(drive, source, key).data == {"n": 1}
+    assert drive(source.remove(key, found)) is Removal.REMOVED
+
+
+def test_cache_that_hangs_is_unavailable_within_its_time(proxied: tuple[Place, Proxy[Any]], drive: Drive) -> None:
+    place, proxy = proxied
+    if place.cache == "django_redis":
+        pytest.skip("it shares its connections with the project, and so the limits that the project has set")
+    key = saved(place)
+    source = source_of(place.fallback(entry={"timeout": 1.0}))
+    assert drive(source.read(key)) is not None
+    proxy.blackhole()
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        drive(source.read(key))
+    assert time.monotonic() - began < 10
+    proxy.restore()
+    assert read_again(drive, source, key).data == {"n": 1}
+
+
+@pytest.mark.server
+def test_cached_db_without_its_cache_is_read_and_not_removed(
+    request: pytest.FixtureRequest, tmp_path: Path, drive: Drive
+) -> None:
+    place = by_name("cached_db-memcached")
+    with Proxy(request.getfixturevalue("memcached_server")) as proxy, configured(place, proxy.location, tmp_path):
+        key = saved(place)
+        source = source_of(place.fallback(entry={"timeout": 2.0}))
+        proxy.refuse()
+        found = drive(source.read(key))
+        assert isinstance(found, Found)
+        with pytest.raises(StoreUnavailable):  # its copy would stay
+            drive(source.remove(key, found))
+        assert drive(source.write(found, New({"n": 2}, HOUR))) is not None
+        proxy.restore()
+    reset()
+
+
+def test_file_source_without_its_directory_names_the_setting(tmp_path: Path, drive: Drive) -> None:
+    with override_settings(SESSION_FILE_PATH=str(tmp_path / "gone")):
+        source = source_of(by_name("file").fallback())
+        with pytest.raises(ImproperlyConfigured, match="SESSION_FILE_PATH"):
+            drive(source.read("a" * 32))
+
+
+def test_table_source_without_its_table_names_it(drive: Drive) -> None:
+    source = source_of(by_name("db").fallback())
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE django_session RENAME TO elsewhere")
+    try:
+        with pytest.raises(ImproperlyConfigured, match="django_session"):
+            drive(source.read("a" * 32))
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE elsewhere RENAME TO django_session")
+
+
+@pytest.mark.server
+def test_cache_with_replicas_is_read_where_it_is_written(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    primary = request.getfixturevalue("redis_server").location
+    replica = request.getfixturevalue("newest_redis_server").location  # which lags, for good
+    for name in ("cache-redis", "cache-django_redis"):
+        place = by_name(name)
+        reset()
+        with configured(place, [primary, replica], tmp_path):
+            source = source_of(place.fallback())
+            created = run_sync(source.create("a" * 32, New({"n": 1}, HOUR)))
+            assert created is not None
+            assert run_sync(source.read("a" * 32)) is not None
+    reset()
