@@ -25,8 +25,9 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "testproject",  # its templates come before the registry's
     "django_multisession",
-    "testproject",
+    "django_multisession.registry",
 ]
 
 MIDDLEWARE = [

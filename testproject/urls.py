@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
 from testproject import views
 
@@ -18,5 +18,6 @@ urlpatterns = [
     path("logout", views.log_out, name="logout"),
     path("set", views.set_counter, name="set"),
     path("get", views.get_counter, name="get"),
+    path("devices/", include("django_multisession.registry.urls")),
     path("admin/", admin.site.urls),
 ]
