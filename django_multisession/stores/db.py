@@ -68,6 +68,7 @@ class DatabaseStore(Store):
     async def probe(self, node: Any) -> None:
         """See Store.probe(). The driver's own limits are too long for it, so a thread of its own waits for it."""
         answer: Future[None] = Future()
+        answer.set_running_or_notify_cancel()  # or the thread could not set what nobody waits for any more
         threading.Thread(target=_probe, args=(self.alias, answer), daemon=True).start()
         if native_loop() is None:
             answer.result(PROBE_TIMEOUT)

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from django.db import connections
 
 from ...breaker import PROBE_TIMEOUT
-from ...bridge import native_loop, within
+from ...bridge import native_loop
 from ...exceptions import StoreUnavailable
+from ...loop_time import within
 from ...stores.aliases import on_connection, table_is_missing
 from ...stores.base import Failure, Store, StoreOptions
 from ...stores.shared import SharedConnection
