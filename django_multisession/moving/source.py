@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 from ..conf import Fallback
+from ..stores.base import Store
 
 NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -83,6 +84,11 @@ class Source:
 
     def __init__(self, fallback: Fallback) -> None:
         self.fallback = fallback
+
+    @property
+    def store(self) -> Store | None:
+        """The store of an engine of ours, None of any other."""
+        return None
 
     @property
     def name(self) -> str:

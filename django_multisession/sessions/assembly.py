@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from django.core.exceptions import ImproperlyConfigured
 
+from ..moving.composition import places_of
 from ..runtime import Event, Kept, cached, on
 from ..stores.base import Store, StoreOptions
 from .config import session_config
@@ -25,7 +26,8 @@ def repository_of(store_class: Callable[[StoreOptions], Store], name: str) -> Re
     except ImproperlyConfigured as error:
         raise ImproperlyConfigured(f"Session {name!r}: {error}") from error
     _stores.value.append(store)
-    return Repository(Records(store, config.record_codec, config.storage_keys, entry.max_size), config)
+    records = places_of(store, config) or Records(store, config.record_codec, config.storage_keys, entry.max_size)
+    return Repository(records, config)
 
 
 # Who copies or pickles a session means its data, and goes on with the repository of his process.

@@ -29,9 +29,9 @@ _TYPED: Final = (
 class SessionConfig:
     """An entry of MULTISESSION and what is made of it. Attributes are made at first use, and raise what is wrong."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.entry: Entry = entry(name)
+    def __init__(self, described: Entry) -> None:
+        self.name = described.name
+        self.entry = described
         self.is_strict = self.entry.on_conflict == "strict"
 
     @cached_property
@@ -150,4 +150,4 @@ class SessionConfig:
 @cached
 def session_config(name: str) -> SessionConfig:
     """Return the config of a session name; ImproperlyConfigured if its entry is missing or wrong."""
-    return SessionConfig(name)
+    return SessionConfig(entry(name))

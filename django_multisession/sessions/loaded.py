@@ -1,9 +1,22 @@
 """What a store was found to hold under a session key."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from ..envelope import Header
 from ..keys import SessionKey
+
+
+class Elsewhere(bytes):
+    """The token of a session that lives where its FALLBACK says, and not in our store; see moving/."""
+
+    found: Any
+    """What the source has found."""
+
+    @classmethod
+    def of(cls, found: Any) -> Self:
+        token = cls()
+        token.found = found
+        return token
 
 
 class Loaded(NamedTuple):
@@ -16,6 +29,11 @@ class Loaded(NamedTuple):
     plaintext: bytes
     header: Header
     token: bytes
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it lives in our store, with all that a header says."""
+        return not isinstance(self.token, Elsewhere)
 
     def __repr__(self) -> str:
         return f"<Loaded, {len(self.plaintext)} bytes>"

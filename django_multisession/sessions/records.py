@@ -15,6 +15,9 @@ POINTER_TTL: Final = 60
 """Seconds that a pointer stands where a session was before its key changed: as long as a request may be under way."""
 
 
+_MAX_KEY_LENGTH: Final = 128
+
+
 def replacing(loaded: Loaded, now: float) -> Header:
     """Return the header of what stands for POINTER_TTL in place of a session."""
     issued_at = clamp(now)
@@ -37,6 +40,10 @@ class Records:
         self.key = keys.key
         self._codec = codec
         self._max_size = max_size
+
+    def accepts(self, secret: str) -> bool:
+        """Tell whether a session key can be one. It comes with the request: anything may be in it."""
+        return 8 <= len(secret) <= _MAX_KEY_LENGTH and secret.isascii()
 
     async def read(self, key: SessionKey) -> Loaded | Moved | Outdated | None:
         """Return what is live under a key, None for nothing or a tombstone; InvalidRecord if we did not write it."""

@@ -85,6 +85,7 @@ class Store:
     """Does the server remove expired records by itself?"""
     local: ClassVar[bool] = False
     """Does it answer from this process' memory, without I/O?"""
+    keeps_tombstones: ClassVar[bool] = True  # what end() puts, for all of its ttl and for all processes
     max_payload: int | None = None
     """The largest payload in bytes, None where only memory bounds it."""
 

@@ -37,6 +37,7 @@ class MemoryStore(Store):
     scannable = True
     expires = False
     local = True
+    keeps_tombstones = False  # other processes know nothing of them
 
     def __init__(self, options: StoreOptions | None = None) -> None:
         super().__init__(options or StoreOptions())

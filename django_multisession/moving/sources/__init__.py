@@ -1,5 +1,7 @@
 """Sources by the engine that FALLBACK names, a module for each kind of format."""
 
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -10,10 +12,12 @@ from django.contrib.sessions.backends.signed_cookies import SessionStore as Djan
 from django.core.exceptions import ImproperlyConfigured
 
 from ...conf import Fallback
+from ...sessions.base import MultisessionBase
 from ..source import Source
 from .cached_tables import CachedTableSource
 from .caches import CacheSource
 from .files import FileSource
+from .own import OwnSource
 from .signed_cookies import SignedCookieSource
 from .tables import TableSource
 
@@ -28,7 +32,13 @@ def source_of(fallback: Fallback) -> Source:
             f"MULTISESSION: ENGINE of FALLBACK is {path!r}; it must be the dotted path of a module with a "
             f"SessionStore: {error}"
         ) from error
+    if issubclass(store_class, MultisessionBase):
+        return _own(store_class)(fallback)
     return _kind_of(path, store_class)(fallback)
+
+
+def _own(session: type[Any]) -> Callable[[Fallback], Source]:
+    return partial(OwnSource, store_class=session.store_class)
 
 
 def _kind_of(path: str, store_class: type[SessionBase]) -> type[Source]:

@@ -70,6 +70,7 @@ class MemcachedStore(Store):
     ``pymemcache.Client`` and returns one, or what has its commands. All others go to pymemcache.
     """
 
+    keeps_tombstones = False  # it drops what it likes when it is full
     max_payload: int
 
     def __init__(self, options: StoreOptions) -> None:

@@ -1,0 +1,141 @@
+"""While CARRY is False, sessions live there: read, created, changed and ended in the source's own format.
+
+So processes that know of no FALLBACK go on with them, and the setting can be taken away again. What is here counts
+before all else: tombstones, pointers, and sessions that a process has carried that is one deploy ahead.
+
+Whoever writes there looks here afterwards. A session that was carried meanwhile gets the change here, and what the
+write has left there is removed then. See carrying.py for the other side.
+"""
+
+import hashlib
+from collections.abc import Callable
+
+from ..envelope import ENDED, MOVED, Header
+from ..exceptions import InvalidRecord, StoreRefused
+from ..keys import SessionKey
+from ..sessions.config import SessionConfig
+from ..sessions.loaded import Elsewhere, Loaded, Moved, Outdated
+from ..stores.base import Store
+from .keys import keys_here
+from .places import Places
+from .source import Found, FoundMoved, New, Removal, Source
+
+
+class Beside(Places):
+    """New sessions are there; those that are here stay here."""
+
+    def __init__(self, store: Store, config: SessionConfig, source: Source) -> None:
+        super().__init__(store, config, source)
+        self._left_there: dict[str, str] = {}
+        """What was written there after it had been carried: the session key by the storage key."""
+
+    async def _take(self, key: SessionKey, found: Found) -> Loaded | Moved | Outdated | None:
+        plaintext = self._body(found)
+        # The same content is the same version: by that, the requests of a burst know that one of them has touched it.
+        version = hashlib.blake2b(plaintext, digest_size=8).digest()
+        return self._there(key, found, plaintext, self._header(found)._replace(version=version))
+
+    def _there(self, key: SessionKey, found: Found, plaintext: bytes, header: Header) -> Loaded:
+        # Each write makes another key where sessions are in cookies.
+        key = key if key.secret == found.key else self.key(found.key)
+        return Loaded(key, plaintext, header, Elsewhere.of(found))
+
+    def _new(self, plaintext: bytes, header: Header, ttl: int) -> New:
+        body = self._parsed(plaintext)
+        return New(body.data, ttl, header.created_at, header.authenticated_at, body.options)
+
+    async def insert(self, key: SessionKey, plaintext: bytes, header: Header, ttl: int) -> Loaded | None:
+        if self.is_over:
+            return await super().insert(key, plaintext, header, ttl)
+        self.fits(plaintext, header)
+        found = await self.source.create(key.secret, self._new(plaintext, header, ttl))
+        return None if found is None else self._there(key, found, plaintext, header)
+
+    async def replace(
+        self,
+        expected: Loaded,
+        plaintext: bytes,
+        header: Header,
+        ttl: int,
+        *,
+        repeatable: Callable[[], bool] = lambda: True,
+    ) -> Loaded | None:
+        if not isinstance(expected.token, Elsewhere):
+            replaced = await super().replace(expected, plaintext, header, ttl, repeatable=repeatable)
+            left = self._left_there.pop(expected.key.storage_key, None)
+            if replaced is not None and left is not None:
+                await self.source.remove(left)
+            return replaced
+        if plaintext != expected.plaintext:
+            self.fits(plaintext, header)
+        found = await self.source.write(expected.token.found, self._new(plaintext, header, ttl))
+        if found is None:
+            return None
+        try:
+            stored = await self.fetch(expected.key)
+        except InvalidRecord:
+            return None  # whoever looks again finds out
+        if stored is None:
+            return self._there(expected.key, found, plaintext, header)
+        return await self._overtaken(expected.key, stored, plaintext)
+
+    async def _overtaken(self, key: SessionKey, stored: Loaded, plaintext: bytes) -> Loaded | None:
+        """Return what is here if that has what was just written there, None if it is to be brought here."""
+        if self.meaning(stored) is not stored:
+            await self.source.remove(key.secret)  # it has ended, and the write has brought it back
+            return None
+        if self._parsed(stored) == self._parsed(plaintext):
+            return stored  # whoever has carried it saw the change, and removes it there
+        self._left_there[stored.key.storage_key] = key.secret
+        return None
+
+    async def point(self, expected: Loaded, target: SessionKey, header: Header) -> bool:
+        return await self._replace(expected, MOVED, target.secret.encode(), header)
+
+    async def set_aside(self, expected: Loaded, header: Header) -> bool:
+        return await self._replace(expected, ENDED, expected.plaintext, header)
+
+    async def _replace(self, expected: Loaded, flags: int, body: bytes, header: Header) -> bool:
+        """Put here what stands in the place of a session that is still as expected, then remove that there."""
+        if not isinstance(expected.token, Elsewhere):
+            return await self.remark(expected, flags, body, header, self._standing)
+        key = keys_here(expected.key)[0]
+        mark = await self.mark(key, flags, body, header, self._standing)
+        if mark is None:
+            return False
+        if await self.source.remove(expected.key.secret, expected.token.found) is Removal.REMOVED:
+            return True
+        await super().delete(key, mark)
+        return False
+
+    async def delete(self, key: SessionKey, expected: Loaded | None = None) -> bool:
+        """See Records.delete(); a tombstone comes here first, then the session is removed there."""
+        if expected is None:
+            await self._end_all(key)
+        elif expected.is_here:
+            try:
+                return await self._bury(expected)
+            except StoreRefused:
+                return await super().delete(key, expected)
+        elif not await self._ended_here(key):
+            return False
+        if self._leads_there(key.secret):
+            await self._remove(key, expected)
+        return True
+
+    async def _ended_here(self, key: SessionKey) -> bool:
+        """Put a tombstone unless there is something here by now; return whether there was nothing."""
+        try:
+            return await self.mark(keys_here(key)[0], ENDED, b"", self._ended(), self._standing) is not None
+        except StoreRefused:
+            return True  # a full server: it is at least removed there
+
+    async def _remove(self, key: SessionKey, expected: Loaded | None) -> None:
+        found = expected.token.found if expected is not None and isinstance(expected.token, Elsewhere) else None
+        if await self.source.remove(key.secret, found) is not Removal.CHANGED:
+            return
+        newer = await self.source.read(key.secret)
+        if isinstance(newer, FoundMoved):
+            # A process that knows of no FALLBACK has changed the key; the logout follows.
+            await self.delete(self.key(newer.key))
+        await self.source.remove(key.secret)

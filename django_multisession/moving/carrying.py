@@ -1,0 +1,130 @@
+"""A session that is found there comes here: inserted unless somebody was faster, then removed there.
+
+Whoever inserts also removes, nobody else does. Three others can be at it meanwhile:
+
+- Another request that carries the same session finds the key taken here, and goes on with what is here.
+- A process with "CARRY": False writes there, and then looks here. Either it sees what was inserted, and brings its
+  change here; or it wrote before the removal, which then finds the session changed, and fetches the change.
+- Somebody ends the session. Our processes put a tombstone here first, which takes the key. Whoever knows of no FALLBACK
+  removes it there alone; the removal then finds nothing, and what was inserted is ended.
+"""
+
+import time
+from typing import Any
+
+from django.db import connections, transaction
+
+from ..breaker import report
+from ..bridge import driven, run_sync
+from ..envelope import ENDED, MOVED, Header
+from ..exceptions import InvalidRecord, SessionTooLarge, StoreRefused, StoreUnavailable
+from ..keys import SessionKey
+from ..sessions.config import SessionConfig
+from ..sessions.draft import Draft
+from ..sessions.exceptions import SessionConflict
+from ..sessions.loaded import Loaded, Moved, Outdated
+from ..sessions.merging import Merger
+from ..sessions.save_queue import SWAP_ATTEMPTS, back_off
+from ..stores.base import Store
+from .keys import keys_here
+from .places import Places
+from .source import Found, Removal, Source
+
+
+class Carrying(Places):
+    """New sessions are here alone; those that are there come here as they are asked for."""
+
+    def __init__(self, store: Store, config: SessionConfig, source: Source) -> None:
+        super().__init__(store, config, source)
+        self._merger = Merger(config)
+
+    async def _take(self, key: SessionKey, found: Found) -> Loaded | Moved | Outdated | None:
+        here = keys_here(key)[0]
+        try:
+            carried = await self.carry(here, self._body(found), self._header(found), found.age)
+        except SessionTooLarge as error:
+            raise InvalidRecord(f"it comes from where its FALLBACK says, and {error}") from error
+        if carried is None:
+            return await self._here(key)
+        alias = self._transaction()
+        if alias is None:
+            return await self._clear(key, found, carried)
+
+        def clear() -> None:
+            run_sync(self._clear(key, found, carried))
+
+        transaction.on_commit(clear, using=alias, robust=True)  # what is rolled back here must still be there
+        return carried
+
+    def _transaction(self) -> str | None:
+        """Return the alias of the transaction that what is written here is a part of."""
+        alias: Any = getattr(self.store, "alias", None)
+        # A transaction is one of a thread; what runs in an event loop is in none.
+        inside = self.store.transactional and driven() and connections[alias].in_atomic_block
+        return alias if inside else None
+
+    async def _here(self, key: SessionKey) -> Loaded | Moved | Outdated | None:
+        stored = await self.fetch(key)
+        return None if stored is None else self.meaning(stored)
+
+    async def _clear(self, key: SessionKey, found: Found, carried: Loaded) -> Loaded | Moved | Outdated | None:
+        """Remove there what was carried; return what is here then."""
+        try:
+            removal = await self.source.remove(key.secret, found)
+            if removal is Removal.REMOVED:
+                return carried
+            if removal is Removal.CHANGED:
+                await self._follow(key, carried)
+            elif await self._bury(carried):
+                return None
+        except StoreUnavailable as error:
+            # The session is here, and counts; what has stayed there is not looked at before UNTIL.
+            report(error)
+            return carried
+        return await self._here(key)
+
+    async def _follow(self, key: SessionKey, carried: Loaded) -> None:
+        """Bring here what is written there until it can be removed."""
+        for attempt in range(SWAP_ATTEMPTS):
+            await back_off(attempt)
+            newer = await self.source.read(key.secret)
+            if not isinstance(newer, Found):
+                return
+            await self._bring(carried, newer)
+            if await self.source.remove(key.secret, newer) is not Removal.CHANGED:
+                return
+            carried = carried._replace(plaintext=self._body(newer))
+
+    async def _bring(self, base: Loaded, newer: Found) -> None:
+        """Merge into what is here by now what has changed there since ``base``."""
+        draft = Draft(newer.data, lambda data: newer.age, time.time(), new_options=newer.options)
+        for attempt in range(SWAP_ATTEMPTS):
+            await back_off(attempt)
+            stored = await self.fetch(base.key)
+            # Whoever wrote there may have seen that it was carried, and have brought his change himself.
+            if stored is None or self.meaning(stored) is not stored or self._parsed(stored).data == newer.data:
+                return
+            try:
+                merged = self._merger.merge(base, stored, draft)
+            except SessionConflict:
+                return  # an identity that was changed on both sides: what is here counts
+            plaintext = self._bodies.dump(merged.options, merged.data)
+            if await self.replace(stored, plaintext, self._header(newer), newer.age) is not None:
+                return
+
+    async def point(self, expected: Loaded, target: SessionKey, header: Header) -> bool:
+        """See Records.point(); what stands in the place of a session stands for as long as the source is asked."""
+        return await self.remark(expected, MOVED, target.secret.encode(), header, self._standing)
+
+    async def set_aside(self, expected: Loaded, header: Header) -> bool:
+        return await self.remark(expected, ENDED, expected.plaintext, header, self._standing)
+
+    async def delete(self, key: SessionKey, expected: Loaded | None = None) -> bool:
+        """See Records.delete(); a tombstone stays."""
+        if expected is None:
+            await self._end_all(key)
+            return True
+        try:
+            return await self._bury(expected)
+        except StoreRefused:
+            return await super().delete(key, expected)  # a full server still deletes

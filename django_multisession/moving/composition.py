@@ -1,0 +1,40 @@
+"""From a FALLBACK to what stands in the place of Records."""
+
+from django.core.exceptions import ImproperlyConfigured
+
+from ..sessions.config import SessionConfig
+from ..stores.base import Store
+from .beside import Beside
+from .carrying import Carrying
+from .places import Places
+from .source import Source
+
+
+def places_of(store: Store, config: SessionConfig) -> Places | None:
+    """Return the two places of a session name, None if it has no FALLBACK; ImproperlyConfigured if that is wrong."""
+    fallback = config.entry.fallback
+    if fallback is None:
+        return None
+    from .sources import source_of  # Django's engines, which are none of the business of who does not move
+
+    where = f"MULTISESSION[{config.name!r}]['FALLBACK']"
+    source = source_of(fallback)
+    if _is_same(store, config, source):
+        raise ImproperlyConfigured(
+            f"{where} names the place where the sessions are: {source.name}, with the same KEY_PREFIX. Remove it. "
+            "(The db and postgresql engines keep sessions in one table, so that no FALLBACK is needed between them.)"
+        )
+    if source.in_cookies and not store.keeps_tombstones:
+        raise ImproperlyConfigured(
+            f"{where}: sessions cannot come from cookies to {store.name}, which may forget that a session has ended: "
+            "a copy of its cookie would bring it back. Use another engine."
+        )
+    return (Carrying if fallback.carry else Beside)(store, config, source)
+
+
+def _is_same(store: Store, config: SessionConfig, source: Source) -> bool:
+    theirs = source.store
+    if theirs is None or source.fallback.entry.key_prefix != config.entry.key_prefix:
+        return False
+    alias = getattr(store, "alias", None)
+    return theirs.name == store.name if alias is None else getattr(theirs, "alias", None) == alias

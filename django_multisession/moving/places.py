@@ -1,0 +1,144 @@
+"""Records here, and a source there, as one: asked by a Repository in the place of Records.
+
+A session is here, there, or ended. Here is looked first, and what is here counts: a session, a pointer, or a
+tombstone, which stands until the source is not asked any more. So a load that finds its session here makes the one
+round trip that it makes without a FALLBACK, and whoever comes late with what he has read there finds the key taken.
+"""
+
+import os
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from ..breaker import report
+from ..envelope import ENDED, MOVED, SKEW, Header, clamp
+from ..exceptions import InvalidRecord, SessionNotSerializable, StoreUnavailable
+from ..keys import SessionKey
+from ..sessions.config import SessionConfig
+from ..sessions.loaded import Loaded, Moved, Outdated
+from ..sessions.records import POINTER_TTL, Records
+from ..stores.base import Store
+from .keys import cookie_key, keys_here
+from .source import Found, FoundMoved, Source
+
+
+class Places(Records):
+    """What both ways of moving in share; carrying.py and beside.py say what becomes of a session that is there."""
+
+    def __init__(self, store: Store, config: SessionConfig, source: Source) -> None:
+        super().__init__(store, config.record_codec, config.storage_keys, config.entry.max_size)
+        self.source = source
+        self._keyring = config.keyring
+        self._keys = config.storage_keys
+        self._bodies = config.bodies
+        self._required = source.fallback.required
+        self._until = source.fallback.until.timestamp()
+        self.key = self._key  # Records takes that of StorageKeys
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the source is not asked any more."""
+        return time.time() >= self._until
+
+    def _key(self, session_key: str) -> SessionKey:
+        if self.source.in_cookies and self._leads_there(session_key):
+            return cookie_key(session_key, self._keyring, self._keys)
+        return self._keys.key(session_key)
+
+    def _leads_there(self, secret: str) -> bool:
+        return not self.is_over and self.source.accepts(secret)
+
+    def accepts(self, secret: str) -> bool:
+        return super().accepts(secret) or self._leads_there(secret)
+
+    async def read(self, key: SessionKey) -> Loaded | Moved | Outdated | None:
+        """See Records.read(); what is not here is asked for there."""
+        stored = await self.fetch(key)
+        if stored is not None:
+            return self.meaning(stored)
+        found = await self._look_there(key.secret)
+        if isinstance(found, FoundMoved):
+            return Moved(self.key(found.key))
+        return None if found is None else await self._take(key, found)
+
+    async def _take(self, key: SessionKey, found: Found) -> Loaded | Moved | Outdated | None:
+        """Return a session that was found there, and not here."""
+        raise NotImplementedError
+
+    async def fetch(self, key: SessionKey) -> Loaded | None:
+        """See Records.fetch()."""
+        for one in keys_here(key):
+            stored = await super().fetch(one)
+            if stored is not None:
+                return stored
+        return None
+
+    def meaning(self, stored: Loaded) -> Loaded | Moved | Outdated | None:
+        """See Records.meaning(). A pointer, and what was set aside, are tombstones once their time is over."""
+        flags = stored.header.flags
+        if flags & (ENDED | MOVED) and stored.header.expired(time.time()):
+            return None
+        return super().meaning(stored)
+
+    async def exists(self, key: SessionKey) -> bool:
+        for one in keys_here(key):
+            if await super().exists(one):
+                return True
+        # A tombstone is no session, and takes the key.
+        return self._leads_there(key.secret) and await self.fetch(key) is None and await self.source.exists(key.secret)
+
+    async def delete_many(self, storage_keys: Iterable[str]) -> int:
+        """End sessions by their storage keys; return how many of them were here."""
+        ended = list(storage_keys)
+        there_were = await self.store.exists(ended)
+        for storage_key in ended:
+            await self.end(storage_key, self._ended(), self._standing)
+        return len(there_were)
+
+    async def _look_there(self, secret: str) -> Found | FoundMoved | None:
+        if not self._leads_there(secret):
+            return None
+        try:
+            return await self.source.read(secret)
+        except StoreUnavailable as error:
+            if self._required:
+                raise
+            report(error)
+            raise InvalidRecord("the place that its FALLBACK names does not answer, and is not REQUIRED") from error
+
+    # What is made of a session that was found there.
+
+    def _body(self, found: Found) -> bytes:
+        try:
+            return self._bodies.dump(found.options, found.data)
+        except SessionNotSerializable as error:
+            raise InvalidRecord(f"it comes from where its FALLBACK says, and {error}") from error
+
+    @staticmethod
+    def _header(found: Found) -> Header:
+        now = time.time()
+        created_at = found.created_at or now
+        return Header.new(os.urandom(8), created_at, found.authenticated_at, now + found.age, now)
+
+    # What stands here in the place of a session.
+
+    @property
+    def _standing(self) -> int:
+        """Seconds for which the source may still be asked for a session that has ended."""
+        return max(int(self._until - time.time()) + SKEW, POINTER_TTL)
+
+    @staticmethod
+    def _ended() -> Header:
+        now = clamp(time.time())
+        return Header.new(os.urandom(8), 0, 0, now, now)
+
+    async def _bury(self, expected: Loaded) -> bool:
+        """Put a tombstone in place of a session here that is still as expected; return whether it was."""
+        return await self.remark(expected, ENDED, b"", self._ended(), self._standing)
+
+    async def _end_all(self, key: SessionKey) -> None:
+        for one in keys_here(key):
+            await self.end(one.storage_key, self._ended(), self._standing)
+
+    def _parsed(self, stored: Loaded | bytes) -> Any:
+        return self._bodies.parse(stored if isinstance(stored, bytes) else stored.plaintext)

@@ -1,0 +1,106 @@
+"""Engines of ours that keep sessions on a server, as a source."""
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+
+from ...conf import Fallback
+from ...envelope import SERVER_SKEW, SKEW, Header
+from ...sessions.config import SessionConfig
+from ...sessions.loaded import Loaded, Moved
+from ...sessions.records import Records
+from ...stores.base import Store, StoreOptions
+from ..source import Found, FoundMoved, New, Removal, Source
+
+
+class OwnSource(Source):
+    """The records of the same session name in another store, or under another KEY_PREFIX."""
+
+    hashes_keys = True
+
+    def __init__(self, fallback: Fallback, store_class: Callable[[StoreOptions], Store]) -> None:
+        super().__init__(fallback)
+        entry, config = fallback.entry, SessionConfig(fallback.entry)
+        options = StoreOptions(entry.location, entry.key_prefix, entry.timeout, entry.options, entry.connect_timeout)
+        self._bodies = config.bodies
+        self.records = Records(store_class(options), config.record_codec, config.storage_keys, entry.max_size)
+        self._skew = SKEW if self.store.local else SERVER_SKEW
+
+    @property
+    def store(self) -> Store:
+        return self.records.store
+
+    @property
+    def name(self) -> str:
+        return self.store.name
+
+    @property
+    def why_not_scannable(self) -> str:  # type: ignore[override]  # known of the store alone
+        return "" if self.store.scannable else f"{self.store.name} cannot list its keys."
+
+    def accepts(self, key: str) -> bool:
+        return self.records.accepts(key)
+
+    async def read(self, key: str) -> Found | FoundMoved | None:
+        found = await self.records.read(self.records.key(key))
+        if isinstance(found, Moved):
+            return FoundMoved(found.key.secret)
+        now = time.time()
+        # What was set aside is for the process that changes the password at this moment.
+        if not isinstance(found, Loaded) or found.header.expired(now, self._skew):
+            return None
+        body = self._bodies.parse(found.plaintext)
+        return Found(
+            key,
+            body.data,
+            age=max(int(found.header.expires_at - now), 1),
+            token=found,
+            created_at=found.header.created_at,
+            authenticated_at=found.header.authenticated_at,
+            options=body.options,
+        )
+
+    async def exists(self, key: str) -> bool:
+        return await self.records.exists(self.records.key(key))
+
+    async def remove(self, key: str, found: Found | None = None) -> Removal:
+        loaded: Loaded | None = None if found is None else found.token
+        at = self.records.key(key) if loaded is None else loaded.key
+        if await self.records.delete(at, loaded):
+            return Removal.REMOVED
+        return Removal.GONE if loaded is None or await self.records.fetch(at) is None else Removal.CHANGED
+
+    async def shorten(self, found: Found, seconds: int) -> bool:
+        loaded: Loaded = found.token
+        if found.age <= seconds:
+            return await self.records.exists(loaded.key)
+        header = self._header(time.time(), seconds, loaded.header.created_at, loaded.header.authenticated_at)
+        if await self.records.replace(loaded, loaded.plaintext, header, seconds) is not None:
+            return True
+        return await self.records.exists(loaded.key)
+
+    async def create(self, key: str, new: New) -> Found | None:
+        header = self._header(time.time(), new.age, new.created_at, new.authenticated_at)
+        plaintext = self._bodies.dump(new.options, new.data)
+        return self._found(await self.records.insert(self.records.key(key), plaintext, header, new.age), new)
+
+    async def write(self, found: Found, new: New) -> Found | None:
+        header = self._header(time.time(), new.age, new.created_at, new.authenticated_at)
+        plaintext = self._bodies.dump(new.options, new.data)
+        return self._found(await self.records.replace(found.token, plaintext, header, new.age), new)
+
+    @staticmethod
+    def _found(written: Loaded | None, new: New) -> Found | None:
+        if written is None:
+            return None
+        return Found(written.key.secret, new.data, new.age, written, new.created_at, new.authenticated_at, new.options)
+
+    @staticmethod
+    def _header(now: float, age: int, created_at: int, authenticated_at: int) -> Header:
+        return Header.new(os.urandom(8), created_at, authenticated_at, now + age, now)
+
+    def scan(self) -> AsyncIterator[str]:
+        return self.store.scan()
+
+    def close(self) -> None:
+        self.store.close()
