@@ -14,7 +14,9 @@ ENDED = 0x02
 """A tombstone: a session that was here, or could have been, has ended."""
 MOVED = 0x04
 """A pointer: the session goes on under the key in the body."""
-_KNOWN_FLAGS = COMPRESSED | ENDED | MOVED
+REGISTERED = 0x08
+"""A login that the registry knows: one that is not among its rows any more has been revoked."""
+_KNOWN_FLAGS = COMPRESSED | ENDED | MOVED | REGISTERED
 
 _LAYOUT = struct.Struct(">BB4s8sIIII")
 LENGTH = _LAYOUT.size
@@ -56,17 +58,24 @@ class Header(NamedTuple):  # made in a third of the time of a frozen dataclass
 
     @classmethod
     def new(
-        cls, version: bytes, created_at: float, authenticated_at: float, expires_at: float, issued_at: float
+        cls,
+        version: bytes,
+        created_at: float,
+        authenticated_at: float,
+        expires_at: float,
+        issued_at: float,
+        *,
+        flags: int = 0,
     ) -> Self:
-        """Return the header of what is to be written, with times as they fit; pack() adds the secret and the flags."""
+        """Return the header of what is to be written, with times as they fit; pack() adds the secret and more flags."""
         times = int(created_at), int(authenticated_at), int(expires_at), int(issued_at)
         if min(times) < 0 or max(times) > LATEST:
             times = clamp(created_at), clamp(authenticated_at), clamp(expires_at), clamp(issued_at)
-        return tuple.__new__(cls, (FORMAT, 0, b"", version, *times))
+        return tuple.__new__(cls, (FORMAT, flags, b"", version, *times))
 
     def pack(self, kid: bytes, flags: int = 0) -> bytes:
         """Return the header as it is stored, before a body that the secret ``kid`` protects."""
-        return _LAYOUT.pack(FORMAT, flags, kid, *self[3:])
+        return _LAYOUT.pack(FORMAT, self[1] & REGISTERED | flags, kid, *self[3:])
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:

@@ -48,6 +48,7 @@ async def finish(request: HttpRequest, response: HttpResponseBase, opened: list[
             # Where another middleware or a template met it first. A 503 is a page that the view has made of it.
             response = unavailable(request, outage)
     for handle in handles:
+        await handle.close()
         await _show(request, response, handle)
     return response
 
@@ -109,6 +110,7 @@ async def _store(handles: list[Handle]) -> list[Exception]:
     for handle in handles:
         if handle not in changed:
             await handle.abandon()
+        await handle.see()
     return errors
 
 

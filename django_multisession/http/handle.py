@@ -10,6 +10,7 @@ from ..bridge import driven, maybe_await
 from ..conf import DEFAULT
 from ..cookies import CookieOptions, cookie_options
 from ..exceptions import StoreUnavailable
+from ..sessions import registering
 from ..sessions.base import MultisessionBase
 from ..sessions.lifecycle import State
 from ..sessions.server import ServerSession
@@ -89,6 +90,25 @@ class Handle:
             else:
                 await self.server.aend_again()
 
+    async def _renew(self, session: MultisessionBase) -> None:
+        """Give a session whose user has logged in again a new key, and its login the time of now."""
+        session.is_login_renewed = False
+        session.forget_user()
+        if driven():
+            session.cycle_key()
+        else:
+            await session.acycle_key()
+
+    async def see(self) -> None:
+        """Have written down that the session is in use."""
+        if self.ours is not None and self.ours.registration is not None:
+            await registering.see(self.ours)
+
+    async def close(self) -> None:
+        """Have written down what has ended."""
+        if self.ours is not None and self.ours.registration is not None:
+            await registering.close(self.ours)
+
     async def settle(self) -> None:
         """Make a visitor's session that of the user who has logged in, if somebody has."""
         if self.belonging is not None:
@@ -104,16 +124,22 @@ class Handle:
         if self.belonging is not None:
             await self.belonging.claim()
         try:
+            if self.ours is not None and self.ours.is_login_renewed:
+                await self._renew(self.ours)
             if driven():
                 session.save()
             else:
                 await session.asave()
+            if self.ours is not None and self.ours.registration is not None:
+                await registering.register(self.ours)
             if server is not None and server.has_rotated:
                 if driven():
                     server.commit()
                 else:
                     await server.acommit()
         except BaseException:
+            if self.ours is not None:
+                await registering.undo(self.ours)
             await self.abandon()
             raise
         self.is_saved = await self._is_to_be_sent()

@@ -101,6 +101,8 @@ def open_session(request: HttpRequest, name: str) -> Any:
     if not opening.is_ours:
         return opening.store(request.COOKIES.get(cookie_options(name).name))
     session = opening.store(opening.store.joined(request.COOKIES))
+    if session.registration is not None:
+        session.registration.serves(request)
     if depends_on_request(domain_of(opening.entry)):
         session.request = request
     if opening.ends_with_login:

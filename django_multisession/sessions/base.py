@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, Unpack
 
 from ..conf import DEFAULT
 from ..cookies import CookieOptions
-from ..exceptions import InvalidRecord, StoreUnavailable
 from ..keys import new_session_key
 from ..runtime import Event, Kept
 from .config import SessionConfig, session_config
@@ -15,12 +14,12 @@ from .first_look import Belonging, aload_once, load_once
 from .flashes import WithFlashes
 from .foreign import no_model, refuse_overrides
 from .lifetime import Lifetime, Origin
-from .unreadable import report_unreadable
+from .registration import Followed
 
 _classes: Kept[dict[tuple[type[Any], str], type[Any]]] = Kept(dict, Event(0))
 
 
-class MultisessionBase(WithFlashes):
+class MultisessionBase(Followed, WithFlashes):
     """SessionBase with one session name of MULTISESSION behind it; attributes are the class' until they are set."""
 
     session_name: ClassVar[str] = DEFAULT
@@ -28,8 +27,6 @@ class MultisessionBase(WithFlashes):
     modified = False
     brought_key: str | None
     """The session key that the session was opened with, as it came with the request."""
-    outage: StoreUnavailable | None = None
-    """What kept the store from answering this request."""
     ends = False
     """Whether set_cookie_options(max_age=-1) asked for the end of this session."""
     belonging: Belonging | None = None
@@ -42,6 +39,7 @@ class MultisessionBase(WithFlashes):
         # Not super().__init__(): it imports the serializer by its dotted path for every request.
         self._session_key = session_key
         self.brought_key = session_key
+        self._follow()
 
     if TYPE_CHECKING:  # django-stubs leaves it out
         _session_key: str | None
@@ -138,9 +136,6 @@ class MultisessionBase(WithFlashes):
         False for a session that could not be read: its cookie must survive a rolling deploy.
         """
         return not self.unreadable and super().is_empty()
-
-    def _reject(self, reason: InvalidRecord) -> None:
-        report_unreadable(self.session_name, reason)
 
     def _get_new_session_key(self) -> str:
         # No look-up whether it is taken: insert() finds out in the same round trip.

@@ -6,12 +6,14 @@ from typing import Any, ClassVar
 
 from ..codec import CookieCodec, CookieContent
 from ..cookies import MAX_SIZE, chunk_name
+from ..deadline import in_both_colours
 from ..envelope import SKEW, Header
 from ..exceptions import InvalidRecord, SessionTooLarge
 from ..runtime import cached
-from .base import MultisessionBase
+from . import registering
 from .body import NONE
 from .draft import Draft
+from .followed_cookie import FollowedCookie
 from .frames import hidden_frames
 from .lifetime import Lifetime, Origin
 
@@ -20,7 +22,7 @@ _MISSING = "."
 """Stands for a chunk that did not come; no cookie of ours has this character, and so the whole is refused."""
 
 
-class CookieSession(MultisessionBase):
+class CookieSession(FollowedCookie):
     """A session whose key is its content, as in django.contrib.sessions.backends.signed_cookies.
 
     Nothing here does I/O, so that both colours may use either. Issue time, expiry, session name and engine are
@@ -29,8 +31,6 @@ class CookieSession(MultisessionBase):
     """
 
     encrypt: ClassVar[bool]
-    _content: CookieContent | None = None
-    _user_before: Any = None
     _is_unreadable = False
 
     @classmethod
@@ -38,7 +38,7 @@ class CookieSession(MultisessionBase):
         """Return the codec of this session name and engine."""
         return _codec(cls)
 
-    def load(self) -> dict[str, Any]:
+    async def _load(self) -> dict[str, Any]:
         """Return the data of the cookie; empty, and without a key, if it has expired.
 
         Empty as well, with a line in the log django.security.SuspiciousSession, if it is not as we wrote it.
@@ -57,18 +57,20 @@ class CookieSession(MultisessionBase):
                 self._session_key = None
                 return {}
         except InvalidRecord as reason:
-            self._reject(reason)
+            await self._reject(reason)
             self._is_unreadable = True
             return {}
         self._content = content
         self._user_before = body.data.get("_auth_user_id")
+        if self.registration is not None and not await registering.admit(self):
+            await self.withdraw()
+            self._is_unreadable = True  # the browser may have another cookie by now, which must not be deleted
+            return {}
         if body.options:
             self.cookie_changes().loaded(body.options)
         return body.data
 
-    async def aload(self) -> dict[str, Any]:
-        """See load()."""
-        return self.load()
+    load, aload = in_both_colours(_load)
 
     def save(self, must_create: bool = False) -> None:
         """Make the cookie's value, which becomes the session key; the middleware sends it.
@@ -80,6 +82,8 @@ class CookieSession(MultisessionBase):
         if self._is_unreadable and not data:
             return  # the cookie stays for the process that can read it, as in a rolling deploy with a new secret
         previous = self._content
+        if must_create:
+            self._begin()
         self._issue(data, sid=None if must_create or previous is None else previous.sid)
 
     async def asave(self, must_create: bool = False) -> None:
@@ -88,6 +92,7 @@ class CookieSession(MultisessionBase):
 
     def create(self) -> None:
         """Make a cookie's value with an identity of its own."""
+        self._begin()
         self._issue(self._get_session(no_load=True), sid=None)
 
     async def acreate(self) -> None:
@@ -105,6 +110,10 @@ class CookieSession(MultisessionBase):
     def delete(self, session_key: str | None = None) -> None:
         """Empty this session, so that the middleware deletes its cookie; other cookies are out of reach."""
         if session_key in (None, self.session_key):
+            standing = self.standing()
+            if self.registration is not None and standing is not None:
+                self.registration.leaves(standing.key)
+                self.registration.left([standing.key])
             self._session_key = None
             self._session_cache: dict[str, Any] = {}
             self._content = None
@@ -171,7 +180,10 @@ class CookieSession(MultisessionBase):
 
     def _issue(self, data: dict[str, Any], sid: bytes | None) -> None:
         with hidden_frames():
-            self._session_key, self._content = self._seal(data, sid)
+            self._session_key, content = self._seal(data, sid)
+        if self._content is not None and self._content.sid != content.sid:
+            self._left = self._left or self._content.sid.hex()
+        self._content = content
         self._is_unreadable = False
         self._user_before = data.get("_auth_user_id")
         if self._changes is not None:
@@ -182,7 +194,8 @@ class CookieSession(MultisessionBase):
         """Return the cookie's value and what is in it; SessionTooLarge if browsers would not keep it."""
         previous, config = self._content, self.config()
         options = NONE if self._changes is None else self._changes.all()
-        draft = Draft(data, self._age_of, self.clock(), user_before=self._user_before)
+        registers = self.registration is not None and self.registration.marks
+        draft = Draft(data, self._age_of, self.clock(), user_before=self._user_before, is_registered=registers)
         content = CookieContent(
             header=draft.header(draft.age, previous and previous.header),
             sid=sid or os.urandom(_SID_BYTES),

@@ -179,16 +179,15 @@ class Lifecycle:
         except StoreUnavailable:
             return False  # nobody knows; the save that follows tells
 
-    async def end(self, secret: str) -> None:
-        """End a session, wherever it is by now."""
-        key = self.key(secret)
-        await self._repository.end(key, self.loaded if self.loaded is not None and self.loaded.key is key else None)
+    async def end(self, secret: str) -> list[str]:
+        """End a session, wherever it is by now; return the storage keys that it had."""
+        key, loaded = self.key(secret), self.loaded
+        return await self._repository.end(key, loaded if loaded is not None and loaded.key is key else None)
 
-    async def end_rotated(self) -> None:
-        """End the session that was left by a change of key in this request, if there was one."""
+    async def end_rotated(self) -> list[str]:
+        """End the session that was left by a change of key in this request; return the storage keys that it had."""
         rotation, self.rotation = self.rotation, None
-        if rotation is not None:
-            await self._repository.end(rotation.key, rotation.base)
+        return [] if rotation is None else await self._repository.end(rotation.key, rotation.base)
 
     async def set_aside(self, now: float) -> None:
         """End a session whose login is outdated; see passwords.py."""
@@ -218,11 +217,11 @@ class Lifecycle:
         self.rotation = left
         return True
 
-    async def commit(self, draft: Draft) -> Saved | None:
+    async def commit(self, draft: Draft, unsure: list[str]) -> Saved | None:
         """End the old key of a change of key for good; see Rotation.commit()."""
         if self.rotation is None or self.loaded is None:
             return None
-        saved = await self.rotation.commit(self._repository, self.loaded, draft)
+        saved = await self.rotation.commit(self._repository, self.loaded, draft, unsure)
         self.rotation = None
         return saved and self._kept(saved)
 

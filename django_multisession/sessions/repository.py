@@ -61,9 +61,8 @@ class Repository:
         found = await self.records.read(key)
         if not isinstance(found, Loaded):
             return found
-        if found.header.expired(now, self._skew):
-            return None
-        if not self._lifetime.is_unlimited and self._lifetime.is_over(found.header, now, None, 0):
+        header, limits = found.header, self._lifetime
+        if header.expired(now, self._skew) or (not limits.is_unlimited and limits.is_over(header, now, None, 0)):
             return None
         return found, self._bodies.parse(found.plaintext)
 
@@ -76,7 +75,7 @@ class Repository:
     async def insert(self, key: SessionKey, draft: Draft, previous: Loaded | None) -> Saved | None:
         """Create the session; None if the key is taken. ``previous`` is the session that it continues."""
         age, plaintext = max(draft.age, 1), self._dump(draft)
-        header = draft.header(age, previous and previous.header)
+        header = draft.header(age, previous and previous.header, is_new=True)
         self._limits.check(draft)
         try:
             loaded = await self.records.insert(key, plaintext, header, age)
@@ -108,21 +107,23 @@ class Repository:
                 return written
         return await self.merge_in(key, None, draft)
 
-    async def end(self, key: SessionKey, loaded: Loaded | None) -> None:
-        """Delete a session for good; wherever it has moved meanwhile, it is deleted there."""
+    async def end(self, key: SessionKey, loaded: Loaded | None) -> list[str]:
+        """Delete a session for good, wherever it has moved meanwhile; return the storage keys that it had."""
+        had: list[str] = []
         for attempt in range(SWAP_ATTEMPTS):
             await back_off(attempt)
+            had.append(key.storage_key)
             # Only as it was seen: a pointer may have come since, and what it leads to would live on.
             if loaded is not None and await self.records.delete(key, loaded):
-                return
+                return had
             try:
                 found = await self.records.read(key)
             except InvalidRecord as reason:
                 report_unreadable(self.name, reason)
                 await self.records.delete(key)
-                return
+                return had
             if found is None:
-                return
+                return had
             there = found.loaded if isinstance(found, Outdated) else found
             key, loaded = (there.key, None) if isinstance(there, Moved) else (key, there)
         raise self.too_busy()

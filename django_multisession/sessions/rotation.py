@@ -33,11 +33,12 @@ class Rotation(NamedTuple):
     base: Loaded | None
     had_moved: bool = False
 
-    async def commit(self, repository: Repository, new: Loaded, draft: Draft) -> Saved | None:
+    async def commit(self, repository: Repository, new: Loaded, draft: Draft, unsure: list[str]) -> Saved | None:
         """End the old session with a pointer to the new one; first take along what others have saved there.
 
         Returns what the store holds then: under the new key, or under the one that another request has changed it to.
-        None if there was nothing to end. SessionEnded if the old session was logged out, or is somebody else's now;
+        None if there was nothing to end. ``unsure`` is given the storage key of an old session that may not have ended,
+        as its store did not answer. SessionEnded if the old session was logged out, or is somebody else's now;
         SessionConflict if changes must not be merged.
         """
         if self.had_moved:
@@ -47,7 +48,7 @@ class Rotation(NamedTuple):
                 return await self._join(repository, repository.nothing(new), new, draft)
             return None
         saved = Saved(new, Body(draft.all_options, draft.data))
-        if self.base is not None and await self._point(repository, self.base, new, draft):
+        if self.base is not None and await self._point(repository, self.base, new, draft, unsure):
             return saved
         async with exclusive(self.key.storage_key, left(repository.timeout)):
             for attempt in range(SWAP_ATTEMPTS):
@@ -72,7 +73,7 @@ class Rotation(NamedTuple):
                     else:
                         merged = merged_renewed(repository, self.base, found, draft)
                     saved = await repository.replace_all(new.key, saved.loaded, merged)
-                if await self._point(repository, found, new, draft):
+                if await self._point(repository, found, new, draft, unsure):
                     return saved
         raise repository.too_busy()
 
@@ -92,7 +93,7 @@ class Rotation(NamedTuple):
         await withdraw(repository, new)
         return saved
 
-    async def _point(self, repository: Repository, ended: Loaded, new: Loaded, draft: Draft) -> bool:
+    async def _point(self, repository: Repository, ended: Loaded, new: Loaded, draft: Draft, unsure: list[str]) -> bool:
         try:
             return await repository.records.point(ended, new.key, replacing(ended, draft.now))
         except StoreRefused:
@@ -100,6 +101,7 @@ class Rotation(NamedTuple):
         except StoreUnavailable:
             # The new record is safe, and the pointer may stand already: the browser must learn of the new key, or
             # this outage would log it out. What is left under the old key leads nowhere.
+            unsure.append(ended.key.storage_key)
             return True
 
 

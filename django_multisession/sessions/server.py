@@ -1,6 +1,7 @@
 """SessionStore over a store: Django's semantics, in both colours, on the bodies of repository.py."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -10,17 +11,20 @@ from ..bridge import driven, iterate
 from ..deadline import in_both_colours
 from ..exceptions import InvalidRecord, StoreUnavailable
 from ..stores.base import Store
+from . import registering
 from .assembly import repository_of
 from .base import MultisessionBase
 from .body import NONE
 from .cookie_changes import our_middleware
 from .draft import Draft
-from .frames import SAID, hidden_frames, without_frames
+from .frames import hidden_frames
 from .lifecycle import Lifecycle, Next, State
 from .lifetime import Origin
 from .logouts import Logouts
-from .records import Records
+from .records import POINTER_TTL, Records
+from .registration import Standing
 from .repository import Repository, Saved
+from .stamping import restamp
 from .tracking import TrackedDict
 from .turn import turn_of
 
@@ -43,6 +47,8 @@ class ServerSession(MultisessionBase):
     is_logged_out = False
     """Whether django.contrib.auth has told that the user logs out."""
     _logouts: Logouts | None = None
+    _continues = False
+    """Whether a record that is being made continues the one of this session."""
     commits_with_response = False
     """Whether a change of key waits for commit(): the middleware calls it once a response is to be sent."""
 
@@ -69,7 +75,7 @@ class ServerSession(MultisessionBase):
         return self.life.state if "life" in self.__dict__ else State.NEW
 
     @property
-    def has_rotated(self) -> bool:
+    def has_rotated(self) -> bool:  # type: ignore[override]  # of this kind of session alone
         """Whether a change of key waits for commit() or abandon()."""
         return "life" in self.__dict__ and self.life.rotation is not None
 
@@ -118,6 +124,7 @@ class ServerSession(MultisessionBase):
             new_options=NONE if changes is None else changes.new,
             user_before=self.life.user_before,
             flash_keys=self.flash_keys,
+            is_registered=self.registration is not None and self.registration.marks,
         )
 
     def _keep(self, saved: Saved | None) -> None:
@@ -141,12 +148,6 @@ class ServerSession(MultisessionBase):
     # With I/O: each body is written once, and serves both colours. It calls public methods in the colour of its caller,
     # so that a subclass' are honoured.
 
-    def failed(self, error: Exception) -> Exception:
-        """Remember an outage; return the error, one of ours without the frames that it has come through."""
-        if isinstance(error, StoreUnavailable):
-            self.outage = error
-        return without_frames(error) if isinstance(error, SAID) else error
-
     async def _data(self) -> dict[str, Any]:
         if hasattr(self, "_session_cache"):
             self.accessed = True
@@ -164,7 +165,7 @@ class ServerSession(MultisessionBase):
         try:
             body = await self.life.load(key, self.clock())
         except InvalidRecord as reason:
-            self._reject(reason)
+            await self._reject(reason)
             return {}
         except StoreUnavailable as error:
             if not self.may_be_anonymous:
@@ -172,6 +173,9 @@ class ServerSession(MultisessionBase):
             self.outage = self.life.outage = error
             self.life.state = State.ANONYMOUS
             return {}
+        if self.registration is not None and not hasattr(self, "_session_cache") and not await registering.admit(self):
+            await self._end_revoked()
+            body = None
         if body is None:
             if self.state in (State.GONE, State.MOVED):
                 self._session_key = None  # a key that somebody made up is never adopted
@@ -222,6 +226,8 @@ class ServerSession(MultisessionBase):
         elif not (saved is Next.NOTHING or saved.written or self.commits_with_response or await self.life.exists()):
             # The middleware sends no cookie for what was not written; elsewhere nobody else would notice.
             raise self.life.ended()
+        if not self.commits_with_response:
+            await registering.register(self)
 
     async def _write(self) -> Saved | Next:
         if self.session_key is None:
@@ -264,6 +270,7 @@ class ServerSession(MultisessionBase):
                 except CreateError:
                     continue
                 self.modified = True
+                await self._begin()
                 return
         except BaseException:
             self._session_key = previous
@@ -277,10 +284,14 @@ class ServerSession(MultisessionBase):
         """Delete the record under session_key, or this session's own; nothing happens if there is none."""
         key = self.session_key if session_key is None else session_key
         if key is not None and self._validate_session_key(key):
-            await self.life.end(key)
+            if self.registration is not None:
+                self.registration.leaves(self.life.key(key).storage_key)
+            self._note_ended(await self.life.end(key))
             if key == self.session_key:
                 self.life.loaded = None
-                await self.life.end_rotated()
+                self._note_ended(await self.life.end_rotated())
+            if not self.commits_with_response:
+                await registering.close(self)
 
     delete, adelete = in_both_colours(_delete)
 
@@ -298,6 +309,8 @@ class ServerSession(MultisessionBase):
         another request, whose response brings a new key: under our middleware that one takes the session along.
         """
         if await self._is_outdated():
+            if self.registration is not None and self.life.loaded is not None:
+                self.registration.set_aside(self.life.loaded.key.storage_key, self.clock() + POINTER_TTL)
             self.clear()
             self._session_key = None
             await self.life.set_aside(self.clock())
@@ -311,12 +324,16 @@ class ServerSession(MultisessionBase):
                 self.delete()
             else:
                 await self.adelete()
-            await self.life.end_rotated()  # also where there is no key: the old one has moved
+            self._note_ended(await self.life.end_rotated())  # also where there is no key: the old one has moved
         finally:
             self._session_key = None
             self.life.forget()
 
     flush, aflush = in_both_colours(_flush)
+
+    def _note_ended(self, keys: Iterable[str]) -> None:
+        if self.registration is not None:
+            self.registration.left(keys)
 
     def _note_logout(self) -> None:
         if self.records().store.transactional:
@@ -345,12 +362,17 @@ class ServerSession(MultisessionBase):
         SessionEnded is raised if the session was deleted meanwhile: then the new key does not live either.
         """
         await self._data()
-        left = self.life.leaving(self.session_key)
-        await self._created()
+        left, self._continues = self.life.leaving(self.session_key), True
+        try:
+            await self._created()
+        finally:
+            self._continues = False
         if await self.life.leave(left) and not self.commits_with_response:
             try:
+                await registering.register(self)
                 await self._commit()
             except BaseException:
+                await registering.undo(self)
                 await self._abandon()
                 raise
 
@@ -371,7 +393,9 @@ class ServerSession(MultisessionBase):
             is_renewed = self.is_outdated is not None and self.life.renews(self._draft())
             if self.is_outdated is not None and is_renewed and await self.is_outdated(self._session_cache):
                 raise self.life.ended()  # of two changes of the password at once, one counts
-            self._keep(await self.life.commit(self._draft()))
+            unsure: list[str] = []
+            self._keep(await self.life.commit(self._draft(), unsure))
+            await registering.settle(self, unsure)
 
     commit, acommit = in_both_colours(_commit)
 
@@ -382,6 +406,47 @@ class ServerSession(MultisessionBase):
             self._session_key = None if left.had_moved else left.key.secret
 
     abandon, aabandon = in_both_colours(_abandon)
+
+    # What registering.py asks for.
+
+    def standing(self) -> Standing | None:
+        loaded = self.life.loaded
+        return loaded and Standing(loaded.key.storage_key, loaded.header, self.life.user_before)
+
+    def forget_user(self) -> None:
+        self.life.user_before = None
+
+    @property
+    def leaves(self) -> str | None:
+        return self.life.rotation and self.life.rotation.key.storage_key
+
+    async def restamp(self, *, registers: bool = False) -> bool:
+        loaded = self.life.loaded
+        written = loaded and await restamp(self.repository(), loaded, self.clock(), registers=registers)
+        self.life.loaded = written or loaded
+        return written is not None
+
+    async def withdraw(self) -> None:
+        if self.has_rotated:
+            await self._abandon()
+        else:
+            await self._end_revoked()
+
+    async def _begin(self) -> None:
+        """Take note of a new record, which continues another only where cycle_key() has made it."""
+        if self.registration is not None and not self._continues:
+            self.registration.begins()
+            if not self.commits_with_response:
+                await registering.register(self)
+
+    async def _end_revoked(self) -> None:
+        key = self.session_key
+        self._session_key, self._session_cache = None, {}
+        if key is not None:
+            with suppress(StoreUnavailable):  # the registry remembers that it is to be deleted
+                await self.life.end(key)
+        self.life.forget()
+        self.life.state = State.GONE
 
     @classmethod
     def clear_expired(cls) -> None:

@@ -13,7 +13,7 @@ def store_at(*locations: str, **options: Any) -> MemcachedStore:
     return MemcachedStore(StoreOptions(location=locations, **options))
 
 
-async def put(store: MemcachedStore, key: str, version: bytes = V1, size: int = 100, ttl: int = 60) -> bytes:
+async def put(store: MemcachedStore, key: str, version: bytes = V1, size: int = 0, ttl: int = 60) -> bytes:
     """Insert a record; return its token."""
     token = await store.insert(key, payload(version, size=size), ttl, version)
     assert token is not None

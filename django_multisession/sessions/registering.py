@@ -1,0 +1,58 @@
+"""The moments at which a session on a server is told of to its Registration; without one, nothing happens."""
+
+from ..envelope import REGISTERED
+from .registration import Followed
+
+
+async def admit(session: Followed) -> bool:
+    """Tell whether a session may be used that was just loaded; one that is known from now on gets its mark."""
+    registration, found = session.registration, session.standing()
+    if registration is None or found is None or found.user is None:
+        return True
+    if not await registration.admits(found):
+        return False
+    if registration.marks and not found.header.flags & REGISTERED:
+        await session.restamp(registers=True)
+    return True
+
+
+async def register(session: Followed) -> None:
+    """Have written down what was just saved; if that fails, nothing was. See Registration.stands()."""
+    registration, now = session.registration, session.standing()
+    if registration is None or now is None:
+        return
+    try:
+        await registration.stands(now, session.leaves)
+    except BaseException:
+        await session.withdraw()
+        raise
+    if not session.has_rotated:
+        await registration.settled(now, ())
+
+
+async def settle(session: Followed, unsure: list[str]) -> None:
+    """Have written down where the session goes on after a change of key."""
+    registration, now = session.registration, session.standing()
+    if registration is not None and now is not None:
+        await registration.settled(now, unsure)
+
+
+async def undo(session: Followed) -> None:
+    """Have taken back what was written down of a session that nobody learns of."""
+    if session.registration is not None:
+        await session.registration.undone()
+
+
+async def see(session: Followed) -> None:
+    """Have written down that a session is in use, if it is time for that; one that was revoked ends."""
+    registration, now = session.registration, session.standing()
+    if registration is None or now is None or not registration.is_due(now):
+        return
+    if await session.restamp() and not await registration.seen(session.standing() or now):
+        await session.withdraw()
+
+
+async def close(session: Followed) -> None:
+    """Have written down what has ended."""
+    if session.registration is not None:
+        await session.registration.close()

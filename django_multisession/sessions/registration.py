@@ -1,0 +1,133 @@
+"""What an application over all of this is told of logins, and what it may refuse; see django_multisession.registry.
+
+Nothing here knows that application: it puts a function into ``follower``, and each session object then has a
+Registration of its own. Without it there is none, and nothing is asked.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from ..envelope import Header
+from ..exceptions import InvalidRecord, StoreUnavailable
+from .frames import SAID, without_frames
+from .unreadable import report_unreadable
+
+
+class Standing(NamedTuple):
+    """What is stored of a session: ``key`` is its storage key, or the sid of a cookie, and ``user`` its user's id."""
+
+    key: str
+    header: Header
+    user: str | None
+
+
+class Registration(Protocol):
+    """Follows the logins of one session object. Bodies for both colours; what is no coroutine does no I/O."""
+
+    def serves(self, request: Any) -> None:
+        """Take note of the request that the session is opened for."""
+
+    @property
+    def marks(self) -> bool:
+        """Whether a login that is saved now has its row before anybody learns of its key."""
+
+    async def admits(self, found: Standing) -> bool:
+        """Tell whether a session that was just loaded may be used, and go on with it."""
+
+    async def rejected(self, reason: str) -> None:
+        """Take note of what was not taken for a session: "forged" or "unreadable"."""
+
+    def begins(self) -> None:
+        """Take note that what is saved next is a session of its own, and continues none."""
+
+    async def stands(self, now: Standing, left: str | None) -> None:
+        """Write down what was saved; ``left`` is the storage key that a change of key leaves behind.
+
+        Raises SessionEnded if the session was revoked meanwhile, and StoreUnavailable if it cannot be written down:
+        then the record must go.
+        """
+
+    async def settled(self, now: Standing, unsure: Iterable[str]) -> None:
+        """Take note under which key the session goes on, once the old one has ended.
+
+        ``unsure`` are storage keys under which a record may be left that nobody is to use.
+        """
+
+    async def undone(self) -> None:
+        """Take back what stands() has begun: nobody learns of the key."""
+
+    def is_due(self, now: Standing) -> bool:
+        """Tell whether it is time to note that the session is in use."""
+
+    async def seen(self, now: Standing) -> bool:
+        """Note that the session is in use; tell whether it may be."""
+
+    def leaves(self, key: str) -> None:
+        """Take note that a session is about to be ended for good."""
+
+    def left(self, keys: Iterable[str]) -> None:
+        """Take note that the records under these storage keys are gone."""
+
+    def set_aside(self, key: str, until: float) -> None:
+        """Take note that only a change of its user's password takes the session along, until then."""
+
+    async def close(self) -> None:
+        """Write down what has ended. Nothing is raised for that: the records are gone already."""
+
+
+class _Follower:
+    make: Callable[[Any], Registration] | None = None
+
+
+follower = _Follower()
+"""Makes what follows a session object; nothing does, unless an application has put it there."""
+
+
+class Followed:
+    """A session object that may meet an outage, and that is followed where an application does that."""
+
+    session_name: ClassVar[str]
+    outage: StoreUnavailable | None = None
+    """What kept a server from answering this request."""
+    registration: Registration | None = None
+    """What follows the login of the session."""
+    is_login_renewed = False
+    """Whether the user of the session has logged in again in this request."""
+    has_rotated = False
+    """Whether a change of key waits for the end of the old one."""
+
+    def failed(self, error: Exception) -> Exception:
+        """Remember an outage; return the error, one of ours without the frames that it has come through."""
+        if isinstance(error, StoreUnavailable):
+            self.outage = error
+        return without_frames(error) if isinstance(error, SAID) else error
+
+    def _follow(self) -> None:
+        if follower.make is not None:
+            self.registration = follower.make(self)
+
+    async def _reject(self, reason: InvalidRecord) -> None:
+        report_unreadable(self.session_name, reason)
+        if self.registration is not None:
+            await self.registration.rejected("forged" if str(reason).startswith("forged") else "unreadable")
+
+    def standing(self) -> Standing | None:
+        """Return what is stored of the session, as far as this request knows."""
+        raise NotImplementedError
+
+    def forget_user(self) -> None:
+        """Have what is saved next count as a login."""
+        raise NotImplementedError
+
+    @property
+    def leaves(self) -> str | None:
+        """The storage key that a change of key in this request leaves behind."""
+        raise NotImplementedError
+
+    async def restamp(self, *, registers: bool = False) -> bool:
+        """Write the session anew as it is, for its header alone; tell whether that was done. See stamping.py."""
+        raise NotImplementedError
+
+    async def withdraw(self) -> None:
+        """Remove what was saved: the session that was left by a change of key is as before, any other ends."""
+        raise NotImplementedError

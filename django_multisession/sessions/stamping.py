@@ -1,0 +1,24 @@
+"""A session that is written again as it is, for its header alone: when it was seen, and that the registry knows it."""
+
+import os
+
+from ..envelope import REGISTERED, Header
+from ..exceptions import StoreUnavailable
+from .loaded import Loaded
+from .repository import Repository
+
+
+async def restamp(repository: Repository, loaded: Loaded, now: float, *, registers: bool = False) -> Loaded | None:
+    """Write a session anew whose life stays as long as it was; None if others have written it, or nobody answers.
+
+    ``registers`` adds the registry's mark.
+    """
+    before = loaded.header
+    flags = before.flags | REGISTERED if registers else before.flags
+    header = Header.new(
+        os.urandom(8), before.created_at, before.authenticated_at, before.expires_at, now, flags=flags & REGISTERED
+    )
+    try:
+        return await repository.records.replace(loaded, loaded.plaintext, header, max(before.expires_at - int(now), 1))
+    except StoreUnavailable:
+        return None
