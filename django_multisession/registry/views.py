@@ -17,6 +17,7 @@ from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
+from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -28,10 +29,11 @@ View = Callable[..., HttpResponse]
 
 
 def _page(view: View) -> View:
-    """Keep a view for its user alone: with a login and a CSRF token, and out of every cache."""
+    """Keep a view for its user alone: with a login and a CSRF token, out of every cache and of others' frames."""
 
     @wraps(view)
     @never_cache
+    @xframe_options_deny
     @csrf_protect
     def kept(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not request.user.is_authenticated:

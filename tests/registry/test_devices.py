@@ -140,6 +140,7 @@ def test_page_needs_nothing_inline_and_is_kept_by_no_cache(ann: User) -> None:
         text = response.content.decode()
         assert not re.search(r"<style|<script|\sstyle=|\son\w+=|javascript:", text)
         assert "no-store" in response.headers["Cache-Control"]
+        assert response.headers["X-Frame-Options"] == "DENY"
     assert "no-store" in client_of(ann).get(API).headers["Cache-Control"]
 
 
