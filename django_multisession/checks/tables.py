@@ -4,12 +4,14 @@ import sys
 from collections.abc import Sequence
 
 from django.apps import apps
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, router
 from django.utils import timezone
 
-from ..conf import DEFAULT
+from ..conf import DEFAULT, entry
 from ..stores.aliases import APP, missing_table, table_exists
 from .found import Found, sessions, store_of, warning
+
+_ON_DJANGOS_TABLE = ("django.contrib.sessions.backends.db", "django.contrib.sessions.backends.cached_db")
 
 
 def check_databases(databases: Sequence[str] | None) -> Found:
@@ -19,8 +21,8 @@ def check_databases(databases: Sequence[str] | None) -> Found:
         for alias in dict.fromkeys(_aliases()):
             if alias in allowed:
                 yield from _check_table(alias)
-    if "default" in allowed and any(name == DEFAULT for name, _ in sessions()):
-        yield from _check_djangos_sessions()
+    if any(name == DEFAULT for name, _ in sessions()) and not _moves_in():
+        yield from _check_djangos_sessions(allowed)
 
 
 def _is_migrating() -> bool:
@@ -46,21 +48,33 @@ def _check_table(alias: str) -> Found:
         )
 
 
-def _check_djangos_sessions() -> Found:
+def _moves_in() -> bool:
+    """Tell whether the sessions of Django's table come to where the default session is now."""
+    fallback = entry(DEFAULT).fallback
+    return fallback is not None and fallback.entry.engine in _ON_DJANGOS_TABLE and fallback.until > timezone.now()
+
+
+def _check_djangos_sessions(allowed: Sequence[str]) -> Found:
     """Look for sessions that code may list and delete, to no effect on those that are ours."""
     if not apps.is_installed("django.contrib.sessions"):
         return
     from django.contrib.sessions.models import Session
 
+    alias = router.db_for_read(Session)
+    if alias not in allowed:
+        return
     try:
-        live = Session.objects.filter(expire_date__gt=timezone.now()).exists()
+        # One look at an index.
+        live = Session.objects.using(alias).filter(expire_date__gt=timezone.now()).exists()
     except (DatabaseError, InterfaceError):
         return
     if live:
         yield warning(
             "W008",
             "django.contrib.sessions has live sessions in its table, which no request reads: SESSION_ENGINE keeps them "
-            "elsewhere. Code that deletes Session.objects to log somebody out ends none of those that are in use.",
-            "Once no process uses Django's engine any more, empty the table, and remove 'django.contrib.sessions' from "
-            "INSTALLED_APPS if nothing else needs it.",
+            "elsewhere. Their visitors have to log in again; and code that deletes Session.objects to log somebody out "
+            "ends none of the sessions that are in use.",
+            "To take them along, give MULTISESSION['default'] a FALLBACK (docs: moving in). To end sessions, use "
+            "revoke_all() of django_multisession.registry. Once nobody needs the table any more, empty it, and remove "
+            "'django.contrib.sessions' from INSTALLED_APPS if nothing else needs it.",
         )

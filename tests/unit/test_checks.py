@@ -364,6 +364,27 @@ def test_check_of_djangos_live_sessions_beside_ours_finds_them() -> None:
             end = timezone.now() + timedelta(days=days)
             Session.objects.create(session_key=f"key{days}", session_data="", expire_date=end)
             assert ("W008" in by_number(check_tables(databases=["default"]))) is finds
+        assert "W008" not in by_number(check_tables(databases=None))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("engine", "until", "finds"),
+    [
+        ("db", "2999-01-01", False),
+        ("cached_db", "2999-01-01", False),
+        ("db", "2020-01-01", True),
+        ("file", "2999-01-01", True),
+    ],
+)
+def test_check_leaves_djangos_sessions_that_are_moving_in(engine: str, until: str, finds: bool) -> None:
+    fallback = {"ENGINE": f"django.contrib.sessions.backends.{engine}", "UNTIL": until}
+    with override_settings(SESSION_ENGINE=f"{ENGINES}.memory", MULTISESSION={"default": {"FALLBACK": fallback}}):
+        Session.objects.create(session_key="key", session_data="", expire_date=timezone.now() + timedelta(days=1))
+        found = by_number(check_tables(databases=["default"]))
+        assert ("W008" in found) is finds
+        if finds:
+            assert "FALLBACK" in str(check_tables(databases=["default"])[0].hint)
 
 
 # The middleware's part.
