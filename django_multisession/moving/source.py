@@ -147,8 +147,11 @@ class Source:
 
     # The walk.
 
-    def scan(self) -> AsyncIterator[str]:
-        """Yield the session keys (see ``hashes_keys``) of all live sessions, with constant memory, in any order."""
+    def scan(self, batch_size: int = 1000) -> AsyncIterator[str]:
+        """Yield the session keys (see ``hashes_keys``) of all live sessions, with constant memory, in any order.
+
+        A place that lists them in portions is asked for so many at a time.
+        """
         raise NotImplementedError(self.why_not_scannable)
 
     async def count(self) -> int | None:

@@ -1,6 +1,6 @@
 """manage.py purgesessions: remove expired sessions where the server does not do so by itself."""
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -12,15 +12,10 @@ from ...exceptions import MultisessionError
 from ...sessions.cookie import CookieSession
 from ...sessions.server import ServerSession
 from ...stores.base import Store
+from ..arguments import positive
 from ..sessions import add_session_argument, selected
 
 BATCH_SIZE = 1000
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
 
 
 class Command(BaseCommand):
@@ -35,7 +30,7 @@ class Command(BaseCommand):
         add_session_argument(parser)
         parser.add_argument(
             "--batch-size",
-            type=_positive,
+            type=positive,
             default=BATCH_SIZE,
             metavar="N",
             help=f"remove at most so many in one transaction (default: {BATCH_SIZE})",

@@ -29,8 +29,7 @@ def source_of(fallback: Fallback) -> Source:
         store_class = import_module(path).SessionStore
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ImproperlyConfigured(
-            f"MULTISESSION: ENGINE of FALLBACK is {path!r}; it must be the dotted path of a module with a "
-            f"SessionStore: {error}"
+            f"ENGINE is {path!r}; it must be the dotted path of a module with a SessionStore: {error}"
         ) from error
     if issubclass(store_class, MultisessionBase):
         return _own(store_class)(fallback)
@@ -54,7 +53,7 @@ def _kind_of(path: str, store_class: type[SessionBase]) -> type[Source]:
     if hasattr(store_class, "get_model_class") or _is_of_user_sessions(store_class):
         return CachedTableSource if hasattr(store_class, "cache_key_prefix") else TableSource
     raise ImproperlyConfigured(
-        f"MULTISESSION: ENGINE of FALLBACK is {path!r}, whose format is not known. Known are the engines of this "
+        f"ENGINE is {path!r}, whose format is not known. Known are the engines of this "
         "package, of Django, of django-user-sessions and django-qsessions, and subclasses of them."
     )
 

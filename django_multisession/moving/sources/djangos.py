@@ -32,7 +32,7 @@ class DjangosEngine:
         try:
             self.store_class: type[SessionBase] = import_module(self.path).SessionStore
         except (ImportError, AttributeError) as error:
-            raise ImproperlyConfigured(f"MULTISESSION: ENGINE of FALLBACK is {self.path!r}: {error}.") from error
+            raise ImproperlyConfigured(f"ENGINE is {self.path!r}: {error}.") from error
         self.serializer: type[Any] = import_string(entry.serializer or settings.SESSION_SERIALIZER)
 
     def store(self, key: str, data: Mapping[str, Any] | None = None) -> Any:
@@ -66,9 +66,9 @@ class DjangosSource(Source):
         self.engine = DjangosEngine(fallback, self.reads)
         if self.pickles and not fallback.allow_pickle:
             raise ImproperlyConfigured(
-                f"MULTISESSION: FALLBACK reads pickles ({self.reads}). Loading a pickle runs the code that it names: "
-                "whoever can write there, or knows what signs it, can take over this process, as was so under "
-                f"{self.engine.path}. Set ALLOW_PICKLE of FALLBACK to True to go on with that until UNTIL."
+                f"{self.engine.path} reads pickles ({self.reads}). Loading a pickle runs the code that it names: "
+                "whoever can write there, or knows what signs it, can take over this process, as so far. "
+                "Set ALLOW_PICKLE to True to go on with that until UNTIL."
             )
 
     @property
@@ -93,8 +93,7 @@ def _refuse_other_keys(entry: Entry, reads: str) -> None:
     for key, value in given.items():
         if value:
             raise ImproperlyConfigured(
-                f"MULTISESSION: FALLBACK has {key}, of which {entry.engine} knows nothing: {reads} say where its "
-                "sessions are. Remove it."
+                f"{key} is there, of which {entry.engine} knows nothing: {reads} say where its sessions are. Remove it."
             )
 
 

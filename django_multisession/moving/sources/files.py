@@ -129,7 +129,7 @@ class FileSource(DjangosSource):
             return None
         return Found(key, data, seconds_left(data, content[1], self.engine.cookie_age), content[0])
 
-    async def scan(self) -> AsyncIterator[str]:
+    async def scan(self, batch_size: int = 1000) -> AsyncIterator[str]:
         with await self._asked.ask(partial(scandir, self._directory)) as entries:
             for entry in entries:
                 key = entry.name.removeprefix(self._prefix)

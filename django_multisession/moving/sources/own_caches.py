@@ -59,14 +59,14 @@ class OwnCache:
             self._params: dict[str, Any] = dict(settings.CACHES[alias])
         except KeyError:
             raise ImproperlyConfigured(
-                f"MULTISESSION: FALLBACK reads the cache {alias!r} (SESSION_CACHE_ALIAS), which CACHES does not have. "
+                f"it reads the cache {alias!r} (SESSION_CACHE_ALIAS), which CACHES does not have. "
                 "Leave it there until FALLBACK is removed."
             ) from None
         self._class: type[Any] = import_string(self._params.pop("BACKEND"))
         self._location = self._params.pop("LOCATION", "")
         if self._class.__module__.rpartition(".")[2] in _FORGETFUL:
             raise ImproperlyConfigured(
-                f"MULTISESSION: FALLBACK reads the cache {alias!r}, which keeps nothing beyond its process. Remove it."
+                f"it reads the cache {alias!r}, which keeps nothing beyond its process. Remove FALLBACK."
             )
         self._correct()
 

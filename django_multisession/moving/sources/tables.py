@@ -18,8 +18,6 @@ from ..source import Found, New, Removal
 from .asked import AskedDatabase
 from .djangos import DjangosSource, as_session
 
-BATCH_SIZE: Final = 1000
-"""How many keys the walk reads at once."""
 _ABOUT_THE_REQUEST: Final = ("user_agent", "ip", "created_at")
 """Columns that the packages fill from a request, which is not known here: they stay as they are."""
 
@@ -45,7 +43,7 @@ class TableSource(DjangosSource):
             return Session
         except RuntimeError as error:  # Django's, of a model whose app is not installed
             raise ImproperlyConfigured(
-                f"MULTISESSION: FALLBACK reads the table of {self.engine.path!r}, whose app is not in INSTALLED_APPS. "
+                f"it reads the table of {self.engine.path!r}, whose app is not in INSTALLED_APPS. "
                 "Leave it there until FALLBACK is removed."
             ) from error
 
@@ -152,15 +150,15 @@ class TableSource(DjangosSource):
         row.expire_date = timezone.now() + timedelta(seconds=min(new.age, LONGEST_TTL))
         return row
 
-    async def scan(self) -> AsyncIterator[str]:
+    async def scan(self, batch_size: int = 1000) -> AsyncIterator[str]:
         last = ""
-        while keys := await self._asked.ask(partial(self._keys_after, last)):
+        while keys := await self._asked.ask(partial(self._keys_after, last, batch_size)):
             for last in keys:
                 yield last
 
-    def _keys_after(self, last: str) -> list[str]:
+    def _keys_after(self, last: str, batch_size: int) -> list[str]:
         keys = self._live(session_key__gt=last).order_by("session_key").values_list("session_key", flat=True)
-        return list(keys[:BATCH_SIZE])
+        return list(keys[:batch_size])
 
     async def count(self) -> int | None:
         return await self._asked.ask(lambda: self._live().count())
