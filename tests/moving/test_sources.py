@@ -254,8 +254,24 @@ def test_source_that_pickles_needs_to_be_told_so(place: Place) -> None:
 
 
 def test_source_refuses_the_keys_of_our_engines(place: Place) -> None:
-    with pytest.raises(ImproperlyConfigured, match="LOCATION"):
-        source_of(place.fallback(entry={"location": "elsewhere"}))
+    with pytest.raises(ImproperlyConfigured, match="KEY_PREFIX"):
+        source_of(place.fallback(entry={"key_prefix": "elsewhere"}))
+
+
+def test_source_reads_where_its_location_says(place: Place, drive: Drive, make: Make, tmp_path: Path) -> None:
+    if place.name == "signed_cookies":
+        with pytest.raises(ImproperlyConfigured, match="LOCATION"):
+            source_of(place.fallback(entry={"location": "elsewhere"}))
+        return
+    key = make()
+    location = str(tmp_path) if place.name == "file" else "sessions" if place.cache else "default"
+    with override_settings(SESSION_CACHE_ALIAS="default", SESSION_FILE_PATH=None, SESSION_COOKIE_NAME="other"):
+        source = source_of(place.fallback(entry={"location": location, "cookie": {"NAME": "sessionid"}}))
+        found = read(drive, source, key)
+        assert drive(source.write(found, New({"n": 2}, HOUR))) is not None
+    assert place.store(key)["n"] == 2
+    with pytest.raises(ImproperlyConfigured):
+        drive(source_of(place.fallback(entry={"location": "/elsewhere"})).read(key))
 
 
 class SessionStore(SessionBase):

@@ -3,8 +3,6 @@
 import logging
 from functools import cached_property, partial
 
-from django.conf import settings
-
 from ...conf import Fallback
 from ...exceptions import StoreUnavailable
 from ...stores.base import ABSENT_KEY
@@ -23,11 +21,13 @@ class CachedTableSource(TableSource):
     deleted is a logout, whatever the cache says. What is written or removed is so in both places.
     """
 
-    reads = "DATABASES, DATABASE_ROUTERS, CACHES and SESSION_CACHE_ALIAS"
-
     def __init__(self, fallback: Fallback) -> None:
         super().__init__(fallback)
-        self._own = OwnCache(settings.SESSION_CACHE_ALIAS, fallback.entry.timeout / 2)
+        self._own = OwnCache.of(fallback)
+
+    @property
+    def _database(self) -> None:
+        """Where the project's routers say: LOCATION names the cache."""
 
     @cached_property
     def _copies(self) -> AskedCache:

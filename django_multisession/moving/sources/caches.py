@@ -7,8 +7,6 @@ from functools import cached_property, partial
 from pickle import UnpicklingError
 from typing import Any, Final
 
-from django.conf import settings
-
 from ...conf import Fallback
 from ...exceptions import InvalidRecord
 from ...stores.base import ABSENT_KEY, Failure
@@ -37,14 +35,13 @@ class AskedCache(Asked):
 class CacheSource(DjangosSource):
     """What Django's cache engine keeps under its prefix and the session key."""
 
-    reads = "CACHES and SESSION_CACHE_ALIAS"
     why_not_scannable = (
         "a cache cannot be listed: each session moves with its visitor's next request, and whoever does not come until "
         "UNTIL has to log in again"
     )
 
     def __init__(self, fallback: Fallback) -> None:
-        self._own = OwnCache(settings.SESSION_CACHE_ALIAS, fallback.entry.timeout / 2)
+        self._own = OwnCache.of(fallback)
         super().__init__(fallback)
 
     @property

@@ -24,11 +24,10 @@ _KEY: Final = re.compile(r"[a-z0-9]{8,40}", re.ASCII)
 class DjangosEngine:
     """The engine that FALLBACK names, under the settings that Django has for it."""
 
-    def __init__(self, fallback: Fallback, reads: str) -> None:
-        """``reads`` names the settings that say where its sessions are."""
+    def __init__(self, fallback: Fallback) -> None:
         entry = fallback.entry
         self.path = str(entry.engine)
-        _refuse_other_keys(entry, reads)
+        _refuse_other_keys(entry)
         try:
             self.store_class: type[SessionBase] = import_module(self.path).SessionStore
         except (ImportError, AttributeError) as error:
@@ -58,15 +57,12 @@ class DjangosEngine:
 class DjangosSource(Source):
     """A source on an engine of Django's kind."""
 
-    reads: str
-    """The settings that say where the sessions are."""
-
     def __init__(self, fallback: Fallback) -> None:
         super().__init__(fallback)
-        self.engine = DjangosEngine(fallback, self.reads)
+        self.engine = DjangosEngine(fallback)
         if self.pickles and not fallback.allow_pickle:
             raise ImproperlyConfigured(
-                f"{self.engine.path} reads pickles ({self.reads}). Loading a pickle runs the code that it names: "
+                f"{self.engine.path} reads pickles from {self.name}. Loading a pickle runs the code that it names: "
                 "whoever can write there, or knows what signs it, can take over this process, as so far. "
                 "Set ALLOW_PICKLE to True to go on with that until UNTIL."
             )
@@ -81,9 +77,8 @@ class DjangosSource(Source):
         return _KEY.fullmatch(key) is not None
 
 
-def _refuse_other_keys(entry: Entry, reads: str) -> None:
+def _refuse_other_keys(entry: Entry) -> None:
     given = {
-        "LOCATION": entry.location,
         "KEY_PREFIX": entry.key_prefix,
         "ENCRYPT": entry.encrypt,
         "COMPRESS": entry.compress,
@@ -93,7 +88,7 @@ def _refuse_other_keys(entry: Entry, reads: str) -> None:
     for key, value in given.items():
         if value:
             raise ImproperlyConfigured(
-                f"{key} is there, of which {entry.engine} knows nothing: {reads} say where its sessions are. Remove it."
+                f"{key} is for engines of django_multisession; {entry.engine} has Django's settings. Remove it."
             )
 
 

@@ -23,14 +23,13 @@ from .djangos import DjangosSource, as_session, seconds_left
 
 
 class FileSource(DjangosSource):
-    """Files of SESSION_FILE_PATH, else of the temporary directory, named by SESSION_COOKIE_NAME and the key."""
-
-    reads = "SESSION_FILE_PATH and SESSION_COOKIE_NAME"
+    """Files of LOCATION, SESSION_FILE_PATH or the temporary directory, named by the cookie's name and the key."""
 
     def __init__(self, fallback: Fallback) -> None:
         super().__init__(fallback)
-        self._directory = Path(getattr(settings, "SESSION_FILE_PATH", None) or tempfile.gettempdir())
-        self._prefix = settings.SESSION_COOKIE_NAME
+        location: Any = fallback.entry.location
+        self._directory = Path(location or getattr(settings, "SESSION_FILE_PATH", None) or tempfile.gettempdir())
+        self._prefix: str = fallback.entry.cookie.get("NAME", settings.SESSION_COOKIE_NAME)
 
     @property
     def name(self) -> str:
@@ -54,8 +53,8 @@ class FileSource(DjangosSource):
             if self._directory.is_dir():
                 return None
             raise ImproperlyConfigured(
-                f"MULTISESSION: the directory {str(self._directory)!r} of FALLBACK is not there. Correct "
-                "SESSION_FILE_PATH."
+                f"MULTISESSION: the directory {str(self._directory)!r} of FALLBACK is not there. Correct its LOCATION "
+                "or SESSION_FILE_PATH."
             ) from None
 
     async def read(self, key: str) -> Found | None:
@@ -120,8 +119,10 @@ class FileSource(DjangosSource):
         return await self._asked.ask(save)
 
     def _save(self, key: str, data: dict[str, Any], *, must_create: bool = False) -> Found | None:
+        store = self.engine.store(key, data)
+        store.storage_path, store.file_prefix = str(self._directory), self._prefix
         try:
-            self.engine.store(key, data).save(must_create)
+            store.save(must_create)
         except (CreateError, UpdateError):
             return None
         content = self._content(key)

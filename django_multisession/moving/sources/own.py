@@ -99,7 +99,7 @@ class OwnSource(Source):
     def _header(now: float, age: int, created_at: int, authenticated_at: int) -> Header:
         return Header.new(os.urandom(8), created_at, authenticated_at, now + age, now)
 
-    def scan(self) -> AsyncIterator[str]:
+    def scan(self, batch_size: int = 1000) -> AsyncIterator[str]:
         return self.store.scan()
 
     def close(self) -> None:

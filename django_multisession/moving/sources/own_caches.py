@@ -7,7 +7,7 @@ would log its visitor out.
 import sys
 import threading
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 from weakref import WeakSet
 
 from django.conf import settings
@@ -18,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 from django.utils.module_loading import import_string
 
+from ...conf import Fallback
 from ...runtime import Event, Kept, on
 from .cache_clocks import CLOCKS
 from .djangos import is_pickle
@@ -59,7 +60,7 @@ class OwnCache:
             self._params: dict[str, Any] = dict(settings.CACHES[alias])
         except KeyError:
             raise ImproperlyConfigured(
-                f"it reads the cache {alias!r} (SESSION_CACHE_ALIAS), which CACHES does not have. "
+                f"it reads the cache {alias!r} (its LOCATION, or SESSION_CACHE_ALIAS), which CACHES does not have. "
                 "Leave it there until FALLBACK is removed."
             ) from None
         self._class: type[Any] = import_string(self._params.pop("BACKEND"))
@@ -69,6 +70,12 @@ class OwnCache:
                 f"it reads the cache {alias!r}, which keeps nothing beyond its process. Remove FALLBACK."
             )
         self._correct()
+
+    @classmethod
+    def of(cls, fallback: Fallback) -> Self:
+        """Return the cache that LOCATION names, else SESSION_CACHE_ALIAS."""
+        entry = fallback.entry
+        return cls(str(entry.location or settings.SESSION_CACHE_ALIAS), entry.timeout / 2)
 
     def __str__(self) -> str:
         return f"CACHES[{self.alias!r}]"

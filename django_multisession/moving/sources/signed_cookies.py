@@ -3,7 +3,9 @@
 from typing import Final
 
 from django.core import signing
+from django.core.exceptions import ImproperlyConfigured
 
+from ...conf import Fallback
 from ...exceptions import InvalidRecord
 from ..source import Found, New, Removal
 from .djangos import DjangosSource, as_session, seconds_left
@@ -16,12 +18,16 @@ _LONGEST: Final = 4096
 class SignedCookieSource(DjangosSource):
     """What a cookie holds: data, when it was signed, and a signature with SECRET_KEY or one of its fallbacks."""
 
-    reads = "SECRET_KEY and SESSION_COOKIE_AGE"
     in_cookies = True
     why_not_scannable = (
         "its sessions are in the visitors' browsers: each moves with the visitor's next request, and whoever does not "
         "come until UNTIL has to log in again"
     )
+
+    def __init__(self, fallback: Fallback) -> None:
+        if fallback.entry.location is not None:
+            raise ImproperlyConfigured("LOCATION means nothing for sessions in cookies. Remove it.")
+        super().__init__(fallback)
 
     @property
     def name(self) -> str:

@@ -13,7 +13,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from ...exceptions import InvalidRecord
-from ...stores.base import ABSENT_KEY, LONGEST_TTL
+from ...stores.aliases import alias_of
+from ...stores.base import ABSENT_KEY, LONGEST_TTL, StoreOptions
 from ..source import Found, New, Removal
 from .asked import AskedDatabase
 from .djangos import DjangosSource, as_session
@@ -25,11 +26,14 @@ _ABOUT_THE_REQUEST: Final = ("user_agent", "ip", "created_at")
 class TableSource(DjangosSource):
     """Rows of a model with session_key, session_data and expire_date, as AbstractBaseSession has them."""
 
-    reads = "DATABASES and DATABASE_ROUTERS"
-
     @property
     def name(self) -> str:
         return self._asked.name
+
+    @property
+    def _database(self) -> Any:
+        """The key of DATABASES that LOCATION names; None for what the project's routers say."""
+        return self.fallback.entry.location
 
     @cached_property
     def model(self) -> Any:
@@ -49,6 +53,9 @@ class TableSource(DjangosSource):
 
     @cached_property
     def _alias(self) -> str:
+        location = self._database
+        if location is not None:
+            return alias_of(StoreOptions(location))
         # A replica may not have yet what the browser's last request has written.
         return router.db_for_write(self.model)
 
