@@ -29,7 +29,7 @@ class Beside(Places):
         self._left_there: dict[str, str] = {}
         """What was written there after it had been carried: the session key by the storage key."""
 
-    async def _take(self, key: SessionKey, found: Found) -> Loaded | Moved | Outdated | None:
+    async def take(self, key: SessionKey, found: Found) -> Loaded | Moved | Outdated | None:
         plaintext = self._body(found)
         # The same content is the same version: by that, the requests of a burst know that one of them has touched it.
         version = hashlib.blake2b(plaintext, digest_size=8).digest()

@@ -38,7 +38,7 @@ class Carrying(Places):
         super().__init__(store, config, source)
         self._merger = Merger(config)
 
-    async def _take(self, key: SessionKey, found: Found) -> Loaded | Moved | Outdated | None:
+    async def take(self, key: SessionKey, found: Found) -> Loaded | Moved | Outdated | None:
         here = keys_here(key)[0]
         try:
             carried = await self.carry(here, self._body(found), self._header(found), found.age)

@@ -28,7 +28,7 @@ class Places(Records):
     def __init__(self, store: Store, config: SessionConfig, source: Source) -> None:
         super().__init__(store, config.record_codec, config.storage_keys, config.entry.max_size)
         self.source = source
-        self._keyring = config.keyring
+        self.keyring = config.keyring
         self._keys = config.storage_keys
         self._bodies = config.bodies
         self._required = source.fallback.required
@@ -42,7 +42,7 @@ class Places(Records):
 
     def _key(self, session_key: str) -> SessionKey:
         if self.source.in_cookies and self._leads_there(session_key):
-            return cookie_key(session_key, self._keyring, self._keys)
+            return cookie_key(session_key, self.keyring, self._keys)
         return self._keys.key(session_key)
 
     def _leads_there(self, secret: str) -> bool:
@@ -59,9 +59,9 @@ class Places(Records):
         found = await self._look_there(key.secret)
         if isinstance(found, FoundMoved):
             return Moved(self.key(found.key))
-        return None if found is None else await self._take(key, found)
+        return None if found is None else await self.take(key, found)
 
-    async def _take(self, key: SessionKey, found: Found) -> Loaded | Moved | Outdated | None:
+    async def take(self, key: SessionKey, found: Found) -> Loaded | Moved | Outdated | None:
         """Return a session that was found there, and not here."""
         raise NotImplementedError
 

@@ -1,0 +1,57 @@
+"""Records of an engine of ours, copied as they are to another one: their session keys are known to nobody.
+
+That goes where both places make the same storage key of a session key, and a visitor's session key opens the record
+here as it does there.
+"""
+
+import time
+
+from ..envelope import Header
+from ..exceptions import InvalidRecord
+from .places import Places
+from .sources.own import OwnSource
+
+
+class Copier:
+    """Copies records by their storage keys, and removes them there."""
+
+    def __init__(self, places: Places) -> None:
+        source = places.source
+        assert isinstance(source, OwnSource)  # noqa: S101 - no other keeps hashes of keys
+        self._here = places.store
+        self._there = source.records.store
+        self._keyring = places.keyring
+        self._is_alike = places.key("a" * 32).storage_key == source.records.key("a" * 32).storage_key
+
+    @property
+    def why_not(self) -> str:
+        """Why records cannot be copied, as a sentence without its end; empty where they can."""
+        if self._is_alike:
+            return ""
+        return (
+            "it holds hashes of session keys only, made with another KEY_PREFIX, so that nobody can tell what they "
+            "would be here: each session moves with its visitor's next request, and whoever does not come until UNTIL "
+            "has to log in again"
+        )
+
+    async def copy(self, storage_key: str, *, dry_run: bool) -> bool | None:
+        """Move one record; return whether it was moved, False if it is here already, None if it has ended meanwhile."""
+        record = await self._there.read(storage_key)
+        if record is None:
+            return None
+        header = Header.unpack(record.payload)
+        if self._keyring.find(header.kid) is None:
+            raise InvalidRecord("sealed with a secret that is not among KEYS, or SECRET_KEY and its fallbacks, here")
+        age = int(header.expires_at - time.time())
+        if age < 1:
+            return None
+        if dry_run:
+            return not await self._here.exists([storage_key])
+        token = await self._here.insert(storage_key, record.payload, age, header.version)
+        if token is None:
+            return False
+        if await self._there.delete(storage_key, record.token):
+            return True
+        # Changed or ended there meanwhile: what was inserted is not the session as it is now.
+        await self._here.delete(storage_key, token)
+        return None if await self._there.read(storage_key) is None else await self.copy(storage_key, dry_run=False)
