@@ -15,6 +15,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -80,7 +81,7 @@ class _Untouched:
 
     @admin.display(description=_("device"))
     def device(self, row: RegisteredSession) -> str:
-        return words_of(row.user_agent)
+        return Truncator(words_of(row.user_agent)).chars(60)
 
     def has_add_permission(self, *args: Any) -> bool:
         return False
