@@ -107,7 +107,7 @@ def open_session(request: HttpRequest, name: str) -> Any:
         session.request = request
     if opening.ends_with_login:
         session.belonging = Belonging(session, request)
-    if opening.is_on_server:
+    if isinstance(session, ServerSession):
         session.commits_with_response = True
         if name == DEFAULT and apps.is_installed("django.contrib.auth"):
             session.is_outdated = is_outdated

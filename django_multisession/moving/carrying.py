@@ -16,7 +16,7 @@ from django.db import connections, transaction
 
 from ..breaker import report
 from ..bridge import driven, run_sync
-from ..envelope import ENDED, MOVED, Header
+from ..envelope import ENDED, MOVED, REGISTERED, Header
 from ..exceptions import InvalidRecord, SessionTooLarge, StoreRefused, StoreUnavailable
 from ..keys import SessionKey
 from ..sessions.config import SessionConfig
@@ -109,7 +109,8 @@ class Carrying(Places):
             except SessionConflict:
                 return  # an identity that was changed on both sides: what is here counts
             plaintext = self._bodies.dump(merged.options, merged.data)
-            if await self.replace(stored, plaintext, self._header(newer), newer.age) is not None:
+            header = self._header(newer)._replace(flags=stored.header.flags & REGISTERED)
+            if await self.replace(stored, plaintext, header, newer.age) is not None:
                 return
 
     async def point(self, expected: Loaded, target: SessionKey, header: Header) -> bool:

@@ -6,6 +6,7 @@ from ..sessions.config import SessionConfig
 from ..stores.base import Store
 from .beside import Beside
 from .carrying import Carrying
+from .into_cookies import IntoCookies
 from .places import Places
 from .source import Source
 
@@ -30,6 +31,16 @@ def places_of(store: Store, config: SessionConfig) -> Places | None:
             "a copy of its cookie would bring it back. Use another engine."
         )
     return (Carrying if fallback.carry else Beside)(store, config, source)
+
+
+def into_cookies(config: SessionConfig) -> IntoCookies | None:
+    """Return where the sessions of a cookie engine come from, None if from nowhere; ImproperlyConfigured if wrong."""
+    fallback = config.entry.fallback
+    if fallback is None:
+        return None
+    from .sources import source_of
+
+    return IntoCookies(config, source_of(fallback))
 
 
 def _is_same(store: Store, config: SessionConfig, source: Source) -> bool:

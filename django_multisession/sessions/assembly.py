@@ -2,17 +2,20 @@
 
 import copyreg
 from collections.abc import Callable
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from ..moving.composition import places_of
+from ..moving.composition import into_cookies, places_of
+from ..moving.into_cookies import IntoCookies
+from ..moving.source import Source
 from ..runtime import Event, Kept, cached, on
 from ..stores.base import Store, StoreOptions
 from .config import session_config
 from .records import Records
 from .repository import Repository
 
-_stores: Kept[list[Store]] = Kept(list, Event(0))
+_opened: Kept[list[Store | Source]] = Kept(list, Event(0))
 
 
 @cached
@@ -25,9 +28,18 @@ def repository_of(store_class: Callable[[StoreOptions], Store], name: str) -> Re
         store = store_class(options)
     except ImproperlyConfigured as error:
         raise ImproperlyConfigured(f"Session {name!r}: {error}") from error
-    _stores.value.append(store)
-    records = places_of(store, config) or Records(store, config.record_codec, config.storage_keys, entry.max_size)
-    return Repository(records, config)
+    _opened.value.append(store)
+    places = places_of(store, config)
+    if places is None:
+        return Repository(Records(store, config.record_codec, config.storage_keys, entry.max_size), config)
+    _opened.value.append(places.source)
+    return Repository(places, config)
+
+
+@cached
+def former_of(session: type[Any]) -> IntoCookies | None:
+    """Return where the sessions of a cookie engine come from, None if from nowhere; see moving/into_cookies.py."""
+    return into_cookies(session.config())
 
 
 # Who copies or pickles a session means its data, and goes on with the repository of his process.
@@ -35,6 +47,6 @@ copyreg.pickle(Repository, lambda found: (repository_of, (type(found.records.sto
 
 
 @on(Event.SETTINGS | Event.TEST)
-def _close_stores() -> None:
-    while _stores.value:
-        _stores.value.pop().close()
+def _close() -> None:
+    while _opened.value:
+        _opened.value.pop().close()

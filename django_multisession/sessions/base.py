@@ -8,6 +8,7 @@ from ..conf import DEFAULT
 from ..cookies import CookieOptions
 from ..keys import new_session_key
 from ..runtime import Event, Kept
+from .brought import brought
 from .config import SessionConfig, session_config
 from .cookie_changes import CookieAttributes, CookieChanges, checked
 from .first_look import Belonging, aload_once, load_once
@@ -241,4 +242,5 @@ class MultisessionBase(Followed, WithFlashes):
     @classmethod
     def joined(cls, cookies: Mapping[str, str]) -> str | None:
         """Return what a request's cookies hold for this session, None if nothing."""
-        return cookies.get(cls.config().cookie_name())
+        config = cls.config()
+        return cookies.get(config.cookie_name()) if config.entry.fallback is None else brought(config, cookies)

@@ -4,25 +4,26 @@ import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from ..bridge import driven
 from ..codec import CookieCodec, CookieContent
 from ..cookies import MAX_SIZE, chunk_name
 from ..deadline import in_both_colours
 from ..envelope import SKEW, Header
 from ..exceptions import InvalidRecord, SessionTooLarge
+from ..moving.in_place import session_there
 from ..runtime import cached
 from . import registering
 from .body import NONE
+from .brought import brought
+from .carried_cookie import CarriedCookie
 from .draft import Draft
-from .followed_cookie import FollowedCookie
 from .frames import hidden_frames
 from .lifetime import Lifetime, Origin
 
 _SID_BYTES = 20
-_MISSING = "."
-"""Stands for a chunk that did not come; no cookie of ours has this character, and so the whole is refused."""
 
 
-class CookieSession(FollowedCookie):
+class CookieSession(CarriedCookie):
     """A session whose key is its content, as in django.contrib.sessions.backends.signed_cookies.
 
     Nothing here does I/O, so that both colours may use either. Issue time, expiry, session name and engine are
@@ -32,6 +33,9 @@ class CookieSession(FollowedCookie):
 
     encrypt: ClassVar[bool]
     _is_unreadable = False
+
+    def __new__(cls, session_key: str | None = None) -> Any:
+        return session_there(cls, session_key) or super().__new__(cls)
 
     @classmethod
     def codec(cls) -> CookieCodec:
@@ -48,12 +52,11 @@ class CookieSession(FollowedCookie):
         if value is None:
             return {}
         try:
+            if self._leads_there(value):
+                return await self._carry(value)
             content = self.codec().decode(value)
-            if self._expired(content.header):
-                self._session_key = None
-                return {}
             body = self.config().bodies.parse(content.plaintext)
-            if self._is_over(content.header, body.data.get("_session_expiry")):
+            if self._expired(content.header) or self._is_over(content.header, body.data.get("_session_expiry")):
                 self._session_key = None
                 return {}
         except InvalidRecord as reason:
@@ -72,23 +75,22 @@ class CookieSession(FollowedCookie):
 
     load, aload = in_both_colours(_load)
 
-    def save(self, must_create: bool = False) -> None:
+    async def _save(self, must_create: bool = False) -> None:
         """Make the cookie's value, which becomes the session key; the middleware sends it.
 
         Raises SessionTooLarge if the cookie would exceed what browsers keep, and SessionNotSerializable for a value
         that cannot be kept; the session key is then as it was.
         """
-        data = self._get_session(no_load=must_create)
+        data = self._get_session(must_create) if driven() else await self._aget_session(must_create)
         if self._is_unreadable and not data:
             return  # the cookie stays for the process that can read it, as in a rolling deploy with a new secret
         previous = self._content
         if must_create:
             self._begin()
         self._issue(data, sid=None if must_create or previous is None else previous.sid)
+        await self._leave_there()
 
-    async def asave(self, must_create: bool = False) -> None:
-        """See save()."""
-        self.save(must_create)
+    save, asave = in_both_colours(_save)
 
     def create(self) -> None:
         """Make a cookie's value with an identity of its own."""
@@ -105,9 +107,10 @@ class CookieSession(FollowedCookie):
 
     async def acycle_key(self) -> None:
         """See cycle_key()."""
+        await self._aget_session()
         self.cycle_key()
 
-    def delete(self, session_key: str | None = None) -> None:
+    async def _delete(self, session_key: str | None = None) -> None:
         """Empty this session, so that the middleware deletes its cookie; other cookies are out of reach."""
         if session_key in (None, self.session_key):
             standing = self.standing()
@@ -119,10 +122,14 @@ class CookieSession(FollowedCookie):
             self._content = None
             self._is_unreadable = False
             self.modified = True
+            await self._end_there()
 
-    async def adelete(self, session_key: str | None = None) -> None:
-        """See delete()."""
-        self.delete(session_key)
+    delete, adelete = in_both_colours(_delete)
+
+    async def aflush(self) -> None:
+        """See flush()."""
+        await self._aget_session()  # which clear() does without awaiting it
+        await super().aflush()
 
     def validate(self) -> None:
         data = self._get_session()
@@ -133,13 +140,8 @@ class CookieSession(FollowedCookie):
     @classmethod
     def joined(cls, cookies: Mapping[str, str]) -> str | None:
         """Return the value that a request's cookies hold for this session, its chunks put together."""
-        name = cls.config().cookie_name()
-        first = cookies.get(name)
-        chunks = cls.config().entry.chunks
-        if first is None or chunks == 1 or len(name) + len(first) > MAX_SIZE:
-            return first  # the last is what no browser keeps, but Django's test client
-        rest = range(1, min(CookieCodec.chunks(first), chunks))
-        return first + "".join(cookies.get(chunk_name(name, index)) or _MISSING for index in rest)
+        config = cls.config()
+        return brought(config, cookies, config.entry.chunks)
 
     def clear(self) -> None:
         """Empty the session. It is read first, without I/O: its cookie must be replaced or deleted where it is."""
@@ -197,7 +199,7 @@ class CookieSession(FollowedCookie):
         registers = self.registration is not None and self.registration.marks
         draft = Draft(data, self._age_of, self.clock(), user_before=self._user_before, is_registered=registers)
         content = CookieContent(
-            header=draft.header(draft.age, previous and previous.header),
+            header=draft.header(self._age_left(draft), previous and previous.header),
             sid=sid or os.urandom(_SID_BYTES),
             epoch=0 if previous is None else previous.epoch,
             plaintext=config.bodies.dump(options, data),

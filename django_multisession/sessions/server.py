@@ -411,7 +411,9 @@ class ServerSession(MultisessionBase):
 
     def standing(self) -> Standing | None:
         loaded = self.life.loaded
-        return loaded and Standing(loaded.key.storage_key, loaded.header, self.life.user_before)
+        if loaded is None or not loaded.is_here:
+            return None  # where its FALLBACK says, there is no place for a mark: it is told of once it is carried
+        return Standing(loaded.key.storage_key, loaded.header, self.life.user_before)
 
     def forget_user(self) -> None:
         self.life.user_before = None

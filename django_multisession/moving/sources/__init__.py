@@ -18,6 +18,7 @@ from .cached_tables import CachedTableSource
 from .caches import CacheSource
 from .files import FileSource
 from .own import OwnSource
+from .own_cookies import OwnCookieSource
 from .signed_cookies import SignedCookieSource
 from .tables import TableSource
 
@@ -37,7 +38,9 @@ def source_of(fallback: Fallback) -> Source:
 
 
 def _own(session: type[Any]) -> Callable[[Fallback], Source]:
-    return partial(OwnSource, store_class=session.store_class)
+    if hasattr(session, "store_class"):
+        return partial(OwnSource, store_class=session.store_class)
+    return partial(OwnCookieSource, encrypt=session.encrypt)
 
 
 def _kind_of(path: str, store_class: type[SessionBase]) -> type[Source]:

@@ -1,0 +1,81 @@
+"""A session name whose sessions are to be in cookies, while its FALLBACK does not CARRY.
+
+Whoever comes with a cookie of ours has a CookieSession. Everybody else's session is where it was before, read, made,
+changed and ended there: a ServerSession over the source, with nothing here beside it.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..runtime import cached
+from ..sessions.config import session_config
+from ..sessions.repository import Repository
+from ..sessions.server import ServerSession
+from ..stores.base import Record, Store, StoreOptions
+from .beside import Beside
+from .ours import is_ours
+
+
+class Nowhere(Store):
+    """Holds nothing; what is to stand in the place of a session does not."""
+
+    local = True
+    keeps_tombstones = False
+
+    @property
+    def name(self) -> str:
+        return "the browsers' cookies"
+
+    async def read(self, key: str) -> Record | None:
+        return None
+
+    async def insert(self, key: str, payload: bytes, ttl: int, version: bytes) -> bytes | None:
+        return version
+
+    async def replace(self, key: str, payload: bytes, ttl: int, expected: bytes, version: bytes) -> bytes | None:
+        return None
+
+    async def delete(self, key: str, expected: bytes | None = None) -> bool:
+        return False
+
+    async def end(self, key: str, payload: bytes, ttl: int) -> None:
+        pass
+
+    async def exists(self, keys: Iterable[str]) -> set[str]:
+        return set()
+
+
+class SessionThere(ServerSession):
+    """A session where it was before."""
+
+    store_class = Nowhere
+
+    @classmethod
+    def repository(cls) -> Repository:
+        return _repository(cls.session_name)
+
+
+@cached
+def _repository(name: str) -> Repository:
+    from .sources import source_of  # see composition.py
+
+    config = session_config(name)
+    assert config.entry.fallback is not None  # noqa: S101 - session_there() has looked
+    return Repository(Beside(Nowhere(StoreOptions()), config, source_of(config.entry.fallback)), config)
+
+
+def session_there(session: Any, value: str | None) -> SessionThere | None:
+    """Return the session where it was before, for a class of cookie sessions and the cookie of a request.
+
+    None if that is the cookie's: one of ours, or of nobody's; and where a FALLBACK carries, or there is none.
+    """
+    config = session.config()
+    fallback = config.entry.fallback
+    if fallback is None or fallback.carry:
+        return None
+    there: Any = SessionThere.named(session.session_name)
+    places: Any = there.repository().records
+    if places.is_over or (value is not None and (is_ours(session.codec(), value) or not places.source.accepts(value))):
+        return None
+    found: SessionThere = there(value)
+    return found

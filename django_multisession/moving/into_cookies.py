@@ -1,0 +1,94 @@
+"""A session that is found where its FALLBACK says comes into a cookie: there is no place here for tombstones.
+
+So it is not removed there when it is carried, but ends there a minute later: requests under way still bring its key,
+and the response with the new cookie may be lost. The cookie keeps that key, by which a logout ends the session there.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..breaker import report
+from ..codec import CookieContent
+from ..envelope import Header
+from ..exceptions import InvalidRecord, SessionNotSerializable, StoreUnavailable
+from ..sessions.config import SessionConfig
+from .source import Found, Source
+
+STAYS: Final = 60
+"""Seconds that a session which was carried lives on there."""
+CARRIED: Final = "carried"
+"""Among the options of a body, the session key under which it was there; no attribute of a cookie has this name."""
+
+
+class Carried:
+    """A session as it was found, for as long as this request lasts."""
+
+    def __init__(self, found: Found, plaintext: bytes, *, keeps_key: bool) -> None:
+        self.found = found
+        self.plaintext = plaintext
+        self.options: Mapping[str, Any] = {**found.options, CARRIED: found.key} if keeps_key else found.options
+
+    def content(self) -> CookieContent:
+        """Return what its cookie would hold, had it been in one."""
+        found, now = self.found, time.time()
+        created_at = found.created_at or now
+        header = Header.new(os.urandom(8), created_at, found.authenticated_at, now + found.age, now)
+        return CookieContent(header, os.urandom(20), 0, self.plaintext)
+
+    def age(self, age: int, plaintext: bytes) -> int:
+        """Return how many seconds a session lives: one that nobody has changed keeps what it had left."""
+        return min(age, self.found.age) if plaintext == self.plaintext else age
+
+
+class IntoCookies:
+    """The source of a session name whose sessions are to be in cookies."""
+
+    def __init__(self, config: SessionConfig, source: Source) -> None:
+        self.source = source
+        self._fallback = source.fallback
+        self._bodies = config.bodies
+        self._until = self._fallback.until.timestamp()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the source is not asked any more."""
+        return time.time() >= self._until
+
+    def accepts(self, value: str) -> bool:
+        """Tell whether a cookie that is none of ours may lead there."""
+        return not self.is_over and self.source.accepts(value)
+
+    async def look(self, value: str) -> Carried | None:
+        """Return the session to which a cookie leads, None if there is none; InvalidRecord if it cannot be read."""
+        try:
+            found = await self.source.read(value)
+        except StoreUnavailable as error:
+            if self._fallback.required:
+                raise
+            report(error)
+            raise InvalidRecord("the place that its FALLBACK names does not answer, and is not REQUIRED") from error
+        if not isinstance(found, Found):
+            return None
+        try:
+            plaintext = self._bodies.dump({}, found.data)
+        except SessionNotSerializable as error:
+            raise InvalidRecord(f"it comes from where its FALLBACK says, and {error}") from error
+        return Carried(found, plaintext, keeps_key=not self.source.in_cookies)
+
+    async def leave(self, carried: Carried) -> bool:
+        """Let a session end there soon, as its cookie goes to the browser; return whether nobody has ended it yet."""
+        try:
+            return await self.source.shorten(carried.found, STAYS)
+        except StoreUnavailable as error:
+            if self._fallback.required:
+                raise
+            report(error)
+            return True
+
+    async def end(self, options: Mapping[str, Any]) -> None:
+        """End a session there, by what its cookie has kept."""
+        key = options.get(CARRIED)
+        if key is not None and not self.is_over:
+            await self.source.remove(key)

@@ -1,0 +1,12 @@
+"""Which cookies are ours."""
+
+from ..codec import CookieCodec
+from ..exceptions import InvalidRecord
+
+
+def is_ours(codec: CookieCodec, value: str) -> bool:
+    """Tell whether a codec reads the value of a cookie."""
+    try:
+        return bool(codec.decode(value))
+    except InvalidRecord:
+        return False

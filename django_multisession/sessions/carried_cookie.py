@@ -1,0 +1,60 @@
+"""What a session in a cookie does where it is found in another place: see moving/into_cookies.py."""
+
+from typing import Any
+
+from ..codec import CookieCodec
+from ..moving.into_cookies import Carried
+from ..moving.ours import is_ours
+from .assembly import former_of
+from .body import NONE
+from .draft import Draft
+from .exceptions import SessionEnded
+from .followed_cookie import FollowedCookie
+
+
+class CarriedCookie(FollowedCookie):
+    """A session object whose cookie may still be one that leads to where FALLBACK says."""
+
+    _is_unreadable = False
+    _carried: Carried | None = None
+    """What was found there, until the cookie that holds it is made."""
+
+    @classmethod
+    def codec(cls) -> CookieCodec:
+        """Return the codec of this session name and engine."""
+        raise NotImplementedError
+
+    def _leads_there(self, value: str) -> bool:
+        former = former_of(type(self))
+        return former is not None and former.accepts(value) and not is_ours(self.codec(), value)
+
+    async def _carry(self, value: str) -> dict[str, Any]:
+        """Return the data of a session that is there, and go on with it as if its cookie had held it."""
+        former = former_of(type(self))
+        self._carried = None if former is None else await former.look(value)
+        if self._carried is None:
+            self._is_unreadable = True  # the browser may have another cookie by now, which must not be deleted
+            return {}
+        self._content = self._carried.content()
+        data = self._carried.found.data
+        self._user_before = data.get("_auth_user_id")
+        self.cookie_changes().loaded(self._carried.options)
+        self.modified = True
+        return data
+
+    def _age_left(self, draft: Draft) -> int:
+        """Return how many seconds the session lives: one that was carried, and not changed, as long as there."""
+        if self._carried is None:
+            return draft.age
+        return self._carried.age(draft.age, self.config().bodies.dump(NONE, draft.data))
+
+    async def _leave_there(self) -> None:
+        """Let the session end there, as its cookie is made; SessionEnded if somebody has ended it meanwhile."""
+        carried, former, self._carried = self._carried, former_of(type(self)), None
+        if carried is not None and former is not None and not await former.leave(carried):
+            raise SessionEnded(f"Session {self.session_name!r} was deleted meanwhile.")
+
+    async def _end_there(self) -> None:
+        former, self._carried = former_of(type(self)), None
+        if former is not None and self._changes is not None:
+            await former.end(self._changes.stored)
