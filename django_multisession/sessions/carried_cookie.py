@@ -5,6 +5,7 @@ from typing import Any
 from ..codec import CookieCodec
 from ..moving.into_cookies import Carried
 from ..moving.ours import is_ours
+from . import registering
 from .assembly import former_of
 from .body import NONE
 from .draft import Draft
@@ -40,7 +41,12 @@ class CarriedCookie(FollowedCookie):
         self._user_before = data.get("_auth_user_id")
         self.cookie_changes().loaded(self._carried.options)
         self.modified = True
-        return data
+        if await registering.admit(self):
+            return data
+        await self._end_there()
+        await self.withdraw()
+        self._is_unreadable = True
+        return {}
 
     def _age_left(self, draft: Draft) -> int:
         """Return how many seconds the session lives: one that was carried, and not changed, as long as there."""

@@ -35,7 +35,8 @@ class CookieSession(CarriedCookie):
     _is_unreadable = False
 
     def __new__(cls, session_key: str | None = None) -> Any:
-        return session_there(cls, session_key) or super().__new__(cls)
+        there = session_there(cls, session_key)
+        return super().__new__(cls) if there is None else there
 
     @classmethod
     def codec(cls) -> CookieCodec:
