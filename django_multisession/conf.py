@@ -65,6 +65,10 @@ class Entry:
     preload: bool = False
     ends_with_login: bool = True
     """Whether a named session ends at the logout and when another user logs in."""
+    max_sessions_per_user: int | None = None
+    """How many logins a user may have at once, where the registry is installed; None for any number."""
+    on_max_sessions: str = "evict"
+    """What becomes of one login too many: the oldest one ends ("evict"), or it is refused ("refuse")."""
     fallback: "Fallback | None" = None
 
     @property

@@ -109,6 +109,11 @@ ALLOWED: Final[Table] = MappingProxyType(
         "ON_OUTAGE": (lambda v: v in ("error", "anonymous"), '"error" or "anonymous"'),
         "PRELOAD": (lambda v: isinstance(v, bool), "True or False"),
         "ENDS_WITH_LOGIN": (lambda v: isinstance(v, bool), "True or False"),
+        "MAX_SESSIONS_PER_USER": (
+            lambda v: v is None or (_is_int(v) and v > 0),
+            "how many sessions a user may have at once, 1 or more, or None for any number",
+        ),
+        "ON_MAX_SESSIONS": (lambda v: v in ("evict", "refuse"), '"evict" or "refuse"'),
         "FALLBACK": (lambda v: v is None or _is_mapping(v), "a dictionary of where sessions were before, or None"),
     }
 )  # fmt: skip

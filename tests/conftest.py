@@ -14,6 +14,7 @@ from unittest import mock
 
 import pytest
 
+from django_multisession.sessions.registration import follower
 from django_multisession.testing.servers.base import Server
 from django_multisession.testing.servers.group import ServerGroup
 from django_multisession.testing.servers.mariadb import MariaDBServer
@@ -58,6 +59,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         of_directory = item.path.relative_to(HERE).parts[0] in ON_SERVERS
         if of_directory or any(name.endswith("_server") for name in getattr(item, "fixturenames", ())):
             item.add_marker("server")
+
+
+@pytest.fixture(autouse=True)
+def _registry(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the registry, whose tables are there for all tests, follow logins in its own alone."""
+    if "registry" not in request.path.relative_to(HERE).parts:
+        monkeypatch.setattr(follower, "make", None)
 
 
 class _Running:

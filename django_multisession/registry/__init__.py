@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .revocation import (
         NotRevocable,
+        adescribe,
         arevoke,
         arevoke_all,
         arevoke_where,
         asessions_of,
+        describe,
         revoke,
         revoke_all,
         revoke_where,
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NotRevocable",
+    "adescribe",
     "arevoke",
     "arevoke_all",
     "arevoke_where",
     "asessions_of",
+    "describe",
     "revoke",
     "revoke_all",
     "revoke_where",

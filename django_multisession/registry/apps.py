@@ -12,6 +12,11 @@ class RegistryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from ..sessions.registration import follower
         from .checks import check_registry
+        from .following import Following
+        from .users import follow_users
 
         checks.register(check_registry, "multisession")
+        follower.make = Following
+        follow_users()

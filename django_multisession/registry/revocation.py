@@ -1,51 +1,217 @@
-"""What a project calls: a user's sessions, and their end."""
+"""What a project calls: a user's sessions, and their end.
 
+A revocation is a mark on the row, which nothing undoes, and keys in the outbox, both in one transaction: the caller's,
+if there is one. Then the records are deleted, which is what the next request in any process meets. A record that could
+not be deleted is tried again by purgesessions; until then, the mark keeps it from a new key and from its next use.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from asgiref.sync import sync_to_async
-from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
-from ..exceptions import MultisessionError
-from .models import RegisteredSession
+from ..bridge import driven, maybe_await, run_sync
+from ..exceptions import MultisessionError, StoreUnavailable
+from ..sessions.registration import Followed
+from . import pending, rows, signals
+from .database import alias, ask, in_transaction
+from .following import Following
+from .models import RegisteredSession, RegisteredUser
+from .pending import Key
+
+logger = logging.getLogger("django_multisession")
+
+BATCH_SIZE = 500
+"""Rows that one transaction marks."""
 
 
 class NotRevocable(MultisessionError):
     """The session lives in a cookie that nobody asks the registry about: set REVOCABLE of its entry."""
 
 
-def sessions_of(user: AbstractBaseUser, request: HttpRequest | None = None) -> list[RegisteredSession]:
+def sessions_of(user: Any, request: HttpRequest | None = None) -> list[RegisteredSession]:
     """Return the live sessions of a user, the latest login first.
 
-    With a request, the session that it came with has ``current`` set.
+    With a request, the sessions that it came with have ``current`` set; they are loaded for that.
     """
-    return list(
-        RegisteredSession.objects.filter(user=user.pk, revoked_at=None, expires_at__gt=timezone.now()).order_by(
-            "-authenticated_at", "-pk"
-        )
-    )
+    return run_sync(_sessions_of(user, request))
+
+
+async def asessions_of(user: Any, request: HttpRequest | None = None) -> list[RegisteredSession]:
+    """See sessions_of()."""
+    return await _sessions_of(user, request)
 
 
 def revoke(row: RegisteredSession) -> int:
     """End one session; return 1, or 0 if it had ended before.
 
-    Raises StoreUnavailable, after it is marked, if its record could not be deleted yet.
+    Raises StoreUnavailable, after the row is marked, if its record could not be deleted yet. Inside of a transaction
+    the record is deleted when that commits, and what goes wrong then is logged.
     """
-    raise NotImplementedError
+    return run_sync(_revoke(row))
 
 
-def revoke_all(user: AbstractBaseUser, keep: HttpRequest | None = None) -> int:
-    """End all sessions of a user, but for that of the request ``keep``; return how many. See revoke()."""
-    raise NotImplementedError
+async def arevoke(row: RegisteredSession) -> int:
+    """See revoke()."""
+    return await _revoke(row)
+
+
+def revoke_all(user: Any, keep: HttpRequest | None = None) -> int:
+    """End all sessions of a user, but for those that the request ``keep`` came with; return how many. See revoke().
+
+    Sessions that have no row yet, since they are older than the registry, are refused when they are loaded.
+    """
+    return run_sync(_revoke_all(user, keep))
+
+
+async def arevoke_all(user: Any, keep: HttpRequest | None = None) -> int:
+    """See revoke_all()."""
+    return await _revoke_all(user, keep)
 
 
 def revoke_where(**filters: Any) -> int:
-    """End all live sessions that RegisteredSession.objects.filter() finds; return how many. See revoke()."""
-    raise NotImplementedError
+    """End the sessions that RegisteredSession.objects.filter() finds; return how many. See revoke()."""
+    return run_sync(_revoke_where(filters))
 
 
-asessions_of = sync_to_async(sessions_of)
-arevoke = sync_to_async(revoke)
-arevoke_all = sync_to_async(revoke_all)
-arevoke_where = sync_to_async(revoke_where)
+async def arevoke_where(**filters: Any) -> int:
+    """See revoke_where()."""
+    return await _revoke_where(filters)
+
+
+def describe(request: HttpRequest, *, label: str | None = None, external_id: str | None = None) -> None:
+    """Say more of the session that a request has logged in to: a name for people, and an identity provider's ``sid``.
+
+    Before the response the row may not be written yet; it then has that from the beginning.
+    """
+    run_sync(_describe(request, label, external_id))
+
+
+async def adescribe(request: HttpRequest, *, label: str | None = None, external_id: str | None = None) -> None:
+    """See describe()."""
+    await _describe(request, label, external_id)
+
+
+async def _sessions_of(user: Any, request: HttpRequest | None) -> list[RegisteredSession]:
+    now = timezone.now()
+    live = rows.living().filter(user=user.pk, expires_at__gt=now).order_by("-authenticated_at", "-pk")
+    found = await ask(lambda: list(live))
+    if request is not None:
+        current = await _keys_of(request, {row.session_name for row in found})
+        for row in found:
+            row.current = row.storage_key in current
+    return found
+
+
+async def _keys_of(request: Any, names: Iterable[str]) -> set[str]:
+    """Return the storage keys by which the registry knows the sessions of a request."""
+    keys = set()
+    for name in names:
+        session = request.session if name == "default" else getattr(request, "sessions", {}).get(name)
+        following = await _following(session)
+        if following is not None and following.known is not None:
+            keys.add(following.known.key)
+    return keys
+
+
+async def _following(session: Any) -> Following | None:
+    """Return what follows a session, which is loaded for that; None of one that is not ours."""
+    if not isinstance(session, Followed) or not isinstance(session.registration, Following):
+        return None
+    loads: Any = session
+    await maybe_await(loads.preload() if driven() else loads.apreload())
+    return session.registration
+
+
+async def _revoke(row: RegisteredSession) -> int:
+    return await _end([await ask(partial(_mark, [row.pk]))])
+
+
+async def _revoke_all(user: Any, keep: Any) -> int:
+    def mark() -> list[RegisteredSession]:
+        now = timezone.now()
+        with transaction.atomic(alias()):
+            rows.lock(user.pk)
+            RegisteredUser.objects.using(alias()).filter(pk=user.pk).update(revoked_at=now)
+            found = rows.living().filter(user=user.pk).exclude(storage_key__in=kept)
+            return rows.revoke(found.values_list("pk", flat=True))
+
+    kept: set[str] = set()
+    if keep is not None:
+        names = await ask(lambda: set(rows.living().filter(user=user.pk).values_list("session_name", flat=True)))
+        kept = await _keys_of(keep, names)
+    return await _end([await ask(mark)])
+
+
+async def _revoke_where(filters: dict[str, Any]) -> int:
+    ids = await ask(lambda: list(rows.living().filter(**filters).values_list("pk", flat=True)))
+    batches = [ids[start : start + BATCH_SIZE] for start in range(0, len(ids), BATCH_SIZE)]
+    return await _end([await ask(partial(_mark, batch)) for batch in batches])
+
+
+def _mark(row_ids: list[int]) -> list[RegisteredSession]:
+    with transaction.atomic(alias()):
+        return rows.revoke(row_ids)
+
+
+async def _end(batches: list[list[RegisteredSession]]) -> int:
+    """Delete the records of rows that are marked, now or when the transaction commits; return how many were live."""
+    revoked = [row for batch in batches for row in batch]
+    if driven() and in_transaction():
+        transaction.on_commit(lambda: run_sync(_delete_later(revoked)), using=alias())
+    elif revoked:
+        await _delete(revoked)
+    now = timezone.now()
+    return sum(row.expires_at > now for row in revoked)
+
+
+async def _delete(revoked: list[RegisteredSession]) -> None:
+    keys: list[Key] = [key for row in revoked for key in rows.keys_of(row)]
+    taken = await ask(lambda: pending.of_rows(row.pk for row in revoked))
+    try:
+        await pending.delete([*keys, *taken])
+    finally:
+        for row in revoked:
+            await signals.send(
+                signals.session_ended,
+                session_name=row.session_name,
+                user_id=row.user_id,
+                request=None,
+                row=row,
+                reason="revoked",
+            )
+
+
+async def _delete_later(revoked: list[RegisteredSession]) -> None:
+    with _logged():
+        await _delete(revoked)
+
+
+async def delete_later(keys: list[Key]) -> None:
+    """Delete records; log where that is not possible yet."""
+    with _logged():
+        await pending.delete(keys)
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    try:
+        yield
+    except StoreUnavailable as error:
+        logger.warning("Revoked sessions could not be deleted yet; purgesessions will try again: %s", error)
+
+
+async def _describe(request: Any, label: str | None, external_id: str | None) -> None:
+    given = {name: value for name, value in (("label", label), ("external_id", external_id)) if value is not None}
+    following = await _following(request.session)
+    if following is None or not given:
+        return
+    following.description |= given
+    key = following.known and following.known.key
+    if key is not None:
+        await ask(lambda: rows.living().filter(storage_key=key).update(**given))

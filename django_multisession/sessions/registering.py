@@ -46,7 +46,7 @@ async def undo(session: Followed) -> None:
 async def see(session: Followed) -> None:
     """Have written down that a session is in use, if it is time for that; one that was revoked ends."""
     registration, now = session.registration, session.standing()
-    if registration is None or now is None or not registration.is_due(now):
+    if registration is None or now is None or not registration.is_due(now, session.clock()):
         return
     if await session.restamp() and not await registration.seen(session.standing() or now):
         await session.withdraw()

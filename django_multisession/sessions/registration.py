@@ -56,8 +56,8 @@ class Registration(Protocol):
     async def undone(self) -> None:
         """Take back what stands() has begun: nobody learns of the key."""
 
-    def is_due(self, now: Standing) -> bool:
-        """Tell whether it is time to note that the session is in use."""
+    def is_due(self, now: Standing, moment: float) -> bool:
+        """Tell whether it is time to note that the session is in use at a moment, in seconds since 1970."""
 
     async def seen(self, now: Standing) -> bool:
         """Note that the session is in use; tell whether it may be."""
@@ -87,6 +87,7 @@ class Followed:
     """A session object that may meet an outage, and that is followed where an application does that."""
 
     session_name: ClassVar[str]
+    clock: Callable[[], float]
     outage: StoreUnavailable | None = None
     """What kept a server from answering this request."""
     registration: Registration | None = None

@@ -1,0 +1,248 @@
+"""One session object of a request, as the registry follows it: what is loaded, saved, moved and ended becomes rows.
+
+The rows are written in the commit of a response: after the view's transaction, when the record is safe, and before the
+old record ends and a cookie is sent. Outside of requests they are written at once, or where there is a transaction,
+with its commit; the record has no mark until then, and is looked at once more when it is loaded.
+"""
+
+import logging
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+from weakref import ReferenceType, ref
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, transaction
+
+from ..conf import entry
+from ..envelope import REGISTERED
+from ..exceptions import StoreUnavailable
+from ..sessions.cookie import CookieSession
+from ..sessions.exceptions import SessionEnded
+from ..sessions.registration import Standing
+from . import pending, rows, signals
+from .clients import address_of, agent_of
+from .database import alias, ask, at, in_transaction
+from .models import RegisteredSession
+from .pending import Key
+from .policy import LENGTHENED, is_due
+
+logger = logging.getLogger("django_multisession")
+
+
+class Following:
+    """The Registration of one session object; see sessions/registration.py."""
+
+    def __init__(self, session: Any) -> None:
+        self.name: str = session.session_name
+        self._in_cookie = isinstance(session, CookieSession)
+        self._request: ReferenceType[Any] | None = None
+        self.known: Standing | None = None
+        """The login that has a row, as its record was seen last."""
+        self.description: dict[str, str] = {}
+        """What the row of this login is to say beside; see describe()."""
+        self._has_started = False
+        self._started: RegisteredSession | None = None
+        self._rotated: RegisteredSession | None = None
+        self._ended: list[str] = []
+        self._unsure: list[str] = []
+        self._aside: tuple[str, float] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A session that is copied or pickled leaves its request behind.
+        return {**self.__dict__, "_request": None}
+
+    def serves(self, request: Any) -> None:
+        self._request = ref(request)
+
+    @property
+    def request(self) -> Any:
+        """The request that the session was opened for, None outside of any."""
+        return None if self._request is None else self._request()
+
+    @property
+    def marks(self) -> bool:
+        return self._request is not None or not (self._in_cookie or in_transaction())
+
+    # Loading.
+
+    async def admits(self, found: Standing) -> bool:
+        if found.header.flags & REGISTERED:
+            self.known = found
+            return True
+        row = self._row(found)
+        if row is None:
+            return True  # no user of this project: nobody is logged in by that
+        since = found.header.authenticated_at
+        if await ask(partial(rows.admit, row, at(since) if since else None)):
+            self.known = found
+            return True
+        await self._tell(signals.session_rejected, user_id=row.user_id, reason="revoked")
+        return False
+
+    async def rejected(self, reason: str) -> None:
+        await self._tell(signals.session_rejected, user_id=None, reason=reason)
+
+    # Saving.
+
+    def begins(self) -> None:
+        self.known = None
+
+    async def stands(self, now: Standing, left: str | None) -> None:
+        known, row = self.known, self._row(now)
+        if row is None:
+            if known is not None:  # its user was taken out of it
+                self.leaves(known.key)
+                self.left([known.key])
+            self.known = None
+            return
+        if known is None or known.user != now.user:
+            await self._start(row, left or "")
+        elif known.key == now.key:
+            await self._use(row, known, now)
+        elif left is None:
+            return  # another request has changed the key, and the row: what this one has changed was taken along
+        elif (rotated := await ask(partial(rows.rotate, known.key, row))) is None:
+            raise self._revoked()
+        else:
+            self._rotated = rotated
+        self.known = now
+
+    async def _start(self, row: RegisteredSession, left: str) -> None:
+        row.previous_key = left
+        if self._request is None and in_transaction():
+            # What comes to nothing with the transaction has no row then, and no mark either.
+            transaction.on_commit(partial(rows.insert, row), using=alias(), robust=True)
+            return
+        configured = entry(self.name)
+        if configured.max_sessions_per_user is None:
+            has_user = await ask(partial(rows.insert, row))
+        else:
+            limit, refuses = configured.max_sessions_per_user, configured.on_max_sessions == "refuse"
+            has_user, evicted = await ask(partial(rows.insert_within, row, limit, refuses=refuses))
+            await self._evict(evicted)
+        if not has_user:
+            raise self._revoked()
+        self._started, self._has_started = row, True
+
+    async def _evict(self, evicted: list[RegisteredSession]) -> None:
+        try:
+            await pending.delete(key for row in evicted for key in rows.keys_of(row))
+        except StoreUnavailable as error:
+            logger.warning("Sessions that were too many could not be deleted yet: %s", error)
+        for row in evicted:
+            await self._tell(signals.session_ended, row=row, user_id=row.user_id, reason="evicted")
+
+    async def _use(self, row: RegisteredSession, known: Standing, now: Standing) -> None:
+        is_longer = now.header.expires_at > known.header.expires_at + LENGTHENED
+        was_written = now.header.version != known.header.version
+        if was_written and (is_longer or self.is_due(known, now.header.issued_at)) and not await self._touch(row):
+            raise self._revoked()
+
+    async def settled(self, now: Standing, unsure: Iterable[str]) -> None:
+        mine, started, rotated = self.known, self._started, self._rotated
+        self._started = self._rotated = None
+        if mine is not None and mine.key != now.key:
+            # Two logins or changes of the key at the same time are one: this one has joined the other.
+            query = partial(rows.joined, mine.key, now.key) if rotated else started and partial(rows.forget, started)
+            started = rotated = None
+            self.known = now
+            if query:
+                await self._try(query)
+        if keys := [Key(self.name, key) for key in unsure]:
+            await self._try(partial(pending.add, keys))
+        if started is not None:
+            await self._tell(signals.session_started, row=started, user_id=started.user_id)
+        if rotated is not None:
+            await self._tell(signals.session_rotated, row=rotated, user_id=rotated.user_id)
+
+    async def undone(self) -> None:
+        started, self._started, self._rotated = self._started, None, None
+        if started is not None:
+            await self._try(partial(rows.forget, started))
+
+    # Use.
+
+    def is_due(self, now: Standing, moment: float) -> bool:
+        if self.known is None or now.key != self.known.key or not now.header.flags & REGISTERED:
+            return False
+        return is_due(now.key, now.header.issued_at, moment)
+
+    async def seen(self, now: Standing) -> bool:
+        row = self._row(now)
+        return row is None or await self._touch(row)
+
+    async def _touch(self, row: RegisteredSession) -> bool:
+        """Write the last use; whether it may go on. Where the database does not answer, the next window will tell."""
+        try:
+            return await ask(partial(rows.touch, row))
+        except (StoreUnavailable, DatabaseError):
+            return True
+
+    # The end.
+
+    def leaves(self, key: str) -> None:
+        self._unsure.append(key)
+
+    def left(self, keys: Iterable[str]) -> None:
+        gone = list(keys)
+        if self.known is not None or len(gone) > 1:
+            self._ended += gone
+        if self.known is not None and self.known.key in gone:
+            self.known = None
+        self._unsure = [key for key in self._unsure if key not in gone]
+
+    def set_aside(self, key: str, until: float) -> None:
+        self._aside = (key, until)
+
+    async def close(self) -> None:
+        aside, ended, unsure = self._aside, self._ended, self._unsure
+        self._aside, self._ended, self._unsure = None, [], []
+        if aside is not None:
+            await self._try(partial(rows.expire, aside[0], at(aside[1])))
+        if unsure:
+            await self._try(partial(pending.add, [Key(self.name, key) for key in unsure]))
+        if keys := dict.fromkeys([*ended, *unsure]):
+            tells = signals.session_ended.has_listeners(RegisteredSession)
+            reason = "replaced" if self._has_started else "logout"
+            for row in await self._try(partial(rows.end, keys, tells=tells)) or ():
+                await self._tell(signals.session_ended, row=row, user_id=row.user_id, reason=reason)
+
+    async def _try(self, query: Any) -> Any:
+        """Ask for what must not fail the request: the store has ended by now what is to be ended."""
+        try:
+            return await ask(query)
+        except (StoreUnavailable, DatabaseError) as error:
+            logger.warning("The registry could not be written: %s", error)
+            return None
+
+    # What rows are made of.
+
+    def _row(self, now: Standing) -> RegisteredSession | None:
+        """Return the row of a session as it stands; None if nobody is logged in."""
+        if now.user is None:
+            return None
+        try:
+            user: Any = get_user_model()._meta.pk.to_python(now.user)
+        except ValidationError:
+            return None
+        header, request = now.header, self.request
+        return RegisteredSession(
+            storage_key=now.key,
+            session_name=self.name,
+            user_id=user,
+            created_at=at(header.created_at or header.issued_at),
+            authenticated_at=at(header.authenticated_at or header.created_at or header.issued_at),
+            last_seen=at(header.issued_at),
+            expires_at=at(header.expires_at),
+            ip_address=None if request is None else address_of(request),
+            user_agent="" if request is None else agent_of(request),
+            **self.description,
+        )
+
+    def _revoked(self) -> SessionEnded:
+        return SessionEnded(f"Session {self.name!r} was revoked meanwhile.")
+
+    async def _tell(self, signal: Any, **arguments: Any) -> None:
+        await signals.send(signal, session_name=self.name, request=self.request, **arguments)

@@ -1,0 +1,101 @@
+"""The outbox: storage keys whose records are still to be deleted, kept until their stores have confirmed that."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
+
+from ..bridge import run_sync
+from ..deadline import Operation
+from ..exceptions import StoreUnavailable
+from ..sessions.loading import session_class
+from ..sessions.server import ServerSession
+from .database import alias, ask
+from .models import PendingDeletion
+
+UNDER_WAY: Final = timedelta(seconds=120)
+"""How long a request may be under way that still goes on with a key which another has taken from its row."""
+
+
+class Key(NamedTuple):
+    """The storage key of a record of a session name."""
+
+    session_name: str
+    storage_key: str
+
+
+def add(keys: Iterable[Key], due_at: datetime | None = None, row_id: int | None = None) -> None:
+    """Note keys to be deleted, at once or later; those that are noted already stay as they are."""
+    due_at = due_at or timezone.now()
+    noted = [
+        PendingDeletion(storage_key=key.storage_key, session_name=key.session_name, due_at=due_at, row_id=row_id)
+        for key in keys
+        if key.storage_key
+    ]
+    PendingDeletion.objects.using(alias()).bulk_create(noted, ignore_conflicts=True)
+
+
+def remove(storage_keys: Iterable[str]) -> None:
+    """Forget keys: their records are gone, or are not to be deleted any more."""
+    PendingDeletion.objects.using(alias()).filter(storage_key__in=list(storage_keys)).delete()
+
+
+def of_rows(row_ids: Iterable[int]) -> list[Key]:
+    """Return the keys that were taken from rows by requests at the same time, and make them due."""
+    found = PendingDeletion.objects.using(alias()).filter(row_id__in=list(row_ids))
+    found.update(due_at=timezone.now())
+    return [Key(name, key) for name, key in found.values_list("session_name", "storage_key")]
+
+
+def due(batch_size: int) -> Iterator[list[Key]]:
+    """Yield the keys that are due, in batches; one that stays is not yielded again."""
+    last = ""
+    found = PendingDeletion.objects.using(alias()).filter(due_at__lte=timezone.now()).order_by("storage_key")
+    keys = found.values_list("session_name", "storage_key")
+    while batch := [Key(name, key) for name, key in keys.filter(storage_key__gt=last)[:batch_size]]:
+        last = batch[-1].storage_key
+        yield batch
+
+
+async def delete(keys: Iterable[Key]) -> None:
+    """Delete records, and forget those that are gone; StoreUnavailable for those that are not, after the others."""
+    by_name: defaultdict[str, list[str]] = defaultdict(list)
+    for name, key in keys:
+        by_name[name].append(key)
+    outage: StoreUnavailable | None = None
+    for name, storage_keys in by_name.items():
+        try:
+            with Operation():
+                await _delete(name, storage_keys)
+            await ask(lambda gone=storage_keys: remove(gone))  # type: ignore[misc]  # mypy knows no default of a lambda
+        except StoreUnavailable as error:
+            outage = outage or error
+    if outage is not None:
+        raise outage
+
+
+async def _delete(name: str, storage_keys: list[str]) -> None:
+    try:
+        found = session_class(name)
+    except ImproperlyConfigured as error:
+        # Its entry is gone from MULTISESSION, or wrong: nobody can read the record here.
+        raise StoreUnavailable(f"MULTISESSION[{name!r}]", str(error)) from error
+    if issubclass(found, ServerSession):
+        await found.records().delete_many(storage_keys)
+
+
+def retry(batch_size: int) -> Iterator[int]:
+    """Delete what is due; yield counts. Raises StoreUnavailable at the end if some could not be deleted."""
+    outage: StoreUnavailable | None = None
+    for batch in due(batch_size):
+        try:
+            run_sync(delete(batch))
+        except StoreUnavailable as error:
+            outage = outage or error
+        else:
+            yield len(batch)
+    if outage is not None:
+        raise outage

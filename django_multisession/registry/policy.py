@@ -1,0 +1,48 @@
+"""What the settings say of the registry."""
+
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+
+from ..exceptions import MultisessionError
+from ..runtime import cached
+
+LAST_SEEN: Final = "MULTISESSION_LAST_SEEN"
+LENGTHENED: Final = 3600
+"""Seconds by which a write must lengthen a session's life for its row to be written."""
+_DEFAULT: Final = 300
+_LONGEST: Final = 3600
+
+
+class SessionLimitReached(MultisessionError, PermissionDenied):
+    """The user has as many sessions as MAX_SESSIONS_PER_USER allows, and ON_MAX_SESSIONS is "refuse"."""
+
+
+def problems() -> list[str]:
+    """Return a sentence for what is wrong with MULTISESSION_LAST_SEEN."""
+    given: Any = getattr(settings, LAST_SEEN, _DEFAULT)
+    if isinstance(given, int) and not isinstance(given, bool) and 1 <= given <= _LONGEST:
+        return []
+    return [
+        f"{LAST_SEEN} is {given!r}; it must be whole seconds from 1 to {_LONGEST}: how long a session is used before "
+        "that is written down once more."
+    ]
+
+
+@cached
+def last_seen_interval() -> int:
+    """Return the seconds in which the use of a session is written down once; ImproperlyConfigured if that is wrong."""
+    for sentence in problems():
+        raise ImproperlyConfigured(sentence)
+    return int(getattr(settings, LAST_SEEN, _DEFAULT))
+
+
+def is_due(key: str, written_at: int, now: float) -> bool:
+    """Tell whether a session was written in an earlier window of time than now.
+
+    Windows begin at another second for each storage key, so that not all sessions come due in one.
+    """
+    interval = last_seen_interval()
+    offset = int(key[:8], 16) % interval
+    return (written_at + offset) // interval < (int(now) + offset) // interval

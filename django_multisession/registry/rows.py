@@ -1,0 +1,214 @@
+"""The rows of logins, as requests write them: each a statement or a transaction. Run by database.ask().
+
+A row is found by its storage key, or by the one that it had before, as long as requests may be under way that know it
+by that. Whoever takes a key from a row whose record may live puts it into the outbox, with the row's number: so that a
+revocation ends it too.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, connections, transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from . import pending
+from .database import alias, by_itself
+from .models import PendingDeletion, RegisteredSession, RegisteredUser
+from .pending import UNDER_WAY, Key
+from .policy import SessionLimitReached
+
+
+def living() -> QuerySet[RegisteredSession]:
+    """Return the rows that were not revoked, expired or not."""
+    return RegisteredSession.objects.using(alias()).filter(revoked_at=None)
+
+
+def lock(user: Any) -> RegisteredUser:
+    """Keep others from changing what a user's sessions are, until the transaction ends.
+
+    By writing, for SQLite knows no other lock: who reads first may not write any more.
+    """
+    users = RegisteredUser.objects.using(alias())
+    features = connections[alias()].features
+    now = timezone.now()
+    if features.supports_update_conflicts:
+        unique = ["user"] if features.supports_update_conflicts_with_target else None
+        users.bulk_create(
+            [RegisteredUser(user_id=user, locked_at=now)],
+            update_conflicts=True,
+            unique_fields=unique,
+            update_fields=["locked_at"],
+        )
+        return users.get(pk=user)
+    users.get_or_create(pk=user)
+    return users.select_for_update().get(pk=user)
+
+
+def insert(row: RegisteredSession) -> bool:
+    """Write the row of a login; return whether there is its user."""
+    try:
+        with by_itself():
+            row.save(using=alias(), force_insert=True)
+    except IntegrityError:
+        return _take_over(row)
+    return True
+
+
+def _take_over(row: RegisteredSession) -> bool:
+    """Let the row that has the key of this one be another user's from now on, if there is one."""
+    there = living().filter(storage_key=row.storage_key).first()
+    if there is None:
+        return False  # what was violated is the key of the user, who is gone
+    row.pk, row.public_id = there.pk, there.public_id
+    row.save(using=alias(), force_update=True)
+    return True
+
+
+def insert_within(row: RegisteredSession, limit: int, *, refuses: bool) -> tuple[bool, list[RegisteredSession]]:
+    """Write the row of a login, and revoke those that are too many then, the oldest logins first.
+
+    Returns what insert() does, and the revoked ones. Raises SessionLimitReached in place of that if it ``refuses``.
+    """
+    with transaction.atomic(alias()):
+        lock(row.user_id)
+        others = living().filter(user=row.user_id, session_name=row.session_name, expires_at__gt=timezone.now())
+        if row.previous_key:
+            # A login that was clicked twice: one of the two will join the other.
+            others = others.exclude(previous_key=row.previous_key)
+        too_many = list(others.exclude(storage_key=row.storage_key).order_by("-authenticated_at", "-pk")[limit - 1 :])
+        if refuses and too_many:
+            raise SessionLimitReached(
+                f"The user has {limit} sessions, as many as MAX_SESSIONS_PER_USER of session {row.session_name!r} "
+                "allows. One of them has to end first."
+            )
+        return insert(row), revoke([one.pk for one in too_many])
+
+
+def revoke(row_ids: Iterable[int]) -> list[RegisteredSession]:
+    """Mark rows, and put their keys into the outbox; return those that were not marked before. In a transaction."""
+    ids, now = list(row_ids), timezone.now()
+    if not ids or not living().filter(pk__in=ids).update(revoked_at=now):
+        return []
+    # Nobody changes their keys from now on.
+    revoked = list(RegisteredSession.objects.using(alias()).filter(pk__in=ids, revoked_at=now))
+    pending.add(key for row in revoked for key in keys_of(row))
+    return revoked
+
+
+def keys_of(row: RegisteredSession) -> list[Key]:
+    """Return the keys of a row."""
+    return [Key(row.session_name, key) for key in (row.storage_key, row.previous_key) if key]
+
+
+def rotate(old: str, row: RegisteredSession) -> RegisteredSession | None:
+    """Give the row of an old key what this one says; return it as it is then if it lives.
+
+    Where another request has changed the key at the same time, its key goes to the outbox for later: of the two, the
+    store decides which one counts, and joined() brings the row to that.
+    """
+    values = _values(row) | {"storage_key": row.storage_key, "previous_key": old}
+    if living().filter(storage_key=old).update(**values):
+        return row
+    with transaction.atomic(alias()):
+        there = _by_former(old)
+        if there is None:
+            return None
+        if there.storage_key != row.storage_key:
+            taken = Key(there.session_name, there.storage_key)
+            pending.add([taken], due_at=timezone.now() + UNDER_WAY, row_id=there.pk)
+            living().filter(pk=there.pk).update(**values)
+        return there
+
+
+def _by_former(key: str) -> RegisteredSession | None:
+    """Return the living row that had a key before, locked by being written."""
+    found = living().filter(previous_key=key)
+    if not found.update(last_seen=F("last_seen")):
+        found = living().filter(pk__in=_rows_without(key))
+        found.update(last_seen=F("last_seen"))
+    return found.first()
+
+
+def _rows_without(key: str) -> list[int]:
+    """Return the numbers of the rows that a key was taken from."""
+    found = PendingDeletion.objects.using(alias()).filter(storage_key=key)
+    return [row_id for row_id in found.values_list("row_id", flat=True) if row_id is not None]
+
+
+def joined(mine: str, target: str) -> None:
+    """Bring a row to the key under which its session goes on, after all."""
+    with transaction.atomic(alias()):
+        living().filter(storage_key=mine).exclude(storage_key=target).update(storage_key=target)
+        pending.remove([target])
+
+
+def touch(row: RegisteredSession) -> bool:
+    """Write what a row says of its last use; return whether it lives."""
+    values = _values(row)
+    if living().filter(storage_key=row.storage_key).update(**values):
+        return True
+    if living().filter(previous_key=row.storage_key).update(**values):
+        return True
+    return living().filter(pk__in=_rows_without(row.storage_key)).exists()
+
+
+def _values(row: RegisteredSession) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "authenticated_at": row.authenticated_at,
+        "last_seen": row.last_seen,
+        "expires_at": row.expires_at,
+    }
+    if row.ip_address is not None:
+        values |= {"ip_address": row.ip_address, "user_agent": row.user_agent}
+    return values
+
+
+def admit(row: RegisteredSession, authenticated_at: datetime | None) -> bool:
+    """Write the row of a session that has none yet, unless it was revoked; return whether it may be used.
+
+    ``authenticated_at`` is None where nobody knows when its user logged in: that counts as before any revocation.
+    """
+    with transaction.atomic(alias()):
+        user = lock(row.user_id)
+        there = RegisteredSession.objects.using(alias()).filter(
+            Q(storage_key=row.storage_key) | Q(previous_key=row.storage_key)
+        )
+        found = there.first()
+        if found is not None:
+            return found.revoked_at is None
+        if user.revoked_at is not None and (authenticated_at is None or authenticated_at <= user.revoked_at):
+            return False
+        return insert(row)
+
+
+def end(keys: Iterable[str], *, tells: bool) -> list[RegisteredSession]:
+    """Mark the rows of sessions whose records are gone; return them if somebody is to be told."""
+    had, now = list(keys), timezone.now()
+    if not living().filter(storage_key__in=had).update(revoked_at=now):
+        former = living().filter(previous_key__in=had) if had else living().none()
+        if not former.update(revoked_at=now):
+            without = [row_id for key in had for row_id in _rows_without(key)]
+            living().filter(pk__in=without).update(revoked_at=now)
+    if not tells:
+        return []
+    found = RegisteredSession.objects.using(alias()).filter(revoked_at=now)
+    return list(found.filter(Q(storage_key__in=had) | Q(previous_key__in=had)))
+
+
+def expire(key: str, at: datetime) -> None:
+    """Let a row end at a time, if that is earlier than its end."""
+    living().filter(storage_key=key, expires_at__gt=at).update(expires_at=at)
+
+
+def forget(row: RegisteredSession) -> None:
+    """Remove the row of a login that has come to nothing."""
+    RegisteredSession.objects.using(alias()).filter(storage_key=row.storage_key).delete()
+
+
+def stale(batch_size: int, before: timedelta) -> QuerySet[RegisteredSession]:
+    """Return rows that a purge may remove, oldest first."""
+    now = timezone.now()
+    found = RegisteredSession.objects.using(alias())
+    return found.filter(Q(expires_at__lte=now) | Q(revoked_at__lte=now - before)).order_by("pk")[:batch_size]

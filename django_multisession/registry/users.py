@@ -1,0 +1,60 @@
+"""What Django tells of users: who is deactivated loses his sessions, and so does who is deleted or logs in anew."""
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import user_logged_in
+from django.db import transaction
+from django.db.models.signals import post_save, pre_delete
+
+from ..bridge import run_sync
+from ..sessions.registration import Followed
+from . import pending, rows
+from .database import alias
+from .following import Following
+from .models import RegisteredSession
+from .revocation import delete_later, revoke_all
+
+_UID = "django_multisession.registry"
+
+
+def follow_users() -> None:
+    """Listen to what Django tells of users."""
+    user = get_user_model()
+    post_save.connect(_saved, sender=user, dispatch_uid=_UID)
+    pre_delete.connect(_deleted, sender=user, dispatch_uid=_UID)
+    user_logged_in.connect(_logged_in, dispatch_uid=_UID)
+
+
+def _saved(instance: Any, update_fields: Any = None, raw: bool = False, **kwargs: Any) -> None:
+    # Nobody who is inactive has a session, but for the one that this save may be the first to end.
+    if not raw and getattr(instance, "is_active", True) is False and _may_have_changed(update_fields):
+        revoke_all(instance)
+
+
+def _may_have_changed(update_fields: Any) -> bool:
+    return update_fields is None or "is_active" in update_fields
+
+
+def _deleted(instance: Any, **kwargs: Any) -> None:
+    """Note the records of a user's sessions before his rows go; they go when his deletion commits."""
+    found = RegisteredSession.objects.using(alias()).filter(user=instance.pk)
+    with transaction.atomic(alias()):
+        keys = [key for row in found for key in rows.keys_of(row)]
+        keys += pending.of_rows(found.values_list("pk", flat=True))
+        pending.add(keys)
+        if keys:
+            transaction.on_commit(lambda: run_sync(delete_later(keys)), using=alias())
+
+
+def _logged_in(request: Any, user: Any, **kwargs: Any) -> None:
+    """Have a session that its user has logged in to once more get a new key and time of login (ASVS 5, 7.2.4).
+
+    Django changes the key where somebody else was there before. No I/O.
+    """
+    session = getattr(request, "session", None)
+    if not isinstance(session, Followed) or session.has_rotated or not isinstance(session.registration, Following):
+        return
+    known = session.registration.known
+    if known is not None and known.user == user._meta.pk.value_to_string(user) and known == session.standing():
+        session.is_login_renewed = True

@@ -1,0 +1,47 @@
+"""Django's logins on every engine that keeps sessions on a server, in both colours, with rows in a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_django.plugin import DjangoDbBlocker
+
+from django_multisession.testing.drive import Drive, driving
+from tests.contract.conftest import Backend, backend  # noqa: F401 - a fixture
+from tests.databases import sqlite
+from tests.logins.conftest import Site
+from tests.logins.site import Users
+from tests.registry.sites import ROUTER, registry_database
+from tests.system.backends import leave_thread
+
+
+@pytest.fixture
+def registry_settings(tmp_path: Path) -> Any:
+    """Return the settings of the database that holds users and the registry."""
+    (tmp_path / "registry").mkdir()
+    return sqlite(tmp_path / "registry", transaction_mode="IMMEDIATE", timeout=30)
+
+
+@pytest.fixture
+def registry(registry_settings: Any, settings: Any, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Put the registry and its users into a database of their own."""
+    with django_db_blocker.unblock(), registry_database(registry_settings):
+        settings.DATABASE_ROUTERS = [ROUTER]
+        yield
+
+
+@pytest.fixture(params=["sync", "async"])
+def drive(request: pytest.FixtureRequest) -> Iterator[Drive]:
+    with driving(request.param, leave_thread) as drive:
+        yield drive
+
+
+@pytest.fixture
+def site(backend: Backend, registry: None, drive: Drive, settings: Any) -> Site:  # noqa: F811 - the fixture
+    settings.SESSION_ENGINE = backend.engine.__module__
+    settings.MULTISESSION = {"default": {"TIMEOUT": 20.0, **backend.entry}}
+    settings.AUTHENTICATION_BACKENDS = [f"{Users.__module__}.{Users.__qualname__}"]
+    return Site(backend.name, drive, 200 if backend.name == "memory" else 12)

@@ -1,0 +1,54 @@
+"""A database of its own for users and the registry, where threads, tasks and processes can write at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
+from django.db import connections
+
+from django_multisession.models import SessionRecord
+from django_multisession.registry.models import PendingDeletion, RegisteredSession, RegisteredUser
+from tests.databases import database
+
+ALIAS = "registry"
+MODELS: list[Any] = [ContentType, Permission, Group, User, RegisteredSession, RegisteredUser, PendingDeletion]
+LABELS = {model._meta.app_label for model in MODELS}
+
+
+class Router:
+    """Sends users and the registry to the database of ALIAS."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return ALIAS if model._meta.app_label in LABELS else None
+
+    db_for_write = db_for_read
+
+    def allow_relation(self, *objects: Any, **hints: Any) -> bool:
+        return True
+
+
+ROUTER = f"{__name__}.{Router.__qualname__}"
+
+
+@contextmanager
+def registry_database(settings: Mapping[str, Any], *, makes: bool = True) -> Iterator[None]:
+    """Add the database, with its tables, and two users of the keys 1 and 2; our own table is there, too."""
+    with database(settings, ALIAS, migrate=False):
+        connection = connections[ALIAS]
+        models = [*MODELS, SessionRecord] if makes else []
+        if models:
+            with connection.schema_editor() as editor:
+                for model in models:
+                    editor.create_model(model)
+            User.objects.using(ALIAS).bulk_create(User(pk=key, username=f"user {key}") for key in (1, 2))
+        try:
+            yield
+        finally:
+            if models and connection.vendor != "sqlite":
+                with connection.schema_editor() as editor:
+                    for model in reversed(models):
+                        editor.delete_model(model)
