@@ -39,13 +39,19 @@ class Carrying(Places):
         self._merger = Merger(config)
 
     async def take(self, key: SessionKey, found: Found) -> Loaded | Moved | Outdated | None:
+        carried = await self.bring(key, found)
+        return await self._here(key) if carried is None else await self.settle(key, found, carried)
+
+    async def bring(self, key: SessionKey, found: Found) -> Loaded | None:
+        """Insert here what was found there, None if something is here by now; whoever has inserted must settle()."""
         here = keys_here(key)[0]
         try:
-            carried = await self.carry(here, self._body(found), self._header(found), found.age)
+            return await self.carry(here, self._body(found), self._header(found), found.age)
         except SessionTooLarge as error:
             raise InvalidRecord(f"it comes from where its FALLBACK says, and {error}") from error
-        if carried is None:
-            return await self._here(key)
+
+    async def settle(self, key: SessionKey, found: Found, carried: Loaded) -> Loaded | Moved | Outdated | None:
+        """Remove there what was inserted here, once that is for good; return what is here then."""
         alias = self._transaction()
         if alias is None:
             return await self._clear(key, found, carried)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from ..bridge import pause
 from ..exceptions import InvalidRecord, StoreUnavailable
-from ..sessions.loaded import Loaded
+from ..keys import SessionKey
 from ..sessions.records import POINTER_TTL
 from .carrying import Carrying
 from .copying import Copier
@@ -75,23 +75,24 @@ class Walk:
             moved = await self._copier.copy(key, dry_run=self._dry_run)
             return _HERE if moved is False else _MOVED if moved else _ENDED
         places = self._places
-        here = places.key(key)
-        stored = await places.fetch(here)
-        if stored is not None:
-            await self._clear(key, stored)
-            return _HERE
         found = await self._source.read(key)
         if not isinstance(found, Found):
             return _ENDED
+        here = places.key(key)
         if self._dry_run:
-            return _MOVED
-        return _MOVED if await places.take(here, found) is not None else _ENDED
+            return _MOVED if await places.fetch(here) is None else _HERE
+        carried = await places.bring(here, found)
+        if carried is None:
+            await self._clear(here)
+            return _HERE
+        return _MOVED if await places.settle(here, found, carried) is not None else _ENDED
 
-    async def _clear(self, key: str, stored: Loaded) -> None:
+    async def _clear(self, key: SessionKey) -> None:
         """Remove there what is here, and was left there when a carrier was stopped."""
+        stored = await self._places.fetch(key)
         # One that is at it right now would take its own removal, which then finds nothing, for a logout.
-        if not self._dry_run and stored.header.issued_at < time.time() - POINTER_TTL:
-            await self._source.remove(key)
+        if stored is not None and stored.header.issued_at < time.time() - POINTER_TTL:
+            await self._source.remove(key.secret)
 
 
 async def _patiently(move: Callable[[str], Awaitable[T]], key: str) -> T:

@@ -88,7 +88,7 @@ class Command(BaseCommand):
 
     def _walk(self, name: str, source: str, walk: Walk, options: dict[str, Any]) -> list[str]:
         steps: Counter[Step] = Counter()
-        stopped = ""
+        stopped, began = "", time.monotonic()
         with _finishing() as is_stopped, self._bar(name, run_sync(walk.total()), options["verbosity"]) as bar:
             pace = _Pace(options["rate"])
             try:
@@ -107,7 +107,7 @@ class Command(BaseCommand):
         moved = "would be moved" if options["dry_run"] else "moved"
         self.stdout.write(
             f"{name}: {counts[Outcome.MOVED]} {moved} from {source}, {counts[Outcome.SKIPPED]} skipped, "
-            f"{counts[Outcome.FAILED]} failed, in {bar.format_dict['elapsed']:.1f} s."
+            f"{counts[Outcome.FAILED]} failed; {_rate(steps.total(), time.monotonic() - began)}."
         )
         for step, count in sorted(steps.items(), key=lambda each: each[0].reason):
             if step.reason:
@@ -127,6 +127,10 @@ class Command(BaseCommand):
             disable=None if self.stdout.isatty() and verbosity > 0 else True,
             leave=False,
         )
+
+
+def _rate(count: int, seconds: float) -> str:
+    return f"{seconds:.1f} s, {count / max(seconds, 0.001):.0f} sessions a second"
 
 
 class _Pace:
