@@ -23,9 +23,6 @@ from tests.moving.places import PLACES, Place, configured
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    # django-user-sessions asks it for its own version.
-    pytest.mark.filterwarnings("ignore:pkg_resources is deprecated:UserWarning"),
-    pytest.mark.filterwarnings("ignore:Deprecated call to `pkg_resources:DeprecationWarning"),
 ]
 DATA = {"n": 1, "text": "ä", "list": [True, None, {"a": 1.5}], "_auth_user_id": None}
 HOUR = 3600

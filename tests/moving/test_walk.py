@@ -30,8 +30,6 @@ from tests.moving.places import DJANGOS, PLACES, Place, configured
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.server,
-    pytest.mark.filterwarnings("ignore:pkg_resources is deprecated:UserWarning"),
-    pytest.mark.filterwarnings("ignore:Deprecated call to `pkg_resources:DeprecationWarning"),
 ]
 ENGINES = "django_multisession.engines"
 UNTIL = "2999-01-01"
