@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connections
 from django.test import override_settings
 
@@ -237,7 +238,8 @@ def test_settings_in_the_documents_are_right(shown: dict[str, Any], monkeypatch:
     # Where no engine is shown, the one of the set-up above it.
     others = {"CACHES": {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://"}}}
     engine = {"SESSION_ENGINE": "django_multisession.engines.redis", "MULTISESSION": {}}
-    with override_settings(**{**others, **engine, **ours}):
+    installed = [*settings.INSTALLED_APPS, *(["user_sessions"] if "user_sessions" in str(ours) else [])]
+    with override_settings(INSTALLED_APPS=installed, **{**others, **engine, **ours}):
         assert check_settings() == []
         for name in ["default", *ours.get("MULTISESSION", {})]:
             assert issubclass(session_class(name), MultisessionBase)

@@ -32,6 +32,10 @@ def source_of(fallback: Fallback) -> Source:
         raise ImproperlyConfigured(
             f"ENGINE is {path!r}; it must be the dotted path of a module with a SessionStore: {error}"
         ) from error
+    except RuntimeError as error:  # Django's, of a model whose app is not installed
+        raise ImproperlyConfigured(
+            f"ENGINE is {path!r}, whose app is not in INSTALLED_APPS. Leave it there until FALLBACK is removed."
+        ) from error
     if issubclass(store_class, MultisessionBase):
         return _own(store_class)(fallback)
     return _kind_of(path, store_class)(fallback)
