@@ -18,6 +18,11 @@ POINTER_TTL: Final = 60
 _MAX_KEY_LENGTH: Final = 128
 
 
+def looks_like_a_key(secret: str) -> bool:
+    """Tell whether this can be a session key of ours. It comes with the request: anything may be in it."""
+    return 8 <= len(secret) <= _MAX_KEY_LENGTH and secret.isascii()
+
+
 def replacing(loaded: Loaded, now: float) -> Header:
     """Return the header of what stands for POINTER_TTL in place of a session."""
     issued_at = clamp(now)
@@ -42,8 +47,8 @@ class Records:
         self._max_size = max_size
 
     def accepts(self, secret: str) -> bool:
-        """Tell whether a session key can be one. It comes with the request: anything may be in it."""
-        return 8 <= len(secret) <= _MAX_KEY_LENGTH and secret.isascii()
+        """Tell whether a session key can lead to a session."""
+        return looks_like_a_key(secret)
 
     async def read(self, key: SessionKey) -> Loaded | Moved | Outdated | None:
         """Return what is live under a key, None for nothing or a tombstone; InvalidRecord if we did not write it."""

@@ -21,7 +21,7 @@ from .frames import hidden_frames
 from .lifecycle import Lifecycle, Next, State
 from .lifetime import Origin
 from .logouts import Logouts
-from .records import POINTER_TTL, Records
+from .records import POINTER_TTL, Records, looks_like_a_key
 from .registration import Standing
 from .repository import Repository, Saved
 from .stamping import restamp
@@ -109,7 +109,10 @@ class ServerSession(MultisessionBase):
                 self.repository().validate(self._draft())
 
     def _validate_session_key(self, key: str | None) -> bool:
-        return key is not None and self.records().accepts(key)
+        if key is None:
+            return False
+        # A cookie of another engine may be a key as well, which only its FALLBACK knows.
+        return looks_like_a_key(key) or (self.config().entry.fallback is not None and self.records().accepts(key))
 
     def _origin(self) -> Origin:
         return self.life.origin
