@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -23,8 +24,12 @@ View = Callable[..., HttpResponse]
 
 
 def _for_users(view: View) -> View:
-    """Answer in JSON what goes wrong: 401 without a login, 404 for what is not the user's, 409 for what cannot end."""
+    """Answer in JSON what goes wrong: 401 without a login, 404 for what is not the user's, 409 for what cannot end.
 
+    Not in a transaction, see views.py.
+    """
+
+    @transaction.non_atomic_requests
     @wraps(view)
     @never_cache
     @ensure_csrf_cookie

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
@@ -29,8 +30,12 @@ View = Callable[..., HttpResponse]
 
 
 def _page(view: View) -> View:
-    """Keep a view for its user alone: with a login and a CSRF token, out of every cache and of others' frames."""
+    """Keep a view for its user alone: with a login and a CSRF token, out of every cache and of others' frames.
 
+    Not in a transaction (ATOMIC_REQUESTS): there, an outage would come after the response that is to tell of it.
+    """
+
+    @transaction.non_atomic_requests
     @wraps(view)
     @never_cache
     @xframe_options_deny

@@ -24,6 +24,7 @@ ALWAYS = {
     "test_path_moves_the_cookie_and_leaves_none_behind",
     "test_chunked_cookie_grows_and_shrinks",
     "test_host_prefixed_cookie_is_kept_over_tls",
+    "test_signing_out_the_other_device_ends_it_there",
 }
 """What only a browser can show of cookies, and a login; the others are for the night."""
 

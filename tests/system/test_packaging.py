@@ -11,6 +11,7 @@ import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from django_multisession.sessions.base import MultisessionBase
 from django_multisession.sessions.loading import session_class
 from django_multisession.testing.servers.base import free_port
 from django_multisession.testing.servers.redis import RedisServer
-from tests.system.demo import Browser, wait_until_it_answers
+from tests.system.demo import Answer, Browser, wait_until_it_answers
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "django_multisession"
@@ -112,7 +113,7 @@ def environment(distributions: dict[str, Path], tmp_path_factory: pytest.TempPat
     """The programs of a new virtual environment with the wheel in it."""
     directory = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", directory)
-    wheel = f"{distributions['.whl']}[redis]"
+    wheel = f"{distributions['.whl']}[redis,registry]"
     run(directory / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-warn-script-location", wheel)
     return directory / "bin"
 
@@ -132,8 +133,9 @@ def project(environment: Path, redis_server: RedisServer, tmp_path: Path) -> Pat
     return tmp_path
 
 
-@pytest.mark.slow
-def test_new_project_works_as_the_readme_says(environment: Path, project: Path) -> None:
+@contextmanager
+def served(environment: Path, project: Path) -> Iterator[str]:
+    """Serve the project, with its tables and a user, until the end of the block; yield its address."""
     python, port = environment / "python", free_port()
     variables = {**bare_environment(), "DJANGO_SUPERUSER_PASSWORD": PASSWORD, "PYTHONWARNINGS": "error"}
 
@@ -151,18 +153,50 @@ def test_new_project_works_as_the_readme_says(environment: Path, project: Path) 
         server = subprocess.Popen(command, cwd=project, env=variables, stdout=output, stderr=output)
     try:
         wait_until_it_answers(server, address, log)
-        browser = Browser(address)
-        assert [browser.get("/get").text for _ in range(3)] == ["1", "2", "3"]
-        browser.get("/admin/login/")
-        welcome = browser.submit("/admin/login/?next=/admin/", username=USER, password=PASSWORD)
-        assert welcome.status == 200
-        assert welcome.url == f"{address}/admin/"
-        assert browser.get("/get").text == "4"
-        assert Browser(address).get("/get").text == "1"
+        yield address
     finally:
         server.terminate()
         server.wait(timeout=10)
     assert "Traceback" not in log.read_text()
+
+
+def log_in(browser: Browser) -> Answer:
+    """Log in by the admin's page, and return the one that comes after it."""
+    browser.get("/admin/login/")
+    return browser.submit("/admin/login/?next=/admin/", username=USER, password=PASSWORD)
+
+
+@pytest.mark.slow
+def test_new_project_works_as_the_readme_says(environment: Path, project: Path) -> None:
+    with served(environment, project) as address:
+        browser = Browser(address)
+        assert [browser.get("/get").text for _ in range(3)] == ["1", "2", "3"]
+        welcome = log_in(browser)
+        assert welcome.status == 200
+        assert welcome.url == f"{address}/admin/"
+        assert browser.get("/get").text == "4"
+        assert Browser(address).get("/get").text == "1"
+
+
+@pytest.mark.slow
+def test_devices_of_a_new_project_work_as_the_docs_say(environment: Path, project: Path) -> None:
+    settings, urls, *_ = SNIPPET.findall((ROOT / "docs" / "devices.md").read_text())
+    with (project / "mysite" / "settings.py").open("a") as file:
+        file.write(f"{settings}LOGIN_URL = '/admin/login/'\n")
+    with (project / "mysite" / "urls.py").open("a") as file:
+        file.write(f"from django.urls import include\n{urls}")
+    with served(environment, project) as address:
+        here, there = Browser(address), Browser(address)
+        for browser in (here, there):
+            log_in(browser)
+        text = here.get("/devices/").text
+        assert text.count("This device") == 1
+        (_, other) = re.findall(r'action="(/devices/[\w-]{36})"', text)
+        assert there.get("/admin/").url == f"{address}/admin/"
+        assert here.submit(other).url == f"{address}/devices/"
+        assert "/admin/login/" in there.get("/admin/").url
+        assert here.get("/admin/").url == f"{address}/admin/"
+        assert here.get("/static/multisession/devices.css").status == 200
 
 
 @pytest.mark.slow

@@ -94,9 +94,8 @@ class Command(BaseCommand):
         left = []
         if pending := [batch for batch in done if batch.pending]:
             size = sum(len(batch.keys) for batch in pending)
-            left.append(
-                f"{count_of(size)} marked, and not deleted yet: {pending[0].pending} purgesessions does the rest."
-            )
+            why = str(pending[0].pending).rstrip(".")
+            left.append(f"{count_of(size)} marked, not deleted yet: {why}. purgesessions does the rest.")
         return left + list(dict.fromkeys(str(batch.refused) for batch in done if batch.refused))
 
     def _end_what_has_no_row(self, moment: datetime) -> list[str]:
