@@ -23,6 +23,10 @@ refuses to start with an error of check_settings(), by way of refuse().
 - **multisession.W006**: LOCATION means nothing to the engine.
 - **multisession.W007**: a cache shares a session's Redis database or memcached, and cache.clear() empties it.
 - **multisession.W008**: Django's own session table has live sessions that nobody reads (a database check).
+- **multisession.W050**: a FALLBACK ends within 14 days.
+- **multisession.W051**: a FALLBACK is over, and to be removed.
+- **multisession.W052**: a FALLBACK loads pickles.
+- **multisession.I002**, **I003**: where a site stands that has a FALLBACK, and what comes next.
 
 With ``--deploy``, for every session:
 
@@ -49,6 +53,7 @@ from .caches import check_caches
 from .cookies import check_names, check_sizes
 from .deployment import check_deployment
 from .found import Messages, error
+from .moving import check_moves
 from .sessions import check_sessions
 from .tables import check_databases
 
@@ -61,7 +66,7 @@ def check_settings(app_configs: object = None, **kwargs: Any) -> Messages:
         names()
     except ImproperlyConfigured as problem:
         return [error("E001", str(problem))]
-    return [*check_sessions(), *check_names(), *check_sizes(), *check_caches()]
+    return [*check_sessions(), *check_names(), *check_sizes(), *check_caches(), *check_moves()]
 
 
 def check_tables(app_configs: object = None, databases: Sequence[str] | None = None, **kwargs: Any) -> Messages:

@@ -6,6 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import DEFAULT, entry, names, problems
 from ..cookies import cookie_options
+from ..sessions.assembly import former_of
 from ..sessions.base import MultisessionBase
 from ..sessions.cookie import CookieSession
 from ..sessions.loading import session_class
@@ -99,4 +100,4 @@ def _make(session: type[MultisessionBase]) -> object:
     """Make what the session's settings describe, without I/O."""
     if issubclass(session, ServerSession):
         return session.records()
-    return session.codec() if issubclass(session, CookieSession) else None
+    return (session.codec(), former_of(session)) if issubclass(session, CookieSession) else None

@@ -13,13 +13,10 @@ from .source import Source
 
 def places_of(store: Store, config: SessionConfig) -> Places | None:
     """Return the two places of a session name, None if it has no FALLBACK; ImproperlyConfigured if that is wrong."""
-    fallback = config.entry.fallback
-    if fallback is None:
+    source = _source_of(config)
+    if source is None:
         return None
-    from .sources import source_of  # Django's engines, which are none of the business of who does not move
-
-    where = f"MULTISESSION[{config.name!r}]['FALLBACK']"
-    source = source_of(fallback)
+    where = _where(config)
     if _is_same(store, config, source):
         raise ImproperlyConfigured(
             f"{where} names the place where the sessions are: {source.name}, with the same KEY_PREFIX. Remove it. "
@@ -30,17 +27,33 @@ def places_of(store: Store, config: SessionConfig) -> Places | None:
             f"{where}: sessions cannot come from cookies to {store.name}, which may forget that a session has ended: "
             "a copy of its cookie would bring it back. Use another engine."
         )
-    return (Carrying if fallback.carry else Beside)(store, config, source)
+    return (Carrying if source.fallback.carry else Beside)(store, config, source)
 
 
 def into_cookies(config: SessionConfig) -> IntoCookies | None:
     """Return where the sessions of a cookie engine come from, None if from nowhere; ImproperlyConfigured if wrong."""
+    source = _source_of(config)
+    return None if source is None else IntoCookies(config, source)
+
+
+def _source_of(config: SessionConfig) -> Source | None:
     fallback = config.entry.fallback
     if fallback is None:
         return None
-    from .sources import source_of
+    from .sources import source_of  # Django's engines, which are none of the business of who does not move
 
-    return IntoCookies(config, source_of(fallback))
+    name = fallback.entry.cookie.get("NAME")
+    if name is not None and name != config.cookie_name() and not fallback.carry:
+        raise ImproperlyConfigured(
+            f"{_where(config)} has COOKIE['NAME'] {name!r}, and does not CARRY: sessions are made there, and processes "
+            f"without FALLBACK look for them under that name. Give the session itself the name {name!r} until it "
+            "carries."
+        )
+    return source_of(fallback)
+
+
+def _where(config: SessionConfig) -> str:
+    return f"MULTISESSION[{config.name!r}]['FALLBACK']"
 
 
 def _is_same(store: Store, config: SessionConfig, source: Source) -> bool:
