@@ -56,10 +56,18 @@ class Places(Records):
         stored = await self.fetch(key)
         if stored is not None:
             return self.meaning(stored)
+        if not self._leads_there(key.secret):
+            return None
         found = await self._look_there(key.secret)
         if isinstance(found, FoundMoved):
             return Moved(self.key(found.key))
-        return None if found is None else await self.take(key, found)
+        # What is in neither place may have been carried between the two looks.
+        return await self.here(key) if found is None else await self.take(key, found)
+
+    async def here(self, key: SessionKey) -> Loaded | Moved | Outdated | None:
+        """Return what is here; see Records.read()."""
+        stored = await self.fetch(key)
+        return None if stored is None else self.meaning(stored)
 
     async def take(self, key: SessionKey, found: Found) -> Loaded | Moved | Outdated | None:
         """Return a session that was found there, and not here."""
@@ -85,7 +93,9 @@ class Places(Records):
             if await super().exists(one):
                 return True
         # A tombstone is no session, and takes the key.
-        return self._leads_there(key.secret) and await self.fetch(key) is None and await self.source.exists(key.secret)
+        if not self._leads_there(key.secret) or await self.fetch(key) is not None:
+            return False
+        return await self.source.exists(key.secret) or await super().exists(keys_here(key)[0])
 
     async def delete_many(self, storage_keys: Iterable[str]) -> int:
         """End sessions by their storage keys; return how many of them were here."""
@@ -96,8 +106,6 @@ class Places(Records):
         return len(there_were)
 
     async def _look_there(self, secret: str) -> Found | FoundMoved | None:
-        if not self._leads_there(secret):
-            return None
         try:
             return await self.source.read(secret)
         except StoreUnavailable as error:
