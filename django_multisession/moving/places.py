@@ -8,6 +8,7 @@ round trip that it makes without a FALLBACK, and whoever comes late with what he
 import os
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from ..breaker import report
@@ -34,6 +35,7 @@ class Places(Records):
         self._required = source.fallback.required
         self._until = source.fallback.until.timestamp()
         self.key = self._key  # Records takes that of StorageKeys
+        self._alone = partial(Records, codec=config.record_codec, keys=self._keys, max_size=config.entry.max_size)
 
     @property
     def is_over(self) -> bool:
@@ -47,6 +49,9 @@ class Places(Records):
 
     def _leads_there(self, secret: str) -> bool:
         return not self.is_over and self.source.accepts(secret)
+
+    def alone(self) -> Records:
+        return self._alone(self.store)
 
     def accepts(self, secret: str) -> bool:
         return super().accepts(secret) or self._leads_there(secret)
