@@ -23,6 +23,7 @@ from .http.finish import finish
 from .http.sessions import Sessions, open_session
 from .http.unavailable import log_once
 from .sessions.base import MultisessionBase
+from .sessions.turn import preload
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -93,7 +94,7 @@ class _Connection:
         for name in names():
             session = self._sessions[name]
             if isinstance(session, MultisessionBase) and session.session_key is not None:
-                await session.apreload()
+                await preload(session)
 
     async def _answer(self, message: Message) -> None:
         if message["type"] == "websocket.accept":

@@ -98,10 +98,9 @@ class RecordCodec(_Codec):
 
     def __init__(self, keyring: Keyring, *, encrypt: bool, compress: int | None) -> None:
         super().__init__(keyring, encrypt=encrypt, compress=compress)
-        # To be copied: taking the key in takes as long as hashing a small record.
-        self._macs = {
-            secret.kid: hashlib.blake2b(digest_size=_RECORD_TAG, key=secret.key("record-mac")) for secret in keyring
-        }
+        # To be copied: taking a key in takes as long as hashing a small record.
+        self._macs = {it.kid: hashlib.blake2b(digest_size=_RECORD_TAG, key=it.key("record-mac")) for it in keyring}
+        self._sealing = {it.kid: hmac.new(it.key("record-seal"), digestmod="sha256") for it in keyring}
 
     def encode(self, header: Header, plaintext: bytes, key: SessionKey, flags: int = 0) -> bytes:
         """Return the payload of a session, or with ENDED or MOVED in flags of what takes its place.
@@ -114,7 +113,7 @@ class RecordCodec(_Codec):
         packed = header.pack(secret.kid, flags | compressed)
         bound_to = key.storage_key.encode()
         if flags & MOVED or (self._encrypt and (plaintext or not flags & ENDED)):
-            return packed + _seal(self._cipher_of(secret, key), body, packed + bound_to)
+            return packed + _seal(self._cipher_of(secret.kid, key), body, packed + bound_to)
         return packed + body + self._tag(secret.kid, packed, bound_to, body)
 
     def decode(self, payload: bytes, key: SessionKey) -> tuple[Header, bytes]:
@@ -123,30 +122,33 @@ class RecordCodec(_Codec):
         secret = self._find(header)
         is_sealed = self._encrypt or header.flags & MOVED
         try:
-            body = self._opened(payload, secret, key) if is_sealed else self._verified(payload, secret, key)
+            body = self._opened(payload, secret.kid, key) if is_sealed else self._verified(payload, secret.kid, key)
         except InvalidRecord as refusal:
             if header.flags & MOVED:
                 raise
             try:
-                body = self._verified(payload, secret, key) if is_sealed else self._opened(payload, secret, key)
+                body = self._verified(payload, secret.kid, key) if is_sealed else self._opened(payload, secret.kid, key)
             except InvalidRecord:
                 raise refusal from None  # what is wrong with the form that the settings expect
         return header, _inflate(body, self.max_inflated) if header.flags & COMPRESSED else body
 
-    def _opened(self, payload: bytes, secret: Secret, key: SessionKey) -> bytes:
+    def _opened(self, payload: bytes, kid: bytes, key: SessionKey) -> bytes:
         associated = payload[:LENGTH] + key.storage_key.encode()
-        return self._unseal(self._cipher_of(secret, key), payload[LENGTH:], associated)
+        return self._unseal(self._cipher_of(kid, key), payload[LENGTH:], associated)
 
-    def _verified(self, payload: bytes, secret: Secret, key: SessionKey) -> bytes:
+    def _verified(self, payload: bytes, kid: bytes, key: SessionKey) -> bytes:
         body, tag = payload[LENGTH:-_RECORD_TAG], payload[-_RECORD_TAG:]
-        if not hmac.compare_digest(tag, self._tag(secret.kid, payload[:LENGTH], key.storage_key.encode(), body)):
+        if not hmac.compare_digest(tag, self._tag(kid, payload[:LENGTH], key.storage_key.encode(), body)):
             raise InvalidRecord("forged, damaged or moved")
         return body
 
-    def _cipher_of(self, secret: Secret, key: SessionKey) -> AESGCM:
-        cipher = key.ciphers.get(secret.kid)
+    def _cipher_of(self, kid: bytes, key: SessionKey) -> AESGCM:
+        """Return the cipher of a session, whose key is Secret.sealing_key("record-seal", session key)."""
+        cipher = key.ciphers.get(kid)
         if cipher is None:
-            cipher = key.ciphers[secret.kid] = AESGCM(secret.sealing_key("record-seal", key.secret.encode()))
+            mac = self._sealing[kid].copy()
+            mac.update(key.secret.encode())
+            cipher = key.ciphers[kid] = AESGCM(mac.digest())
         return cipher
 
     def _tag(self, kid: bytes, packed: bytes, bound_to: bytes, body: bytes) -> bytes:

@@ -13,7 +13,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from functools import update_wrapper
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary
@@ -98,27 +98,22 @@ def _clock_of(loop: asyncio.AbstractEventLoop | None) -> LoopClock | ThreadClock
 
 
 class Budget:
-    """What the operations of one request have waited; operations that overlap count once."""
+    """What the operations of one request, all from now on in this context, have waited; overlaps count once."""
 
     __slots__ = ("_task", "_token", "is_closed", "spent")
-
-    _token: "Token[Budget | None]"
 
     def __init__(self, task: object) -> None:
         self.spent = 0.0
         self.is_closed = False
         self._task = task
+        self._token = _request.set(self)
 
     def is_of(self, task: object) -> bool:
         """Tell whether a task, None for a thread, still belongs to the request: not one that a view has started."""
         return not self.is_closed and (task is None or self._task is None or task is self._task)
 
-    def open(self) -> None:
-        """Let all operations from now on, in this context, share this budget."""
-        self._token = _request.set(self)
-
     def close(self) -> None:
-        """End what open() began: what outlives the request has a budget of its own."""
+        """End it: what outlives the request has a budget of its own."""
         self.is_closed = True
         _request.reset(self._token)
 
@@ -206,9 +201,7 @@ def request_budget() -> Budget | None:
     task, outer = _task_of(native_loop()), _request.get()
     if outer is not None and outer.is_of(task):
         return None
-    budget = Budget(task)
-    budget.open()
-    return budget
+    return Budget(task)
 
 
 class Operated(Protocol):
@@ -217,6 +210,22 @@ class Operated(Protocol):
     def failed(self, error: Exception) -> Exception:
         """Take note of what an operation has raised; return what is to be raised in its place."""
         ...
+
+
+def operated(
+    body: Callable[Concatenate[OperatedT, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[OperatedT, P], Coroutine[Any, Any, T]]:
+    """Return a body that is one operation, for whoever awaits or drives it."""
+
+    async def operation(self: OperatedT, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with Operation():
+            try:
+                return await body(self, *args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - raised again
+                raise self.failed(error)  # noqa: B904 - mostly the same one
+
+    update_wrapper(operation, body)
+    return operation
 
 
 def in_both_colours(
@@ -232,14 +241,7 @@ def in_both_colours(
             except Exception as error:  # noqa: BLE001 - raised again
                 raise self.failed(error)  # noqa: B904 - mostly the same one
 
-    async def amethod(self: OperatedT, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with Operation():
-            try:
-                return await body(self, *args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - raised again
-                raise self.failed(error)  # noqa: B904 - mostly the same one
-
+    amethod = operated(body)
     update_wrapper(method, body)
-    update_wrapper(amethod, body)
     method.__name__, amethod.__name__, amethod.__doc__ = name, f"a{name}", f"See {name}()."
     return method, amethod

@@ -3,8 +3,9 @@
 format u8 · flags u8 · kid 4 · version 8 · created_at u32 · authenticated_at u32 · expires_at u32 · issued_at u32
 """
 
+import os
 import struct
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from .exceptions import InvalidRecord
 
@@ -72,6 +73,31 @@ class Header(NamedTuple):  # made in a third of the time of a frozen dataclass
         if min(times) < 0 or max(times) > LATEST:
             times = clamp(created_at), clamp(authenticated_at), clamp(expires_at), clamp(issued_at)
         return tuple.__new__(cls, (FORMAT, flags, b"", version, *times))
+
+    @classmethod
+    def continuing(
+        cls,
+        previous: "Header | None",
+        now: float,
+        age: int,
+        users: tuple[Any, Any],
+        *,
+        registers: bool = False,
+        is_new: bool = False,
+    ) -> Self:
+        """Return the header of a session that is written now, lives for age seconds, and continues a previous one.
+
+        ``users`` are its user and that of the previous one, None for nobody. ``registers`` is for a login of which the
+        registry has a row, and ``is_new`` tells that it continues the previous one under another key.
+        """
+        user, before = users
+        created_at = now if previous is None else previous.created_at
+        authenticated_at = 0.0 if user is None else now
+        flags = REGISTERED if registers and user is not None else 0
+        if previous is not None and user is not None and user == before:
+            authenticated_at = previous.authenticated_at
+            flags |= 0 if is_new else previous.flags & REGISTERED
+        return cls.new(os.urandom(8), created_at, authenticated_at, int(now) + age, now, flags=flags)
 
     def pack(self, kid: bytes, flags: int = 0) -> bytes:
         """Return the header as it is stored, before a body that the secret ``kid`` protects."""

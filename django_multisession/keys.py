@@ -6,6 +6,7 @@ HKDF is RFC 5869 with SHA-256; no output is longer than one hash, so that Expand
 import hashlib
 import hmac
 import os
+import re
 import string
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -22,6 +23,9 @@ _KEY_LENGTH = 32
 _FAIR = 256 - 256 % len(_ALPHABET)
 _CHARACTERS = bytes(_ALPHABET[byte % len(_ALPHABET)] for byte in range(256))
 _UNFAIR = bytes(range(_FAIR, 256))
+
+looks_like_a_key: Final = re.compile(r"[\x00-\x7f]{8,128}").fullmatch
+"""Tells, by a match, whether a session key can be one of ours. It comes with the request: anything may be in it."""
 
 
 def length_prefixed(value: bytes) -> bytes:
@@ -86,7 +90,6 @@ class Secret:
         self._pseudorandom_key = hmac.digest(SALT, secret, "sha256")
         self._scope = length_prefixed(prefix.encode()) + length_prefixed(session_name.encode())
         self._derived: dict[str, bytes] = {}
-        self._sealing: dict[str, hmac.HMAC] = {}
         self.kid = self._expand(b"dms1 kid")[:KID_LENGTH]
 
     def __repr__(self) -> str:
@@ -102,13 +105,7 @@ class Secret:
 
     def sealing_key(self, purpose: str, context: bytes) -> bytes:
         """Return the 32-byte key that seals one context: a session key, or an hour of cookies."""
-        mac = self._sealing.get(purpose)
-        if mac is None:
-            mac = self._sealing.setdefault(purpose, hmac.new(self.key(purpose), digestmod="sha256"))
-        # To be copied: taking the key in takes as long as all else.
-        mac = mac.copy()
-        mac.update(context)
-        return mac.digest()
+        return hmac.digest(self.key(purpose), context, "sha256")
 
     def _expand(self, info: bytes) -> bytes:
         return hmac.digest(self._pseudorandom_key, info + b"\x01", "sha256")

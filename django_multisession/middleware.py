@@ -9,7 +9,7 @@ from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessio
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from .bridge import driven, maybe_await, run_sync
+from .bridge import run_sync
 from .checks import refuse
 from .conf import DEFAULT
 from .deadline import request_budget
@@ -21,6 +21,7 @@ from .http.logout import leads_to_logout
 from .http.sessions import Sessions, open_session, preloaded
 from .http.unavailable import Outage, log_once
 from .sessions.base import MultisessionBase
+from .sessions.turn import preload
 
 _DJANGOS_FILTER = global_settings.DEFAULT_EXCEPTION_REPORTER_FILTER
 _reporter_filter = ExceptionReporterFilter()
@@ -96,7 +97,7 @@ async def _preload(request: HttpRequest) -> HttpResponse | None:
     for name in preloaded():
         session = _sessions(request)[name]
         try:
-            await maybe_await(session.preload() if driven() else session.apreload())
+            await preload(session)
         except StoreUnavailable as error:
             if not leads_to_logout(request):
                 return Outage(error)

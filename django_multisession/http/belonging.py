@@ -18,6 +18,7 @@ from ..bridge import driven
 from ..exceptions import StoreUnavailable
 from ..sessions.base import MultisessionBase
 from ..sessions.server import ServerSession
+from ..sessions.turn import preload
 
 _USER = "_auth_user_id"
 
@@ -74,10 +75,7 @@ class Belonging:
         if not self.is_to_be_adopted:
             return
         try:
-            if driven():
-                session.preload()
-            else:
-                await session.apreload()
+            await preload(session)
         except StoreUnavailable:
             return  # which the session remembers
         if session.session_key is not None and self._owner is None and not session.is_empty():

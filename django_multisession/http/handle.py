@@ -13,6 +13,7 @@ from ..exceptions import StoreUnavailable
 from ..sessions import registering
 from ..sessions.base import MultisessionBase
 from ..sessions.lifecycle import State
+from ..sessions.response import abandon, commit, end_again, was_rolled_back
 from ..sessions.server import ServerSession
 from .belonging import belonging_of
 
@@ -46,7 +47,7 @@ class Handle:
         if self.is_ended or not (self.session.modified or settings.SESSION_SAVE_EVERY_REQUEST or self._is_used()):
             return False
         await self.expires_with_browser()
-        if self.server is not None and self.server.anonymous and not self.session.modified:
+        if self.server is not None and self.server.state is State.ANONYMOUS and not self.session.modified:
             return False
         return not self.session.is_empty()
 
@@ -85,10 +86,7 @@ class Handle:
     async def end_again(self) -> None:
         """End anew what the view has logged out, if that has come back with its transaction."""
         if self.server is not None:
-            if driven():
-                self.server.end_again()
-            else:
-                await self.server.aend_again()
+            await end_again(self.server)
 
     async def _renew(self, session: MultisessionBase) -> None:
         """Give a session whose user has logged in again a new key, and its login the time of now."""
@@ -117,7 +115,7 @@ class Handle:
     async def save(self) -> None:
         """Save the session, and end the old key if it has a new one; if that fails, all is as it was before."""
         session, server = self.session, self.server
-        if server is not None and server.session_key != server.brought_key and await self._was_rolled_back(server):
+        if server is not None and server.session_key != server.brought_key and await was_rolled_back(server):
             # What the view has set aside with its transaction is not for us to save; its answer stands.
             await self.abandon()
             return
@@ -133,10 +131,7 @@ class Handle:
             if self.ours is not None and self.ours.registration is not None:
                 await registering.register(self.ours)
             if server is not None and server.has_rotated:
-                if driven():
-                    server.commit()
-                else:
-                    await server.acommit()
+                await commit(server)
         except BaseException:
             if self.ours is not None:
                 await registering.undo(self.ours)
@@ -144,17 +139,10 @@ class Handle:
             raise
         self.is_saved = await self._is_to_be_sent()
 
-    async def _was_rolled_back(self, server: ServerSession) -> bool:
-        return await maybe_await(server.was_rolled_back() if driven() else server.awas_rolled_back())
-
     async def abandon(self) -> None:
         """Leave the session under the key that it had before, for the response saves nothing."""
-        if self.server is None or not self.server.has_rotated:
-            return
-        if driven():
-            self.server.abandon()
-        else:
-            await self.server.aabandon()
+        if self.server is not None and self.server.has_rotated:
+            await abandon(self.server)
 
     @property
     def is_to_be_deleted(self) -> bool:
@@ -177,7 +165,7 @@ class Handle:
         key = self.session.session_key
         if self.ours.unreadable or key is None:
             return False
-        if self.server is None or self.server.written or key != self.server.brought_key:
+        if self.server is None or self.server.life.written or key != self.server.brought_key:
             return True
         if not settings.SESSION_SAVE_EVERY_REQUEST:
             return False

@@ -99,7 +99,7 @@ class Carrying(Places):
 
     async def _bring(self, base: Loaded, newer: Found) -> None:
         """Merge into what is here by now what has changed there since ``base``."""
-        draft = Draft(newer.data, lambda data: newer.age, time.time(), new_options=newer.options)
+        draft = Draft(newer.data, newer.age, lambda data: newer.age, time.time(), newer.options, newer.options)
         for attempt in range(SWAP_ATTEMPTS):
             await back_off(attempt)
             stored = await self.fetch(base.key)

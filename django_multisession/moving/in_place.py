@@ -9,6 +9,7 @@ from typing import Any
 
 from ..runtime import cached
 from ..sessions.config import session_config
+from ..sessions.loading import named
 from ..sessions.repository import Repository
 from ..sessions.server import ServerSession
 from ..stores.base import Record, Store, StoreOptions
@@ -73,7 +74,7 @@ def session_there(session: Any, value: str | None) -> SessionThere | None:
     fallback = config.entry.fallback
     if fallback is None or fallback.carry:
         return None
-    there: Any = SessionThere.named(session.session_name)
+    there: Any = named(SessionThere, session.session_name)
     places: Any = there.repository().records
     if places.is_over or (value is not None and (is_ours(session.codec(), value) or not places.source.accepts(value))):
         return None

@@ -2,25 +2,26 @@
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Unpack
+
+from django.contrib.sessions.backends.base import SessionBase
 
 from ..conf import DEFAULT
 from ..cookies import CookieOptions
-from ..keys import new_session_key
-from ..runtime import Event, Kept
+from ..keys import looks_like_a_key, new_session_key
+from .body import NONE
 from .brought import brought
 from .config import SessionConfig, session_config
 from .cookie_changes import CookieAttributes, CookieChanges, checked
-from .first_look import Belonging, aload_once, load_once
-from .flashes import WithFlashes
+from .draft import Draft
+from .flashes import FLASH_KEY, FlashBag
 from .foreign import no_model, refuse_overrides
 from .lifetime import Lifetime, Origin
-from .registration import Followed
+from .registration import Followed, follower
+from .turn import Belonging, aload_once, load_once
 
-_classes: Kept[dict[tuple[type[Any], str], type[Any]]] = Kept(dict, Event(0))
 
-
-class MultisessionBase(Followed, WithFlashes):
+class MultisessionBase(Followed, SessionBase):
     """SessionBase with one session name of MULTISESSION behind it; attributes are the class' until they are set."""
 
     session_name: ClassVar[str] = DEFAULT
@@ -35,12 +36,14 @@ class MultisessionBase(Followed, WithFlashes):
     request: Any = None
     """The request, where the domain of the cookie is a function of it; the middleware sets it."""
     _changes: CookieChanges | None = None
+    _flash_bag: FlashBag | None = None
 
     def __init__(self, session_key: str | None = None) -> None:
         # Not super().__init__(): it imports the serializer by its dotted path for every request.
         self._session_key = session_key
         self.brought_key = session_key
-        self._follow()
+        if follower.make is not None:
+            self.registration = follower.make(self)
 
     if TYPE_CHECKING:  # django-stubs leaves it out
         _session_key: str | None
@@ -48,17 +51,6 @@ class MultisessionBase(Followed, WithFlashes):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         refuse_overrides(cls)
-
-    @classmethod
-    def named(cls, name: str) -> type[Self]:
-        """Return the subclass for another session name; the same one each time."""
-        if name == cls.session_name:
-            return cls
-        found = _classes.value.get((cls, name))
-        if found is None:
-            attributes = {"session_name": name, "__module__": cls.__module__, "__doc__": cls.__doc__}
-            found = _classes.value.setdefault((cls, name), type(cls.__name__, (cls,), attributes))
-        return found
 
     @classmethod
     def config(cls) -> SessionConfig:
@@ -86,9 +78,17 @@ class MultisessionBase(Followed, WithFlashes):
         """Raise now what save() would raise of data that cannot be kept."""
         raise NotImplementedError
 
-    # The data.
+    def _validate_session_key(self, key: str | None) -> bool:
+        return key is not None and (looks_like_a_key(key) is not None or self._accepts(key))
 
-    # As Django's, but for the exception that every request's first look would cost there, and for first_look.py.
+    def _accepts(self, key: str) -> bool:
+        """Tell whether a key that is none of ours may lead somewhere."""
+        return False
+
+    # No look-up whether it is taken: insert() finds out in the same round trip.
+    _get_new_session_key = staticmethod(new_session_key)
+
+    # As Django's, but for the exception that every request's first look would cost there, and for turn.py.
 
     def _get_session(self, no_load: bool = False) -> dict[str, Any]:
         self.accessed = True
@@ -110,18 +110,6 @@ class MultisessionBase(Followed, WithFlashes):
 
     _session = property(_get_session)
 
-    def preload(self) -> None:
-        """Load the session without that counting as access: reading it later does no I/O."""
-        accessed = self.accessed
-        self._get_session()
-        self.accessed = accessed
-
-    async def apreload(self) -> None:
-        """See preload()."""
-        accessed = self.accessed
-        await self._aget_session()
-        self.accessed = accessed
-
     @property
     def unreadable(self) -> bool:
         """Whether what the request's cookie leads to cannot be read; it is left alone then."""
@@ -132,23 +120,41 @@ class MultisessionBase(Followed, WithFlashes):
         return not self.is_empty()
 
     def is_empty(self) -> bool:
-        """Return True when there is no key and no data; the middleware deletes the cookie then.
-
-        False for a session that could not be read: its cookie must survive a rolling deploy.
-        """
+        """Return True when there is no key and no data, and none that cannot be read, as in a rolling deploy."""
         return not self.unreadable and super().is_empty()
-
-    def _get_new_session_key(self) -> str:
-        # No look-up whether it is taken: insert() finds out in the same round trip.
-        return new_session_key()
-
-    async def _aget_new_session_key(self) -> str:
-        return self._get_new_session_key()
 
     async def adelete_test_cookie(self) -> None:
         # Django's forgets that the session was modified.
         await self._aget_session()
         self.delete_test_cookie()
+
+    def add_flash(self, value: Any, key: str = FLASH_KEY) -> None:
+        """Append a value, which the serializer must know, to the flashes under key."""
+        self[key] = self._flashes().added(value, key, self.get(key, ()))
+
+    async def aadd_flash(self, value: Any, key: str = FLASH_KEY) -> None:
+        """See add_flash()."""
+        await self.aset(key, self._flashes().added(value, key, await self.aget(key, ())))
+
+    def flashes(self, key: str = FLASH_KEY) -> list[Any]:
+        """Return the flashes under key, the oldest first, and forget them; an empty list if there are none."""
+        return self._flashes().taken(key, self.pop(key, ()))
+
+    async def aflashes(self, key: str = FLASH_KEY) -> list[Any]:
+        """See flashes()."""
+        return self._flashes().taken(key, await self.apop(key, ()))
+
+    def _flashes(self) -> FlashBag:
+        self._flash_bag = self._flash_bag or FlashBag()
+        return self._flash_bag
+
+    def _draft(self, data: dict[str, Any], user_before: Any) -> Draft:
+        """Return what is to be stored, given the user of the session as it was loaded."""
+        changes, bag = self._changes, self._flash_bag
+        options, new = (NONE, NONE) if changes is None else (changes.all(), changes.new)
+        keys = frozenset[str]() if bag is None else bag.keys
+        registers = self.registration is not None and self.registration.marks
+        return Draft(data, self._age_of(data), self._age_of, self.clock(), options, new, user_before, keys, registers)
 
     # Its lifetime.
 
@@ -159,7 +165,7 @@ class MultisessionBase(Followed, WithFlashes):
     def get_expiry_age(self, **kwargs: Any) -> int:
         expiry = kwargs["expiry"] if "expiry" in kwargs else self.get("_session_expiry")
         # Django's asks for the time also where no expiry was set.
-        age = super().get_expiry_age(**kwargs) if kwargs or expiry else self.get_session_cookie_age()
+        age = super().get_expiry_age(**kwargs) if expiry else self.get_session_cookie_age()
         limits = self._lifetime()
         if limits.is_unlimited:
             return age
@@ -221,19 +227,16 @@ class MultisessionBase(Followed, WithFlashes):
 
     def cookie_changes(self) -> CookieChanges:
         """Return what this session's cookie has beside the settings."""
-        if self._changes is None:
-            self._changes = CookieChanges(self.session_name)
+        self._changes = self._changes or CookieChanges(self.session_name)
         return self._changes
 
     def cookie(self) -> CookieOptions:
         """Return the options that this session's cookie has, or will have with this response."""
-        request = self.request
-        return self.config().cookie_options(request) if self._changes is None else self._changes.cookie(request)
+        return self.cookie_changes().cookie(self.request)
 
     def cookie_at_load(self) -> CookieOptions:
         """Return the options under which the browser holds the cookie."""
-        request = self.request
-        return self.config().cookie_options(request) if self._changes is None else self._changes.cookie_at_load(request)
+        return self.cookie_changes().cookie_at_load(self.request)
 
     def cookie_parts(self) -> list[str]:
         """Return the values of the cookie and of its chunks, if the session needs more than one."""
@@ -242,5 +245,4 @@ class MultisessionBase(Followed, WithFlashes):
     @classmethod
     def joined(cls, cookies: Mapping[str, str]) -> str | None:
         """Return what a request's cookies hold for this session, None if nothing."""
-        config = cls.config()
-        return cookies.get(config.cookie_name()) if config.entry.fallback is None else brought(config, cookies)
+        return brought(cls.config(), cookies)

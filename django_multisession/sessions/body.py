@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from ..exceptions import InvalidRecord, SessionNotSerializable
+from ..exceptions import InvalidRecord, SessionNotSerializable, SessionTooLarge
 from ..keys import length_prefixed
 from .tracking import TrackedDict
 
@@ -78,6 +78,14 @@ class BodyCodec:
         """Return one value as bytes."""
         dumped: bytes = self._serializer.dumps({"": value})
         return dumped
+
+    def too_many(self, keys: int, allowed: int) -> SessionTooLarge:
+        """Return the error of data with more keys than MAX_KEYS allows."""
+        return SessionTooLarge(f"Session {self._session_name!r} has {keys} keys; MAX_KEYS allows {allowed}.")
+
+    def too_large(self, error: SessionTooLarge, data: Mapping[str, Any]) -> SessionTooLarge:
+        """Return what the records say of a session that is too large, with the largest keys' sizes."""
+        return SessionTooLarge(f"Session {self._session_name!r} {error}. {self.largest(data)}")
 
     def largest(self, data: Mapping[str, Any]) -> str:
         """Say which top-level keys take most room, in bytes as serialised."""

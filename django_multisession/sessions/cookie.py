@@ -13,10 +13,8 @@ from ..exceptions import InvalidRecord, SessionTooLarge
 from ..moving.in_place import session_there
 from ..runtime import cached
 from . import registering
-from .body import NONE
 from .brought import brought
 from .carried_cookie import CarriedCookie
-from .draft import Draft
 from .frames import hidden_frames
 from .lifetime import Lifetime, Origin
 
@@ -37,6 +35,9 @@ class CookieSession(CarriedCookie):
     def __new__(cls, session_key: str | None = None) -> Any:
         there = session_there(cls, session_key)
         return super().__new__(cls) if there is None else there
+
+    def _accepts(self, key: str) -> bool:
+        return len(key) >= 8  # whatever else is wrong with it, the codec reports
 
     @classmethod
     def codec(cls) -> CookieCodec:
@@ -196,14 +197,14 @@ class CookieSession(CarriedCookie):
     def _seal(self, data: dict[str, Any], sid: bytes | None) -> tuple[str, CookieContent]:
         """Return the cookie's value and what is in it; SessionTooLarge if browsers would not keep it."""
         previous, config = self._content, self.config()
-        options = NONE if self._changes is None else self._changes.all()
-        registers = self.registration is not None and self.registration.marks
-        draft = Draft(data, self._age_of, self.clock(), user_before=self._user_before, is_registered=registers)
+        draft = self._draft(data, self._user_before)
+        before, users = previous and previous.header, (data.get("_auth_user_id"), self._user_before)
+        registers, age = draft.is_registered, self._age_left(draft)
         content = CookieContent(
-            header=draft.header(self._age_left(draft), previous and previous.header),
+            header=Header.continuing(before, draft.now, age, users, registers=registers),
             sid=sid or os.urandom(_SID_BYTES),
             epoch=0 if previous is None else previous.epoch,
-            plaintext=config.bodies.dump(options, data),
+            plaintext=config.bodies.dump(draft.options, data),
         )
         value = self.codec().encode(content)
         needed, allowed = len(self._split(value)), config.entry.chunks

@@ -6,33 +6,24 @@ its request has added or read any.
 
 from typing import Any, Final
 
-from django.contrib.sessions.backends.base import SessionBase
-
 FLASH_KEY: Final = "_flash"
 
 
-class WithFlashes(SessionBase):
-    """A session that keeps flashes among its data, as lists under keys of their own."""
+class FlashBag:
+    """The flashes among the data of one session, as lists under keys of their own."""
 
-    flash_keys: frozenset[str] = frozenset()
-    """The keys under which this request has added or read flashes."""
+    __slots__ = ("keys",)
 
-    def add_flash(self, value: Any, key: str = FLASH_KEY) -> None:
-        """Append a value, which the serializer must know, to the flashes under key."""
-        self.flash_keys |= {key}
-        self[key] = [*self.get(key, ()), value]
+    def __init__(self) -> None:
+        self.keys: frozenset[str] = frozenset()
+        """Those under which this request has added or read flashes."""
 
-    async def aadd_flash(self, value: Any, key: str = FLASH_KEY) -> None:
-        """See add_flash()."""
-        self.flash_keys |= {key}
-        await self.aset(key, [*await self.aget(key, ()), value])
+    def added(self, value: Any, key: str, found: Any) -> list[Any]:
+        """Return what is to be kept under key, given what was found there, with a value that is new."""
+        self.keys |= {key}
+        return [*found, value]
 
-    def flashes(self, key: str = FLASH_KEY) -> list[Any]:
-        """Return the flashes under key, the oldest first, and forget them; an empty list if there are none."""
-        self.flash_keys |= {key}
-        return list(self.pop(key, ()))
-
-    async def aflashes(self, key: str = FLASH_KEY) -> list[Any]:
-        """See flashes()."""
-        self.flash_keys |= {key}
-        return list(await self.apop(key, ()))
+    def taken(self, key: str, found: Any) -> list[Any]:
+        """Return what was found under key, the oldest first; it is kept no longer."""
+        self.keys |= {key}
+        return list(found)

@@ -6,7 +6,6 @@ bridge.py).
 
 import enum
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from ..exceptions import InvalidRecord, StoreUnavailable
@@ -15,9 +14,9 @@ from .body import Body
 from .draft import Draft
 from .exceptions import SessionEnded
 from .lifetime import Origin
-from .loaded import Loaded, Moved, Outdated
+from .loaded import Loaded, Moved, Outdated, Saved
 from .passwords import renews, set_aside
-from .repository import Repository, Saved
+from .repository import Repository
 from .rotation import Rotation, withdraw
 from .unreadable import report_unreadable
 
@@ -69,6 +68,11 @@ class Lifecycle:
         if self.loaded is not None and self.loaded.key.secret == secret:
             return self.loaded.key
         return self._repository.records.key(secret)
+
+    def keys(self, secret: str | None) -> list[SessionKey]:
+        """Return the keys under which the session is: its own, and the one that a change of key has left."""
+        keys = [] if self.rotation is None else [self.rotation.key]
+        return keys if secret is None else [*keys, self.key(secret)]
 
     async def load(self, secret: str, now: float) -> Body | None:
         """Return the session under a key; None if there is none, which the state then tells apart.
@@ -165,7 +169,7 @@ class Lifecycle:
                 raise self.ended()
             if not isinstance(found, Moved):
                 loaded, body = found
-                draft = replace(draft, options=body.options)
+                draft = draft.on(body.options)
         return self._kept(await self._repository.replace_all(key, loaded, draft))
 
     async def exists(self) -> bool:

@@ -1,9 +1,10 @@
-"""What a store was found to hold under a session key."""
+"""What a store was found, or brought, to hold under a session key."""
 
 from typing import Any, NamedTuple, Self
 
 from ..envelope import Header
 from ..keys import SessionKey
+from .body import Body
 
 
 class Elsewhere(bytes):
@@ -52,6 +53,17 @@ class Outdated(NamedTuple):
     """A session whose login was found outdated, as it was: only who changes its password now takes it along."""
 
     loaded: Loaded
+
+
+class Saved(NamedTuple):
+    """What a save has led to: what the store holds, its data, and whether that was written just now.
+
+    ``body.data`` is the draft's own where nothing was merged.
+    """
+
+    loaded: Loaded
+    body: Body
+    written: bool = True
 
 
 def has_same_identity(one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -7,8 +7,26 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import DEFAULT, entry
-from ..runtime import cached
+from ..runtime import Event, Kept, cached
 from .base import MultisessionBase
+
+_classes: Kept[dict[tuple[type[Any], str], type[Any]]] = Kept(dict, Event(0))
+
+
+def named(session_class: type[MultisessionBase], name: str) -> type[Any]:
+    """Return the subclass of a session class for another session name; the same one each time."""
+    if name == session_class.session_name:
+        return session_class
+    found = _classes.value.get((session_class, name))
+    if found is None:
+        attributes = {
+            "session_name": name,
+            "__module__": session_class.__module__,
+            "__doc__": session_class.__doc__,
+        }
+        found = type(session_class.__name__, (session_class,), attributes)
+        found = _classes.value.setdefault((session_class, name), found)
+    return found
 
 
 @cached
@@ -34,4 +52,4 @@ def session_class(name: str) -> type[Any]:
         raise ImproperlyConfigured(
             f"{setting} is {engine!r}, which knows of one session only. Use an engine of django_multisession."
         )
-    return found.named(name)
+    return named(found, name)

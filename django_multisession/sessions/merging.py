@@ -39,7 +39,7 @@ class Merger:
                 self._bodies.parse(base.plaintext).data,
                 theirs.data,
                 # As it will be read: JSON turns tuples into lists and integer keys into strings.
-                self._bodies.parse(self._bodies.dump(draft.all_options, draft.data)).data,
+                self._bodies.parse(self._bodies.dump(draft.options, draft.data)).data,
                 rules=self.rules(draft),
                 guard=entry.guard,
                 read=draft.was_read,

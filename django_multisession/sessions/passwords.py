@@ -5,8 +5,6 @@ outdated, and django.contrib.auth has them flush it. Such a session is set aside
 request that changes the password takes it along. See decisions.md, D52.
 """
 
-from dataclasses import replace
-
 from ..conf import GUARDED
 from ..exceptions import StoreRefused
 from .draft import Draft
@@ -57,6 +55,6 @@ def merged_renewed(repository: Repository, base: Loaded, stored: Loaded, draft: 
     theirs, body = repository.parse(stored).data, repository.parse(base)
     identity = {key: theirs[key] for key in GUARDED if key in theirs}
     base = base._replace(plaintext=repository.dump(body.options, {**body.data, **identity}))
-    merged = repository.merged(base, stored, replace(draft, data={**draft.data, **identity}), rotates=True)
+    merged = repository.merged(base, stored, draft.with_data({**draft.data, **identity}), rotates=True)
     merged.data.update({key: draft.data[key] for key in GUARDED if key in draft.data})
     return merged

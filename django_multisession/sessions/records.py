@@ -7,20 +7,12 @@ from typing import Final
 from ..codec import RecordCodec
 from ..envelope import ENDED, MOVED, VERSION, Header, clamp
 from ..exceptions import SessionTooLarge, StoreUnavailable
-from ..keys import SessionKey, StorageKeys
+from ..keys import SessionKey, StorageKeys, looks_like_a_key
 from ..stores.base import Record, Store
 from .loaded import Loaded, Moved, Outdated
 
 POINTER_TTL: Final = 60
 """Seconds that a pointer stands where a session was before its key changed: as long as a request may be under way."""
-
-
-_MAX_KEY_LENGTH: Final = 128
-
-
-def looks_like_a_key(secret: str) -> bool:
-    """Tell whether this can be a session key of ours. It comes with the request: anything may be in it."""
-    return 8 <= len(secret) <= _MAX_KEY_LENGTH and secret.isascii()
 
 
 def replacing(loaded: Loaded, now: float) -> Header:
@@ -52,7 +44,7 @@ class Records:
 
     def accepts(self, secret: str) -> bool:
         """Tell whether a session key can lead to a session."""
-        return looks_like_a_key(secret)
+        return looks_like_a_key(secret) is not None
 
     async def read(self, key: SessionKey) -> Loaded | Moved | Outdated | None:
         """Return what is live under a key, None for nothing or a tombstone; InvalidRecord if we did not write it."""

@@ -1,7 +1,17 @@
 """The moments at which a session on a server is told of to its Registration; without one, nothing happens."""
 
+from typing import Protocol
+
 from ..envelope import REGISTERED
-from .registration import Followed
+from .registration import Followed, Registration, Standing
+
+
+class Settling(Protocol):
+    """What settle() asks of a session; see Followed."""
+
+    registration: Registration | None
+
+    def standing(self) -> Standing | None: ...
 
 
 async def admit(session: Followed) -> bool:
@@ -30,7 +40,7 @@ async def register(session: Followed) -> None:
         await registration.settled(now, ())
 
 
-async def settle(session: Followed, unsure: list[str]) -> None:
+async def settle(session: Settling, unsure: list[str]) -> None:
     """Have written down where the session goes on after a change of key."""
     registration, now = session.registration, session.standing()
     if registration is not None and now is not None:

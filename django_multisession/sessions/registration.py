@@ -103,10 +103,6 @@ class Followed:
             self.outage = error
         return without_frames(error) if isinstance(error, SAID) else error
 
-    def _follow(self) -> None:
-        if follower.make is not None:
-            self.registration = follower.make(self)
-
     async def _reject(self, reason: InvalidRecord) -> None:
         report_unreadable(self.session_name, reason)
         if self.registration is not None:

@@ -5,37 +5,24 @@ as a Draft; what comes back says what the store holds now.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..deadline import left
-from ..envelope import SERVER_SKEW, SKEW
+from ..envelope import SERVER_SKEW, SKEW, Header
 from ..exceptions import InvalidRecord, SessionTooLarge, StoreUnavailable
 from ..keys import SessionKey
 from ..runtime import monotonic
-from . import touch_throttle
+from . import save_queue, touch_throttle
 from .body import NONE, Body
 from .config import SessionConfig
 from .draft import Draft
 from .exceptions import SessionConflict, SessionEnded
-from .limits import Limits
-from .loaded import Loaded, Moved, Outdated, has_same_identity
+from .loaded import Loaded, Moved, Outdated, Saved, has_same_identity
 from .merging import Merger
 from .pointers import follow
 from .records import Records
-from .save_queue import SWAP_ATTEMPTS, back_off, contended, exclusive
+from .save_queue import SWAP_ATTEMPTS, back_off, exclusive
 from .unreadable import report_unreadable
-
-
-class Saved(NamedTuple):
-    """What a save has led to: what the store holds, its data, and whether that was written just now.
-
-    ``body.data`` is the draft's own where nothing was merged.
-    """
-
-    loaded: Loaded
-    body: Body
-    written: bool = True
 
 
 class Repository:
@@ -46,7 +33,7 @@ class Repository:
         self._config = config
         self._bodies = config.bodies
         self._merger = Merger(config)
-        self._limits = Limits(config)
+        self._most_keys = config.entry.max_keys
         self.name = config.name
         self.timeout = config.entry.timeout
         self.tracks_reads = config.is_strict
@@ -61,8 +48,9 @@ class Repository:
         found = await self.records.read(key)
         if not isinstance(found, Loaded):
             return found
-        header, limits = found.header, self._lifetime
-        if header.expired(now, self._skew) or (not limits.is_unlimited and limits.is_over(header, now, None, 0)):
+        if now > found.header.expires_at + self._skew:
+            return None
+        if not self._lifetime.is_unlimited and self._lifetime.is_over(found.header, now, None, 0):
             return None
         return found, self._bodies.parse(found.plaintext)
 
@@ -74,14 +62,13 @@ class Repository:
 
     async def insert(self, key: SessionKey, draft: Draft, previous: Loaded | None) -> Saved | None:
         """Create the session; None if the key is taken. ``previous`` is the session that it continues."""
-        age, plaintext = max(draft.age, 1), self._dump(draft)
-        header = draft.header(age, previous and previous.header, is_new=True)
-        self._limits.check(draft)
+        plaintext = self._dump(draft)
+        header = self._header(draft, previous, is_new=True)
         try:
-            loaded = await self.records.insert(key, plaintext, header, age)
+            loaded = await self.records.insert(key, plaintext, header, max(draft.age, 1))
         except SessionTooLarge as error:
-            raise self._limits.explained(error, draft) from error
-        return loaded and Saved(loaded, Body(draft.all_options, draft.data))
+            raise self._bodies.too_large(error, draft.data) from error
+        return loaded and Saved(loaded, Body(draft.options, draft.data))
 
     async def save(self, loaded: Loaded, draft: Draft) -> Saved:
         """Bring what has changed since it was loaded to the store, merged with what others have changed there.
@@ -92,7 +79,7 @@ class Repository:
         plaintext = self._dump(draft)
         if plaintext == loaded.plaintext or (not self._writes_alike and self._merger.is_unchanged(loaded, plaintext)):
             return await self._touch(loaded, draft)
-        if not contended(loaded.key.storage_key):
+        if not self._is_contended(loaded.key):
             written = await self._swap(loaded, draft, plaintext)
             if written is not None:
                 return written
@@ -101,7 +88,7 @@ class Repository:
 
     async def replace_all(self, key: SessionKey, loaded: Loaded | None, draft: Draft) -> Saved:
         """Replace whatever is stored under a key; the rest as save()."""
-        if loaded is not None and not contended(key.storage_key):
+        if loaded is not None and not self._is_contended(key):
             written = await self._swap(loaded, draft, self._dump(draft))
             if written is not None:
                 return written
@@ -131,11 +118,11 @@ class Repository:
     def validate(self, draft: Draft) -> None:
         """Raise what a save would raise of data that cannot be kept."""
         plaintext = self._dump(draft)
-        self._limits.check(draft)
+        header = self._header(draft, None)
         try:
-            self.records.fits(plaintext, draft.header(1, None))
+            self.records.fits(plaintext, header)
         except SessionTooLarge as error:
-            raise self._limits.explained(error, draft) from error
+            raise self._bodies.too_large(error, draft.data) from error
 
     # Merging.
 
@@ -163,7 +150,7 @@ class Repository:
             body = self._merger.merge(base, stored, draft, rotates=rotates)
         else:
             body = Body({**self.parse(stored).options, **draft.new_options}, draft.data)
-        return replace(draft, data=body.data, options=body.options, new_options=NONE)
+        return draft.with_data(body.data)._replace(options=body.options, new_options=NONE)
 
     def _with_later(self, saved: Saved, ours: bytes, draft: Draft) -> Saved:
         """Return what a merge has led to, with what this request's other tasks have changed while it was written."""
@@ -208,14 +195,22 @@ class Repository:
             # (decisions.md, D15).
             return not self._config.is_strict and draft.data.keys().isdisjoint(self._merger.rules(draft))
 
-        age = max(draft.age, 1)
-        header = draft.header(age, stored.header)
-        self._limits.check(draft)
+        header = self._header(draft, stored)
         try:
-            written = await self.records.replace(stored, plaintext, header, age, repeatable=repeatable)
+            written = await self.records.replace(stored, plaintext, header, max(draft.age, 1), repeatable=repeatable)
         except SessionTooLarge as error:
-            raise self._limits.explained(error, draft) from error
-        return written and Saved(written, Body(draft.all_options, draft.data))
+            raise self._bodies.too_large(error, draft.data) from error
+        return written and Saved(written, Body(draft.options, draft.data))
+
+    def _header(
+        self, draft: Draft, previous: Loaded | None, *, is_new: bool = False, is_bounded: bool = True
+    ) -> Header:
+        """Return the header of a draft that is about to be written; SessionTooLarge if it has too many keys."""
+        if is_bounded and len(draft.data) > self._most_keys:
+            raise self._bodies.too_many(len(draft.data), self._most_keys)
+        before, users = previous and previous.header, (draft.data.get("_auth_user_id"), draft.user_before)
+        registers, age = draft.is_registered, max(draft.age, 1)
+        return Header.continuing(before, draft.now, age, users, registers=registers, is_new=is_new)
 
     async def _touch(self, loaded: Loaded, draft: Draft) -> Saved:
         """Prolong an unchanged session if that is due.
@@ -228,7 +223,7 @@ class Repository:
             storage_key, loaded.header.version
         ):
             return Saved(loaded, body, written=False)
-        header = draft.header(age, loaded.header)
+        header = self._header(draft, loaded, is_bounded=False)
         try:
             written = await self.records.replace(loaded, loaded.plaintext, header, age)
         except BaseException as error:
@@ -239,7 +234,10 @@ class Repository:
         return Saved(written or loaded, body, written=written is not None)
 
     def _dump(self, draft: Draft) -> bytes:
-        return self._bodies.dump(draft.all_options, draft.data)
+        return self._bodies.dump(draft.options, draft.data)
+
+    def _is_contended(self, key: SessionKey) -> bool:
+        return bool(save_queue.queues.value.present) and save_queue.contended(key.storage_key)
 
     def ended(self) -> SessionEnded:
         """Return the error of a session that is not there any more."""

@@ -14,11 +14,11 @@ from ..keys import SessionKey
 from .body import Body
 from .draft import Draft
 from .exceptions import SessionEnded
-from .loaded import Loaded, Moved, Outdated
+from .loaded import Loaded, Moved, Outdated, Saved
 from .passwords import merged_renewed, renews
 from .pointers import follow
 from .records import replacing
-from .repository import Repository, Saved
+from .repository import Repository
 from .save_queue import SWAP_ATTEMPTS, back_off, exclusive
 
 
@@ -47,7 +47,7 @@ class Rotation(NamedTuple):
             with suppress(SessionEnded):
                 return await self._join(repository, repository.nothing(new), new, draft)
             return None
-        saved = Saved(new, Body(draft.all_options, draft.data))
+        saved = Saved(new, Body(draft.options, draft.data))
         if self.base is not None and await self._point(repository, self.base, new, draft, unsure):
             return saved
         async with exclusive(self.key.storage_key, left(repository.timeout)):

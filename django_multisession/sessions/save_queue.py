@@ -23,7 +23,7 @@ LONGEST_PAUSE: Final = 0.032
 """Seconds that a save waits at most before it tries again on a session that others write as well."""
 
 
-class _Queues:
+class Queues:
     """A lock lives as long as somebody waits for it or has it."""
 
     def __init__(self) -> None:
@@ -34,7 +34,8 @@ class _Queues:
 
 
 # A lock may be held by a thread that a forked child does not have.
-_queues: Kept[_Queues] = Kept(_Queues, Event.FORK | Event.TEST)
+queues: Final[Kept[Queues]] = Kept(Queues, Event.FORK | Event.TEST)
+"""Those of this process."""
 
 
 class _Held(NamedTuple):
@@ -57,12 +58,14 @@ def _holder() -> object:
 
 
 def contended(storage_key: str) -> bool:
-    """Tell whether somebody else in this event loop, or on these threads, is here for a record."""
-    queues = _queues.value
-    if not queues.present or storage_key in _ours():
+    """Tell whether somebody else in this event loop, or on these threads, is here for a record.
+
+    Nobody is where queues.value.present is empty.
+    """
+    if storage_key in _ours():
         return False
-    loop = native_loop()
-    return storage_key in queues.threads if loop is None else (loop, storage_key) in queues.tasks
+    loop, here = native_loop(), queues.value
+    return storage_key in here.threads if loop is None else (loop, storage_key) in here.tasks
 
 
 @asynccontextmanager
@@ -75,16 +78,16 @@ async def exclusive(storage_key: str, seconds: float) -> AsyncIterator[None]:
     if storage_key in ours:
         yield
         return
-    queues, visit = _queues.value, object()
-    queues.present.add(visit)
+    here, visit = queues.value, object()
+    here.present.add(visit)
     try:
         loop = native_loop()
         lock: threading.Lock | asyncio.Lock
         if loop is None:
-            lock = queues.threads.setdefault(storage_key, threading.Lock())
+            lock = here.threads.setdefault(storage_key, threading.Lock())
             taken = lock.acquire(timeout=max(seconds, 0))
         else:
-            lock = queues.tasks.setdefault((loop, storage_key), asyncio.Lock())
+            lock = here.tasks.setdefault((loop, storage_key), asyncio.Lock())
             try:
                 taken = await maybe_await(lock.acquire(), max(seconds, 0))
             except TimeoutError:
@@ -97,7 +100,7 @@ async def exclusive(storage_key: str, seconds: float) -> AsyncIterator[None]:
             if taken:
                 lock.release()
     finally:
-        queues.present.discard(visit)
+        here.present.discard(visit)
 
 
 async def back_off(attempt: int) -> None:

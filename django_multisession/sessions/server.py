@@ -3,30 +3,30 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.contrib.sessions.backends.base import CreateError
 
-from ..bridge import driven, iterate
+from ..bridge import here, iterate, maybe_await
 from ..deadline import in_both_colours
 from ..exceptions import InvalidRecord, StoreUnavailable
 from ..stores.base import Store
-from . import registering
+from . import registering, response
 from .assembly import repository_of
 from .base import MultisessionBase
-from .body import NONE
 from .cookie_changes import our_middleware
 from .draft import Draft
 from .frames import hidden_frames
 from .lifecycle import Lifecycle, Next, State
 from .lifetime import Origin
+from .loaded import Saved
 from .logouts import Logouts
-from .records import POINTER_TTL, Records, looks_like_a_key
+from .records import POINTER_TTL, Records
 from .registration import Standing
-from .repository import Repository, Saved
+from .repository import Repository
 from .stamping import restamp
 from .tracking import TrackedDict
-from .turn import turn_of
+from .turn import Turn, turn_of
 
 KEY_ATTEMPTS = 5
 
@@ -46,11 +46,13 @@ class ServerSession(MultisessionBase):
     """Tells whether the user of a session has another password by now; the middleware sets it."""
     is_logged_out = False
     """Whether django.contrib.auth has told that the user logs out."""
-    _logouts: Logouts | None = None
+    logouts: Logouts | None = None
+    """What the request has ended in a store that shares Django's transaction."""
+    _turn: Turn | None = None
     _continues = False
     """Whether a record that is being made continues the one of this session."""
     commits_with_response = False
-    """Whether a change of key waits for commit(): the middleware calls it once a response is to be sent."""
+    """Whether a change of key waits for response.commit(): the middleware calls it once a response is to be sent."""
 
     @classmethod
     def repository(cls) -> Repository:
@@ -76,22 +78,12 @@ class ServerSession(MultisessionBase):
 
     @property
     def has_rotated(self) -> bool:  # type: ignore[override]  # of this kind of session alone
-        """Whether a change of key waits for commit() or abandon()."""
+        """Whether a change of key waits for response.commit() or abandon()."""
         return "life" in self.__dict__ and self.life.rotation is not None
-
-    @property
-    def written(self) -> bool:
-        """Whether a save has extended the life of the record."""
-        return self.life.written
 
     @property
     def unreadable(self) -> bool:
         return self.state is State.UNREADABLE
-
-    @property
-    def anonymous(self) -> bool:
-        """Whether an outage has made this an empty session that is never saved."""
-        return self.state is State.ANONYMOUS
 
     def is_empty(self) -> bool:
         # The browser may have the cookie of the new key by now, which must not be deleted.
@@ -106,37 +98,27 @@ class ServerSession(MultisessionBase):
         """Raise now what save() would raise of data that cannot be kept."""
         if hasattr(self, "_session_cache"):
             with hidden_frames():
-                self.repository().validate(self._draft())
+                self.repository().validate(self.draft())
 
-    def _validate_session_key(self, key: str | None) -> bool:
-        if key is None:
-            return False
+    def _accepts(self, key: str) -> bool:
         # A cookie of another engine may be a key as well, which only its FALLBACK knows.
-        return looks_like_a_key(key) or (self.config().entry.fallback is not None and self.records().accepts(key))
+        return self.config().entry.fallback is not None and self.records().accepts(key)
 
     def _origin(self) -> Origin:
         return self.life.origin
 
-    def _draft(self) -> Draft:
-        changes = self._changes
-        return Draft(
-            data=self._session_cache,
-            age_of=self._age_of,
-            now=self.clock(),
-            options=NONE if changes is None else changes.stored,
-            new_options=NONE if changes is None else changes.new,
-            user_before=self.life.user_before,
-            flash_keys=self.flash_keys,
-            is_registered=self.registration is not None and self.registration.marks,
-        )
+    def draft(self) -> Draft:
+        """Return what is to be stored."""
+        return self._draft(self._session_cache, self.life.user_before)
 
-    def _keep(self, saved: Saved | None) -> None:
+    def keep(self, saved: Saved) -> None:
         """Go on with what the store holds now."""
-        if saved is not None:
-            self._session_key = saved.loaded.key.secret
-            self._session_cache = self._tracked(saved.body.data)
-            if self._changes is not None or saved.body.options:
-                self.cookie_changes().saved(saved.body.options)
+        secret = saved.loaded.key.secret
+        if secret != self.session_key:
+            self._session_key = secret
+        self._session_cache = self._tracked(saved.body.data)
+        if self._changes is not None or saved.body.options:
+            self.cookie_changes().saved(saved.body.options)
 
     def _take_key(self) -> None:
         """Go on under the key of the record, where that is not the one of the cookie: see moving/keys.py."""
@@ -148,14 +130,13 @@ class ServerSession(MultisessionBase):
     def _tracked(self, data: dict[str, Any]) -> dict[str, Any]:
         return TrackedDict(data) if self.repository().tracks_reads else data
 
-    # With I/O: each body is written once, and serves both colours. It calls public methods in the colour of its caller,
-    # so that a subclass' are honoured.
+    # With I/O: each body is written once, and serves both colours.
 
     async def _data(self) -> dict[str, Any]:
         if hasattr(self, "_session_cache"):
             self.accessed = True
             return self._session_cache
-        return self._get_session() if driven() else await self._aget_session()
+        return self._get_session() if here.driven else await self._aget_session()
 
     async def _load(self) -> dict[str, Any]:
         """Return the session's data; empty, and without a key, if there is no such session.
@@ -199,11 +180,8 @@ class ServerSession(MultisessionBase):
         SessionConflict if what was written meanwhile must not be merged, SessionTooLarge and SessionNotSerializable for
         data that cannot be kept, and CreateError with must_create if the key is taken.
         """
-        if must_create and self.session_key is None:
-            await self._created()  # as Django's do
-            return
         if must_create:
-            await self._insert()
+            await (self._created() if self.session_key is None else self._insert())  # as Django's do
             return
         had_key = self.session_key is not None
         await self._data()
@@ -213,8 +191,8 @@ class ServerSession(MultisessionBase):
             saved = await self._write()  # asks nobody
         # One at a time: another task of this request would take what this one is just writing for somebody else's
         # change, and apply a rule of MERGE twice.
-        elif driven():
-            with turn_of(self).of_threads:
+        elif here.driven:
+            with (self._turn or turn_of(self)).of_threads:
                 saved = await self._write()
         else:
             async with turn_of(self).of_tasks():
@@ -222,40 +200,31 @@ class ServerSession(MultisessionBase):
         if saved is Next.CREATE:
             await self._created()
         elif saved is Next.DELETE:
-            if driven():
-                self.delete()
-            else:
-                await self.adelete()
+            await self._deleted()
         elif not (saved is Next.NOTHING or saved.written or self.commits_with_response or await self.life.exists()):
             # The middleware sends no cookie for what was not written; elsewhere nobody else would notice.
             raise self.life.ended()
-        if not self.commits_with_response:
+        if self.registration is not None and not self.commits_with_response:
             await registering.register(self)
 
     async def _write(self) -> Saved | Next:
         if self.session_key is None:
             return self.life.without_key(self._session_cache)
-        saved = await self.life.save(self.session_key, self._draft())
+        saved = await self.life.save(self.session_key, self.draft())
         if isinstance(saved, Saved):
-            self._keep(saved)
+            self.keep(saved)
         return saved
 
     save, asave = in_both_colours(_save)
 
-    async def _created(self) -> None:
-        if driven():
-            self.create()
-        else:
-            await self.acreate()
-
     async def _insert(self) -> None:
         self._session_cache = getattr(self, "_session_cache", {})
-        draft = self._draft()
+        draft = self.draft()
         if draft.age > 0:
             saved = await self.life.insert(self.session_key or "", draft)
             if saved is None:
                 raise CreateError
-            self._keep(saved)
+            self.keep(saved)
 
     async def _create(self) -> None:
         """Give the session a new key and write it under that."""
@@ -266,10 +235,7 @@ class ServerSession(MultisessionBase):
             for _ in range(KEY_ATTEMPTS):
                 self._session_key = self._get_new_session_key()
                 try:
-                    if driven():
-                        self.save(True)
-                    else:
-                        await self.asave(True)
+                    await self._honour(self.save if here.driven else self.asave, self._save, True)
                 except CreateError:
                     continue
                 self.modified = True
@@ -298,6 +264,21 @@ class ServerSession(MultisessionBase):
 
     delete, adelete = in_both_colours(_delete)
 
+    async def _created(self) -> None:
+        await self._honour(self.create if here.driven else self.acreate, self._create)
+
+    async def _deleted(self) -> None:
+        await self._honour(self.delete if here.driven else self.adelete, self._delete)
+
+    async def _honour(
+        self, public: Callable[..., object], body: Callable[..., Awaitable[None]], *arguments: bool
+    ) -> None:
+        """Call a public method where it is not ours, but a subclass'; else its body, which is the same at less cost."""
+        if getattr(public, "__func__", None) in _OURS:
+            await body(*arguments)
+        else:
+            await maybe_await(public(*arguments))
+
     async def _exists(self, session_key: str) -> bool:
         """Tell whether there is a live session with this key."""
         records = self.records()
@@ -311,7 +292,7 @@ class ServerSession(MultisessionBase):
         django.contrib.auth flushes what no longer fits the user's password, too. The visitor may be changing that in
         another request, whose response brings a new key: under our middleware that one takes the session along.
         """
-        if await self._is_outdated():
+        if await self._has_another_password():
             if self.registration is not None and self.life.loaded is not None:
                 self.registration.set_aside(self.life.loaded.key.storage_key, self.clock() + POINTER_TTL)
             self.clear()
@@ -323,10 +304,7 @@ class ServerSession(MultisessionBase):
                 await self._data()  # the cookie is deleted where set_cookie_options() has put it
             self._note_logout()
             self.clear()
-            if driven():
-                self.delete()
-            else:
-                await self.adelete()
+            await self._deleted()
             self._note_ended(await self.life.end_rotated())  # also where there is no key: the old one has moved
         finally:
             self._session_key = None
@@ -338,31 +316,21 @@ class ServerSession(MultisessionBase):
         if self.registration is not None:
             self.registration.left(keys)
 
+    async def _has_another_password(self) -> bool:
+        if self.is_outdated is None or self.is_logged_out or self.state is not State.LOADED:
+            return False
+        return self.life.rotation is None and await self.is_outdated(await self._data())
+
     def _note_logout(self) -> None:
         if self.records().store.transactional:
-            self._logouts = self._logouts or Logouts(self.repository())
-            if self.life.rotation is not None:
-                self._logouts.note(self.life.rotation.key)
-            if self._session_key is not None:
-                self._logouts.note(self.life.key(self._session_key))
-
-    async def _is_outdated(self) -> bool:
-        if self.is_outdated is None or self.is_logged_out or self.state is not State.LOADED or self.has_rotated:
-            return False
-        return await self.is_outdated(await self._data())
-
-    async def _end_again(self) -> None:
-        """End anew what a logout of this request has ended, if a rolled-back transaction has brought it back."""
-        if self._logouts is not None:
-            await self._logouts.end_again()
-
-    end_again, aend_again = in_both_colours(_end_again)
+            self.logouts = self.logouts or Logouts(self.repository())
+            self.logouts.note(*self.life.keys(self.session_key))
 
     async def _cycle_key(self) -> None:
         """Move the session to a new key and end the old one, with all that was saved under it until then.
 
-        Under our middleware the old one ends when the response is made: see commit(). Elsewhere it ends at once, and
-        SessionEnded is raised if the session was deleted meanwhile: then the new key does not live either.
+        Under our middleware the old one ends when the response is made: see response.commit(). Elsewhere it ends at
+        once, and SessionEnded is raised if the session was deleted meanwhile: then the new key does not live either.
         """
         await self._data()
         left, self._continues = self.life.leaving(self.session_key), True
@@ -373,42 +341,13 @@ class ServerSession(MultisessionBase):
         if await self.life.leave(left) and not self.commits_with_response:
             try:
                 await registering.register(self)
-                await self._commit()
+                await response.commit(self)
             except BaseException:
                 await registering.undo(self)
-                await self._abandon()
+                await response.abandon(self)
                 raise
 
     cycle_key, acycle_key = in_both_colours(_cycle_key)
-
-    async def _was_rolled_back(self) -> bool:
-        """Tell whether the record that this request has made is gone with the transaction in which it was made."""
-        return self.session_key not in (None, self.brought_key) and await self.life.was_rolled_back()
-
-    was_rolled_back, awas_rolled_back = in_both_colours(_was_rolled_back)
-
-    async def _commit(self) -> None:
-        """End the old key of a cycle_key(); SessionEnded if its session was logged out, or is somebody else's now.
-
-        If another request has changed the key as well, this session goes on under the key that won.
-        """
-        if self.life.rotation is not None:
-            is_renewed = self.is_outdated is not None and self.life.renews(self._draft())
-            if self.is_outdated is not None and is_renewed and await self.is_outdated(self._session_cache):
-                raise self.life.ended()  # of two changes of the password at once, one counts
-            unsure: list[str] = []
-            self._keep(await self.life.commit(self._draft(), unsure))
-            await registering.settle(self, unsure)
-
-    commit, acommit = in_both_colours(_commit)
-
-    async def _abandon(self) -> None:
-        """Take a cycle_key() back: the old session stays as it was, and the new one goes."""
-        left = await self.life.abandon()
-        if left is not None:
-            self._session_key = None if left.had_moved else left.key.secret
-
-    abandon, aabandon = in_both_colours(_abandon)
 
     # What registering.py asks for.
 
@@ -433,7 +372,7 @@ class ServerSession(MultisessionBase):
 
     async def withdraw(self) -> None:
         if self.has_rotated:
-            await self._abandon()
+            await response.abandon(self)
         else:
             await self._end_revoked()
 
@@ -464,3 +403,8 @@ class ServerSession(MultisessionBase):
         """See clear_expired()."""
         async for _ in cls.records().store.purge():
             pass
+
+
+_OURS: Final = frozenset(
+    vars(ServerSession)[name] for name in ("save", "asave", "create", "acreate", "delete", "adelete")
+)

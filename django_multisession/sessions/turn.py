@@ -1,9 +1,16 @@
-"""Whose turn it is to load or to save one session object, which the threads and tasks of a request may share."""
+"""Whose turn it is to load or to save one session object, which the threads and tasks of a request may share.
+
+One of them loads at the first look, and the others wait for it. Each would have a dictionary of its own otherwise, and
+all changes but one's would be lost. If the one that loads is cancelled, the next one does.
+"""
 
 import asyncio
 import threading
+from typing import Any, Protocol
 
 from django.contrib.sessions.backends.base import SessionBase
+
+from ..bridge import here, run_sync
 
 
 class Turn:
@@ -48,7 +55,45 @@ class TaskTurn:
             self._lock.release()
 
 
+class Belonging(Protocol):
+    """Knows whose a session is that ends with the login; see http/belonging.py."""
+
+    async def shown(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Return what of the data that was loaded the request's user may see."""
+
+
 def turn_of(session: SessionBase) -> Turn:
     """Return the turn of a session object, made by whoever asks first."""
-    found: Turn | None = session.__dict__.get("_turns")
-    return session.__dict__.setdefault("_turns", Turn()) if found is None else found
+    found: Turn | None = session.__dict__.get("_turn")
+    return session.__dict__.setdefault("_turn", Turn()) if found is None else found
+
+
+def load_once(session: SessionBase, belonging: Belonging | None) -> None:
+    """Load the session's data unless another thread has."""
+    with turn_of(session).of_threads:
+        if not hasattr(session, "_session_cache"):
+            data = session.load()
+            _keep(session, data if belonging is None else run_sync(belonging.shown(data)))
+
+
+async def aload_once(session: SessionBase, belonging: Belonging | None) -> None:
+    """Load the session's data unless another task has."""
+    async with turn_of(session).of_tasks():
+        if not hasattr(session, "_session_cache"):
+            data = await session.aload()
+            _keep(session, data if belonging is None else await belonging.shown(data))
+
+
+async def preload(session: Any) -> None:
+    """Load the session without that counting as access: reading it later does no I/O. A body for both colours."""
+    accessed = session.accessed
+    if here.driven:
+        session._get_session()
+    else:
+        await session._aget_session()
+    session.accessed = accessed
+
+
+def _keep(session: SessionBase, data: dict[str, Any]) -> None:
+    # A thread and a task do not wait for one another: whoever is first has made the one dictionary.
+    session.__dict__.setdefault("_session_cache", data)

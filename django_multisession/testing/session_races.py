@@ -203,4 +203,4 @@ class Races:
         await visits.open(key).flush()
         visits.plan.calls.clear()
         await ours.save()
-        assert (visits.plan.calls, ours.session.written) == ([], False)
+        assert (visits.plan.calls, ours.session.life.written) == ([], False)

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, TypeVar
 from ..bridge import driven, own
 from ..envelope import VERSION, Header
 from ..http.handle import Handle
+from ..sessions import response
+from ..sessions.loading import named
 from ..sessions.repository import Repository
 from ..sessions.server import ServerSession
 from ..stores.base import Record
@@ -81,6 +83,14 @@ class Visit:
             await handle.abandon()
         return self.session.session_key if handle.is_saved else None
 
+    async def commit(self) -> None:
+        """Let the response make a change of key final."""
+        await response.commit(self.session)
+
+    async def abandon(self) -> None:
+        """Let the response take a change of key back."""
+        await response.abandon(self.session)
+
     def __getattr__(self, method: str) -> Callable[..., Any]:
         return functools.partial(own, self.session, method)
 
@@ -96,7 +106,7 @@ class Visits:
 
     def named(self, name: str) -> "Visits":
         """Return the same for another session name."""
-        visits = Visits(self.session_class.named(name), self.drive)
+        visits = Visits(named(self.session_class, name), self.drive)
         visits.opened = self.opened
         return visits
 

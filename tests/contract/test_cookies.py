@@ -19,6 +19,7 @@ from django_multisession.cookies import MAX_SIZE
 from django_multisession.engines import encrypted_cookies, signed_cookies
 from django_multisession.keys import Secret
 from django_multisession.sessions.cookie import CookieSession
+from django_multisession.sessions.loading import named
 from django_multisession.testing.drive import Drive, driving
 from django_multisession.testing.visits import HOUR, Visit
 
@@ -312,7 +313,7 @@ class configured:  # noqa: N801 - a context manager, used like a function
         entry = {"ENGINE": "django_multisession.engines.signed_cookies", "KEY_PREFIX": prefix}
         default = {"KEY_PREFIX": prefix}
         self._override = override_settings(MULTISESSION={"default": default, "other": entry, "third": entry})
-        self._class = ENGINES[engine].named(name)
+        self._class = named(ENGINES[engine], name)
 
     def __enter__(self) -> type[CookieSession]:
         self._override.enable()

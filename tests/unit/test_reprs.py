@@ -13,8 +13,7 @@ from django_multisession.keys import Secret, SessionKey
 from django_multisession.merge import Merged
 from django_multisession.sessions.body import Body
 from django_multisession.sessions.draft import Draft
-from django_multisession.sessions.loaded import Loaded, Moved
-from django_multisession.sessions.repository import Saved
+from django_multisession.sessions.loaded import Loaded, Moved, Saved
 from django_multisession.sessions.rotation import Rotation
 from django_multisession.stores.base import Record, StoreOptions
 from django_multisession.stores.memory import _Row
@@ -36,7 +35,7 @@ HOLDERS = [
     Moved(KEY),
     Saved(LOADED, BODY),
     Rotation(KEY, LOADED),
-    Draft({"a": SECRET}, len, 0.0, {"owner": SECRET}),
+    Draft({"a": SECRET}, 1, len, 0.0, {"owner": SECRET}),
     Merged({"a": SECRET}, ()),
     CookieContent(HEADER, SECRET.encode(), 0, SECRET.encode()),
     Record(SECRET.encode(), b"token"),

@@ -18,7 +18,7 @@ import redis
 from ...breaker import REPORT_INTERVAL
 from ...envelope import VERSION, is_session
 from ...runtime import monotonic
-from .failures import Command, answered, failure
+from .failures import Command, failure
 from .server import Server
 
 logger = logging.getLogger("django_multisession")
@@ -48,6 +48,13 @@ _REPLACE = _Script(
     f"if not ({_AT_VERSION}) then return 0 end redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) return 1"
 )
 _DELETE = _Script(f"if {_AT_VERSION} then return redis.call('DEL', KEYS[1]) end return 0")
+
+
+def answered(answer: Any) -> Any:
+    """Return an answer; raise it if it is a refusal."""
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 class Writes:

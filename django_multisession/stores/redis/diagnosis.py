@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from ..base import Inspection
-from .failures import Command, answered
+from .commands import answered
+from .failures import Command
 from .location import address
 from .server import Server
 
