@@ -7,14 +7,16 @@ from itertools import islice
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from ..bridge import iterate, run_sync
 from ..exceptions import StoreUnavailable
 from ..sessions.server import ServerSession
+from .database import alias
 from .models import RegisteredSession, RegisteredUser
 from .revocation import NotRevocable, revoke_where
+from .rows import living
 
 BATCH_SIZE = 1000
 """Rows that one transaction marks."""
@@ -33,7 +35,7 @@ class Batch:
 
 def live() -> QuerySet[RegisteredSession]:
     """Return the rows of the sessions that somebody can still use."""
-    return RegisteredSession.objects.filter(revoked_at=None, expires_at__gt=timezone.now())
+    return living().filter(expires_at__gt=timezone.now())
 
 
 def revoke_many(rows: QuerySet[RegisteredSession], batch_size: int = BATCH_SIZE) -> Iterator[Batch]:
@@ -53,15 +55,15 @@ def revoke_many(rows: QuerySet[RegisteredSession], batch_size: int = BATCH_SIZE)
 def revoke_users(moment: datetime, batch_size: int = BATCH_SIZE) -> Iterator[int]:
     """Refuse to every user what he logged in to before a moment, whether it has a row or not; yield counts of users."""
     model: Any = get_user_model()
-    users = model._base_manager.order_by("pk").values_list("pk", flat=True)
+    users = model._base_manager.using(alias()).order_by("pk").values_list("pk", flat=True)
+    registered = RegisteredUser.objects.using(alias())
+    earlier = registered.filter(Q(revoked_at=None) | Q(revoked_at__lt=moment))
     rest = users
     while found := list(rest[:batch_size]):
         rest = users.filter(pk__gt=found[-1])
-        RegisteredUser.objects.filter(pk__in=found).update(revoked_at=moment)
+        earlier.filter(pk__in=found).update(revoked_at=moment)
         # Those that have a row by now keep it: MySQL knows no other way to tell which key is in conflict.
-        RegisteredUser.objects.bulk_create(
-            [RegisteredUser(user_id=key, revoked_at=moment) for key in found], ignore_conflicts=True
-        )
+        registered.bulk_create([RegisteredUser(user_id=key, revoked_at=moment) for key in found], ignore_conflicts=True)
         yield len(found)
 
 

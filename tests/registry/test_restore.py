@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.test import override_settings
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from django_multisession.registry import many
@@ -69,6 +69,8 @@ def test_every_user_is_refused_what_he_had_logged_in_to(settings: Any) -> None:
     before = timezone.now()
     assert sum(many.revoke_users(before, batch_size=2)) == 5
     assert list(RegisteredUser.objects.values_list("revoked_at", flat=True)) == [before] * 5
+    assert sum(many.revoke_users(long_ago)) == 5  # what was revoked later stays so
+    assert list(RegisteredUser.objects.values_list("revoked_at", flat=True)) == [before] * 5
 
 
 def test_session_that_began_meanwhile_stays(settings: Any) -> None:
@@ -91,8 +93,8 @@ def test_cookies_are_left_to_a_new_prefix(engine: str) -> None:
         revoke_all()
 
 
-@override_settings(SESSION_ENGINE="django_multisession.engines.redis")
 def test_store_that_does_not_answer_is_said_and_the_others_go_on(settings: Any) -> None:
+    settings.SESSION_ENGINE = "django_multisession.engines.redis"
     settings.MULTISESSION = {
         "default": {"LOCATION": "redis://127.0.0.1:1/0", "TIMEOUT": 0.2},
         "cart": {"ENGINE": "django_multisession.engines.memory"},
@@ -103,3 +105,18 @@ def test_store_that_does_not_answer_is_said_and_the_others_go_on(settings: Any) 
     assert raised.value.returncode == 1
     assert " deleted from memory." in output.getvalue()
     assert RegisteredSession.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_session_that_a_backup_brings_back_is_nobodys(settings: Any) -> None:
+    """The record lives again, with its mark and without a row; and so does one that never had a mark."""
+    settings.SESSION_ENGINE = "django_multisession.engines.memory"
+    ann = User.objects.create_user("ann")
+    clients = [Client(), Client()]
+    for client in clients:
+        client.force_login(ann)
+    RegisteredSession.objects.all().delete()
+    revoke_all()
+    new = Client()
+    new.force_login(ann)
+    assert [client.session.get("_auth_user_id") for client in (*clients, new)] == [None, None, str(ann.pk)]

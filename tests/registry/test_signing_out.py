@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -11,7 +13,7 @@ from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
-from django.test import Client, override_settings
+from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path
 from django.utils import timezone
 
@@ -20,6 +22,10 @@ from django_multisession.registry.models import RegisteredSession
 from django_multisession.registry.reauthentication import asked_first
 from django_multisession.testing.servers.base import free_port
 from tests.registry.rows import row_of
+from tests.system.backends import PATIENCE, Backend
+from tests.system.conftest import backend
+
+__all__ = ["backend"]
 
 # Records are deleted when a transaction commits, which that of a TestCase never does.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -220,3 +226,37 @@ def test_wrong_hook_is_an_error_of_the_check_and_at_run_time(here: Device, value
         assert message.msg.startswith(f"MULTISESSION_REAUTHENTICATE is {value!r}; it must be None, the seconds")
         with pytest.raises(ImproperlyConfigured, match="MULTISESSION_REAUTHENTICATE"):
             asked_first(HttpRequest())
+
+
+# Wherever the sessions are, and under ASGI.
+
+
+@pytest.fixture
+def engine(backend: Backend) -> Iterator[None]:
+    """The default session on every server-side engine."""
+    with backend.configured(KEY_PREFIX=f"devices{secrets.token_hex(4)}", TIMEOUT=PATIENCE):
+        yield
+
+
+def test_signing_out_ends_sessions_on_every_engine(engine: None, ann: User) -> None:
+    here, there, third = Device(ann), Device(ann), Device(ann)
+    assert here.client.post(there.url).headers["Location"] == PAGE
+    assert [each.is_logged_in for each in (here, there, third)] == [True, False, True]
+    assert here.client.delete(API).json()["count"] == 1
+    assert [each.is_logged_in for each in (here, third)] == [True, False]
+
+
+def test_pages_work_under_asgi(here: Device, there: Device) -> None:
+    async def visit() -> list[int]:
+        client = AsyncClient()
+        client.cookies = here.client.cookies
+        answers = [
+            await client.get(PAGE),
+            await client.get(API),
+            await client.post(there.url),
+            await client.get(OTHERS),
+        ]
+        return [answer.status_code for answer in answers]
+
+    assert asyncio.run(visit()) == [200, 200, 302, 302]
+    assert not there.is_logged_in
