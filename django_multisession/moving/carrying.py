@@ -40,7 +40,7 @@ class Carrying(Places):
 
     async def take(self, key: SessionKey, found: Found) -> Loaded | Moved | Outdated | None:
         carried = await self.bring(key, found)
-        return await self._here(key) if carried is None else await self.settle(key, found, carried)
+        return await self.here(key) if carried is None else await self.settle(key, found, carried)
 
     async def bring(self, key: SessionKey, found: Found) -> Loaded | None:
         """Insert here what was found there, None if something is here by now; whoever has inserted must settle()."""
@@ -69,10 +69,6 @@ class Carrying(Places):
         inside = self.store.transactional and driven() and connections[alias].in_atomic_block
         return alias if inside else None
 
-    async def _here(self, key: SessionKey) -> Loaded | Moved | Outdated | None:
-        stored = await self.fetch(key)
-        return None if stored is None else self.meaning(stored)
-
     async def _clear(self, key: SessionKey, found: Found, carried: Loaded) -> Loaded | Moved | Outdated | None:
         """Remove there what was carried; return what is here then."""
         try:
@@ -87,7 +83,7 @@ class Carrying(Places):
             # The session is here, and counts; what has stayed there is not looked at before UNTIL.
             report(error)
             return carried
-        return await self._here(key)
+        return await self.here(key)
 
     async def _follow(self, key: SessionKey, carried: Loaded) -> None:
         """Bring here what is written there until it can be removed."""

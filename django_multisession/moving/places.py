@@ -8,6 +8,7 @@ round trip that it makes without a FALLBACK, and whoever comes late with what he
 import os
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from ..breaker import report
@@ -34,10 +35,7 @@ class Places(Records):
         self._required = source.fallback.required
         self._until = source.fallback.until.timestamp()
         self.key = self._key  # Records takes that of StorageKeys
-        self._alone = Records(store, config.record_codec, config.storage_keys, config.entry.max_size)
-
-    def alone(self) -> Records:
-        return self._alone
+        self._alone = partial(Records, codec=config.record_codec, keys=self._keys, max_size=config.entry.max_size)
 
     @property
     def is_over(self) -> bool:
@@ -52,6 +50,9 @@ class Places(Records):
     def _leads_there(self, secret: str) -> bool:
         return not self.is_over and self.source.accepts(secret)
 
+    def alone(self) -> Records:
+        return self._alone(self.store)
+
     def accepts(self, secret: str) -> bool:
         return super().accepts(secret) or self._leads_there(secret)
 
@@ -60,10 +61,18 @@ class Places(Records):
         stored = await self.fetch(key)
         if stored is not None:
             return self.meaning(stored)
+        if not self._leads_there(key.secret):
+            return None
         found = await self._look_there(key.secret)
         if isinstance(found, FoundMoved):
             return Moved(self.key(found.key))
-        return None if found is None else await self.take(key, found)
+        # What is in neither place may have been carried between the two looks.
+        return await self.here(key) if found is None else await self.take(key, found)
+
+    async def here(self, key: SessionKey) -> Loaded | Moved | Outdated | None:
+        """Return what is here; see Records.read()."""
+        stored = await self.fetch(key)
+        return None if stored is None else self.meaning(stored)
 
     async def take(self, key: SessionKey, found: Found) -> Loaded | Moved | Outdated | None:
         """Return a session that was found there, and not here."""
@@ -89,7 +98,9 @@ class Places(Records):
             if await super().exists(one):
                 return True
         # A tombstone is no session, and takes the key.
-        return self._leads_there(key.secret) and await self.fetch(key) is None and await self.source.exists(key.secret)
+        if not self._leads_there(key.secret) or await self.fetch(key) is not None:
+            return False
+        return await self.source.exists(key.secret) or await super().exists(keys_here(key)[0])
 
     async def delete_many(self, storage_keys: Iterable[str]) -> int:
         """End sessions by their storage keys; return how many of them were here."""
@@ -100,8 +111,6 @@ class Places(Records):
         return len(there_were)
 
     async def _look_there(self, secret: str) -> Found | FoundMoved | None:
-        if not self._leads_there(secret):
-            return None
         try:
             return await self.source.read(secret)
         except StoreUnavailable as error:

@@ -13,6 +13,7 @@ from ..bridge import run_sync
 from ..envelope import SKEW, Header, clamp
 from ..exceptions import MultisessionError, StoreUnavailable
 from ..keys import SessionKey, new_session_key
+from ..moving.places import Places
 from .loaded import Loaded, Moved, Outdated
 from .records import Records
 from .server import ServerSession
@@ -47,12 +48,12 @@ def probe(session: type[ServerSession], *, prepare: bool = False) -> Report:
     """
     report = Report()
     try:
-        records = session.records().alone()
+        records = session.records()
     except ImproperlyConfigured as error:
         report.failures.append(str(error))
         return report
     report.location = records.store.name
-    for step in (_prepare, _inspect, _write) if prepare else (_inspect, _write):
+    for step in (_prepare, _inspect, _write, _ask_there) if prepare else (_inspect, _write, _ask_there):
         try:
             step(records, report)
         except StoreUnavailable as error:
@@ -89,7 +90,14 @@ def _inspect(records: Records, report: Report) -> None:
             )
 
 
+def _ask_there(records: Records, report: Report) -> None:
+    """Ask the place that a FALLBACK names for a session that is not there."""
+    if isinstance(records, Places) and not (records.is_over or records.source.in_cookies):
+        run_sync(records.source.exists(new_session_key()))
+
+
 def _write(records: Records, report: Report) -> None:
+    records = records.alone()
     key = records.key(new_session_key())
     try:
         report.failures += _failures(records, key, report)

@@ -38,13 +38,13 @@ class Records:
         self._codec = codec
         self._max_size = max_size
 
+    def alone(self) -> "Records":
+        """Return the records of this store without those of any other place."""
+        return self
+
     def accepts(self, secret: str) -> bool:
         """Tell whether a session key can lead to a session."""
         return looks_like_a_key(secret) is not None
-
-    def alone(self) -> "Records":
-        """Return the records of the store itself, where another place stands behind it."""
-        return self
 
     async def read(self, key: SessionKey) -> Loaded | Moved | Outdated | None:
         """Return what is live under a key, None for nothing or a tombstone; InvalidRecord if we did not write it."""

@@ -66,7 +66,7 @@ async def test_session_that_is_here_costs_one_round_trip(*, site: Site) -> None:
 @driven
 async def test_unknown_key_asks_the_old_place_once(*, site: Site) -> None:
     assert await site.carrying.data("a" * 32) is None
-    assert (site.here.calls, site.there.calls) == (["read"], ["read"])
+    assert (site.here.calls, site.there.calls) == (["read", "read"], ["read"])
 
 
 @pytest.mark.parametrize("key", ["short", "ä" * 32, "a" * 200])
@@ -190,6 +190,15 @@ async def test_logout_that_is_overtaken_by_a_change_of_key_ends_the_new_one(*, s
     await ours.flush()
     assert await nowhere(site, key)
     assert await nowhere(site, other.key)
+
+
+@pytest.mark.parametrize("process", ["beside", "carrying"])
+@driven
+async def test_session_that_is_carried_between_two_looks_is_found(*, site: Site, process: str) -> None:
+    key = await site.old.store(count=1)
+    site.here.on("read", after=lambda: site.carrying.data(key))
+    assert await getattr(site, process).data(key) == {"count": 1}
+    assert site.here.done()
 
 
 @driven

@@ -228,16 +228,6 @@ def test_walk_waits_for_a_server_and_gives_up(
         assert "3 moved" in call()
 
 
-def test_checksessions_works_in_both_deploys(entry: dict[str, Any]) -> None:
-    fallbacks: list[dict[str, Any]] = [{"CARRY": False}, {}]
-    for fallback in fallbacks:
-        output = io.StringIO()
-        with target(entry, **fallback):
-            call_command("checksessions", stdout=output)
-        assert "works" in output.getvalue()
-        assert not Session.objects.exists()
-
-
 # Engines of ours, which hold hashes of keys.
 
 

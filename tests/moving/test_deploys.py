@@ -1,0 +1,186 @@
+"""A site moves under its visitors, deploy by deploy and back from the first: nobody is logged out, no count is lost."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.databases import sqlite
+from tests.moving.places import CACHES, PLACES, Place
+from tests.moving.traffic import Shop, Traffic, Visitor, prepare
+
+SERVERS = {
+    "redis": "redis_server",
+    "memcached": "memcached_server",
+    "mongodb": "mongodb_server",
+    "postgresql": "postgresql_server",
+    "db": None,
+    "signed_cookies": None,
+    "encrypted_cookies": None,
+}
+"""The engines of ours, and the fixtures of their servers."""
+IN_COOKIES = {"signed_cookies", "encrypted_cookies"}
+FOREIGN = {place.name: place for place in PLACES}
+LEFT_OUT = {
+    *(("db", "postgresql"), ("postgresql", "db")),
+    *((name, "memcached") for name in (*IN_COOKIES, "foreign:signed_cookies")),
+}
+"""Sources and targets that share a table, or whose tombstones could get lost."""
+ORDINARY = {
+    ("foreign:db", "redis"),
+    ("redis", "postgresql"),
+    ("foreign:signed_cookies", "db"),
+    ("db", "signed_cookies"),
+}
+"""What is moved every time; the others are at night."""
+
+
+def pairs() -> list[Any]:
+    found = []
+    for target in SERVERS:
+        for source in (*SERVERS, *(f"foreign:{name}" for name in FOREIGN)):
+            if (
+                source == target
+                or (source, target) in LEFT_OUT
+                or (source, target) == ("foreign:signed_cookies", "memcached")
+            ):
+                continue
+            marks = [pytest.mark.server, *([] if (source, target) in ORDINARY else [pytest.mark.nightly])]
+            found.append(pytest.param(source, target, id=f"{source}-{target}", marks=marks))
+    return found
+
+
+@dataclass
+class Move:
+    """What the processes of a site have in its four states."""
+
+    in_cookies: bool
+    """Were sessions in cookies?"""
+    into_cookies: bool
+    common: dict[str, Any] = field(default_factory=dict)
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+    fallback: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def old(self) -> dict[str, Any]:
+        return {**self.common, **self.before}
+
+    def new(self, **fallback: Any) -> dict[str, Any]:
+        """Return the settings of the new engine with a FALLBACK."""
+        entry = {**self.after["MULTISESSION"]["default"], "FALLBACK": {**self.fallback, **fallback}}
+        return {**self.common, **self.after, "MULTISESSION": {"default": entry}}
+
+    @property
+    def alone(self) -> dict[str, Any]:
+        return {**self.common, **self.after}
+
+
+@pytest.fixture
+def move(request: pytest.FixtureRequest, source: str, target: str, tmp_path: Path) -> Move:
+    def server_of(fixture: str | None) -> Any:
+        return request.getfixturevalue(fixture).location if fixture else None
+
+    database = sqlite(tmp_path)
+    database = {**database, "NAME": str(database["NAME"]), "OPTIONS": {**database["OPTIONS"], "timeout": 60}}
+    common: dict[str, Any] = {"DATABASES": {"default": database}}
+
+    def entry(name: str) -> dict[str, Any]:
+        location = server_of(SERVERS[name])
+        if name == "postgresql":
+            common["DATABASES"]["sessions"] = dict(location)
+            location = "sessions"
+        found = {"KEY_PREFIX": secrets.token_hex(4), "TIMEOUT": 20.0}
+        return found if location is None else {"LOCATION": location, **found}
+
+    def settings(name: str) -> dict[str, Any]:
+        return {"SESSION_ENGINE": f"django_multisession.engines.{name}", "MULTISESSION": {"default": entry(name)}}
+
+    place = FOREIGN.get(source.removeprefix("foreign:")) if source.startswith("foreign:") else None
+    if place is None:
+        before = settings(source)
+        fallback = {"ENGINE": before["SESSION_ENGINE"], **before["MULTISESSION"]["default"]}
+    else:
+        before = {"SESSION_ENGINE": place.engine, "SESSIONS": "django.contrib.sessions.middleware.SessionMiddleware"}
+        fallback = {"ENGINE": place.engine, "ALLOW_PICKLE": place.pickles, "TIMEOUT": 20.0}
+        common.update(_of(place, server_of(place.server), tmp_path))
+    fallback["UNTIL"] = "2100-01-01"
+    return Move(
+        in_cookies=source.removeprefix("foreign:") in IN_COOKIES,
+        into_cookies=target in IN_COOKIES,
+        common=common,
+        before=before,
+        after=settings(target),
+        fallback=fallback,
+    )
+
+
+def _of(place: Place, location: Any, directory: Path) -> dict[str, Any]:
+    """Return the settings that the engine of a place needs; see places.configured()."""
+    changes: dict[str, Any] = {"SESSION_FILE_PATH": str(directory), **place.settings}
+    if place.cache is not None:
+        location = {"database": "cached_sessions", "files": str(directory)}.get(place.cache, location)
+        cache = {"BACKEND": CACHES[place.cache], "KEY_PREFIX": secrets.token_hex(4), "LOCATION": location}
+        dummy = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
+        changes |= {"CACHES": {"default": dummy, "sessions": cache}, "SESSION_CACHE_ALIAS": "sessions"}
+    if place.app is not None:
+        changes["APPS"] = [place.app]
+    return changes
+
+
+@pytest.mark.parametrize(("source", "target"), pairs())
+def test_nobody_notices_the_move(move: Move, nightly: bool) -> None:
+    prepare(move.new())
+    visitors = [Visitor(number) for number in range(1, (100 if nightly else 20) + 1)]
+    traffic = Traffic(visitors, [Shop(move.old), Shop(move.old)])
+    ended: list[tuple[Visitor, dict[str, str]]] = []
+    with ExitStack() as stack:
+        stack.callback(traffic.close)
+        for shop in traffic.shops:
+            shop.start()
+        for visitor in visitors:
+            visitor.login(traffic.shops[0])
+
+        def comes_and_goes() -> None:
+            """One more visitor logs in, and another one logs out, for good."""
+            traffic.joins(Visitor(1000 + len(ended)))
+            left = traffic.visitors[0]
+            ended.append((left, traffic.logs_out(left)))
+            for visitor, jar in ended:
+                if _is_final(move, jar):
+                    for shop in traffic.shops:
+                        assert visitor.ask(shop, "/look", jar)["user"] is None
+
+        with traffic.under_way():
+            for states in (
+                (move.old, move.new(CARRY=False)),
+                (move.new(CARRY=False), move.old),
+                (move.old, move.new(CARRY=False)),
+                (move.new(CARRY=False), move.new()),
+                (move.new(), move.alone),
+            ):
+                before, after = states
+                assert before is not after
+                for number in range(2):
+                    traffic.deploy(number, after)
+                    comes_and_goes()
+        if not (move.in_cookies or move.into_cookies):
+            _is_left_empty(move, [*traffic.visitors, *(visitor for visitor, _ in ended)])
+
+
+def _is_final(move: Move, jar: dict[str, str]) -> bool:
+    """Tell whether a logout ends what these cookies lead to; nobody can revoke what is in a cookie itself."""
+    return all(len(value) <= 64 for name, value in jar.items() if name == "sessionid")
+
+
+def _is_left_empty(move: Move, visitors: list[Visitor]) -> None:
+    """See to it that nothing is left in the old place."""
+    with Shop(move.old) as shop:
+        for visitor in visitors:
+            for key in visitor.keys:
+                assert visitor.ask(shop, "/look", {"sessionid": key})["user"] is None
