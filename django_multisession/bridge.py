@@ -93,16 +93,6 @@ def iterate(source: AsyncIterator[T]) -> Iterator[T]:
             return
 
 
-async def own(instance: Any, method: str, *args: Any) -> Any:
-    """Call a method in the colour of the body that asks: ``method`` when driven, its ``a`` twin in a loop.
-
-    Going through the public method honours a subclass that overrides it.
-    """
-    if here.driven:
-        return getattr(instance, method)(*args)
-    return await getattr(instance, f"a{method}")(*args)
-
-
 async def pause(seconds: float) -> None:
     """Sleep, in the loop's way or the thread's."""
     if native_loop() is None:

@@ -8,13 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from ..bridge import iterate, run_sync
+from ..bridge import driven, iterate, run_sync
 
 T = TypeVar("T")
 Body = Callable[[], Coroutine[Any, Any, T]]
 
 PATIENCE = 30.0
 """Seconds after which bodies that should have started together are given up."""
+
+
+async def either(method: Callable[..., Any], amethod: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a method of a session in the colour of the body that asks: the first when driven, its twin in a loop."""
+    return method(*arguments) if driven() else await amethod(*arguments)
 
 
 class Drive(ABC):

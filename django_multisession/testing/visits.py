@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
-from ..bridge import driven, own
+from ..bridge import driven
 from ..envelope import VERSION, Header
 from ..http.handle import Handle
 from ..sessions import response
@@ -13,7 +13,7 @@ from ..sessions.loading import named
 from ..sessions.repository import Repository
 from ..sessions.server import ServerSession
 from ..stores.base import Record
-from .drive import Drive
+from .drive import Drive, either
 from .interleaved import Interleaved, Plan
 
 C = TypeVar("C", bound=type[Any])
@@ -72,7 +72,7 @@ class Visit:
             await self.session.aset(key, value)
 
     async def data(self) -> dict[str, Any]:
-        return dict(await own(self.session, "items"))
+        return dict(await either(self.session.items, self.session.aitems))
 
     async def answer(self) -> str | None:
         """End the request as our middleware does; return the key of the cookie that the browser is sent, if any."""
@@ -92,7 +92,12 @@ class Visit:
         await response.abandon(self.session)
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
-        return functools.partial(own, self.session, method)
+        async def call(*arguments: Any, **named: Any) -> Any:
+            if driven():
+                return getattr(self.session, method)(*arguments, **named)
+            return await getattr(self.session, f"a{method}")(*arguments, **named)
+
+        return call
 
 
 class Visits:

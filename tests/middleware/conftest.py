@@ -12,8 +12,9 @@ from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import path
 
-from django_multisession.bridge import driven, own, run_sync
+from django_multisession.bridge import driven, run_sync
 from django_multisession.runtime import reset
+from django_multisession.testing.drive import either
 from tests.middleware.engine import Switchable
 
 OURS = "django_multisession.middleware.SessionMiddleware"
@@ -82,7 +83,7 @@ class Visitor:
         found: dict[str, Any] = {}
 
         async def look(request: Any) -> None:
-            found.update(await own(request.sessions[name], "items"))
+            found.update(await either(request.sessions[name].items, request.sessions[name].aitems))
 
         self.visit(look)
         return found
@@ -100,7 +101,7 @@ def put(name: str = "default", **data: Any) -> Body:
     """Return a view that changes a session."""
 
     async def view(request: Any) -> None:
-        await own(request.sessions[name], "update", data)
+        await either(request.sessions[name].update, request.sessions[name].aupdate, data)
 
     return view
 
@@ -110,7 +111,7 @@ def option(name: str = "default", **options: Any) -> Body:
 
     async def view(request: Any) -> None:
         session = request.sessions[name]
-        await own(session, "setdefault", "n", 1)
+        await either(session.setdefault, session.asetdefault, "n", 1)
         await change(session, **options)
 
     return view

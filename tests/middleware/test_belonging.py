@@ -10,7 +10,8 @@ from django.contrib.auth import alogin, alogout, login, logout
 from django.contrib.auth.models import User
 from django.http import HttpResponse
 
-from django_multisession.bridge import driven, own
+from django_multisession.bridge import driven
+from django_multisession.testing.drive import either
 from tests.middleware.conftest import SESSIONS, SIGNED, Visitor, put
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -83,9 +84,9 @@ def test_logout_ends_a_session_that_was_opened_before(visitor: Visitor, name: st
     visitor.visit(put(name, secret=1))
 
     async def view(request: Any) -> None:
-        await own(request.sessions[name], "items")
+        await either(request.sessions[name].items, request.sessions[name].aitems)
         await log_out()(request)
-        assert not await own(request.sessions[name], "items")
+        assert not await either(request.sessions[name].items, request.sessions[name].aitems)
 
     assert visitor.visit(view).cookies[f"sessionid_{name}"]["max-age"] == 0
     assert visitor.data(name) == {}
@@ -155,7 +156,7 @@ def test_session_of_another_user_is_not_shown_when_its_cookie_comes_back(
     visitor.client.cookies[f"sessionid_{name}"] = cookie
 
     async def look(request: Any) -> HttpResponse:
-        return HttpResponse(str(await own(request.sessions[name], "get", "secret")))
+        return HttpResponse(str(await either(request.sessions[name].get, request.sessions[name].aget, "secret")))
 
     response = visitor.visit(look)
     assert response.content == b"None"
@@ -178,8 +179,8 @@ def test_owner_is_neither_in_the_data_nor_an_option_of_the_cookie(visitor: Visit
 
     async def view(request: Any) -> None:
         session = request.sessions[name]
-        await own(session, "update", {"a": 1})
-        assert dict(await own(session, "items")) == {"a": 1}
+        await either(session.update, session.aupdate, {"a": 1})
+        assert dict(await either(session.items, session.aitems)) == {"a": 1}
 
     response = visitor.visit(view)
     assert "owner" not in response.cookies[f"sessionid_{name}"].OutputString()

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from django.http import HttpResponse
 
-from django_multisession.bridge import own
 from django_multisession.checks import check_settings
 from django_multisession.cookies import MAX_SIZE
 from django_multisession.exceptions import SessionTooLarge
 from django_multisession.sessions.loading import session_class
+from django_multisession.testing.drive import either
 from tests.middleware.conftest import ENCRYPTED, SIGNED, Visitor, option, put
 
 NAMES = ["c", "c.1", "c.2", "c.3"]
@@ -55,7 +55,7 @@ class Jar:
         found: dict[str, Any] = {}
 
         async def look(request: Any) -> None:
-            found.update(await own(request.session, "items"))
+            found.update(await either(request.session.items, request.session.aitems))
 
         self.visit(look)
         return found
@@ -87,7 +87,7 @@ def test_logout_deletes_every_chunk(jar: Jar) -> None:
     jar.visit(put(n=text(10000)))
 
     async def flush(request: Any) -> None:
-        await own(request.session, "flush")
+        await either(request.session.flush, request.session.aflush)
 
     response = jar.visit(flush)
     assert sorted(response.cookies) == NAMES

@@ -12,8 +12,9 @@ from django.contrib import messages
 from django.contrib.messages.storage.session import SessionStorage
 from django.http import HttpRequest
 
-from django_multisession.bridge import own, run_sync
+from django_multisession.bridge import run_sync
 from django_multisession.sessions.loading import session_class
+from django_multisession.testing.drive import either
 from tests.middleware.conftest import SESSIONS, Visitor, put
 
 MANY = 12
@@ -28,14 +29,14 @@ def add(name: str, *values: Any, **key: str) -> Callable[[Any], Any]:
 
 
 async def _add(session: Any, value: Any, key: str = "_flash") -> None:
-    await own(session, "add_flash", value, key)
+    await either(session.add_flash, session.aadd_flash, value, key)
 
 
 def read(visitor: Visitor, name: str, key: str = "_flash") -> list[Any]:
     found: list[Any] = []
 
     async def view(request: Any) -> None:
-        found.extend(await own(request.sessions[name], "flashes", key))
+        found.extend(await either(request.sessions[name].flashes, request.sessions[name].aflashes, key))
 
     visitor.visit(view)
     return found
@@ -62,7 +63,7 @@ def test_reading_no_flashes_changes_nothing(visitor: Visitor) -> None:
     visitor.visit(put(n=1))
 
     async def view(request: Any) -> None:
-        assert await own(request.session, "flashes") == []
+        assert await either(request.session.flashes, request.session.aflashes) == []
         assert not request.session.modified
 
     visitor.visit(view)
@@ -76,7 +77,7 @@ def test_concurrent_flashes_are_all_kept(visitor: Visitor, key: str) -> None:
     async def one(number: int) -> None:
         session = session_class("default")(cookie)
         await _add(session, number, key)
-        await own(session, "save")
+        await either(session.save, session.asave)
 
     if visitor.runner:
 
@@ -96,10 +97,10 @@ def test_flash_added_while_others_are_read_is_kept(visitor: Visitor, key: str) -
     cookie = visitor.client.cookies["sessionid"].value
 
     async def view(request: Any) -> None:
-        assert await own(request.session, "flashes", key) == ["read"]
+        assert await either(request.session.flashes, request.session.aflashes, key) == ["read"]
         other = session_class("default")(cookie)
         await _add(other, "added meanwhile", key)
-        await own(other, "save")
+        await either(other.save, other.asave)
 
     visitor.visit(view)
     assert read(visitor, "default", key) == ["added meanwhile"]

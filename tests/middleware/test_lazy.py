@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from django.http import HttpRequest, HttpResponse
 
-from django_multisession.bridge import own
 from django_multisession.middleware import SessionMiddleware
 from django_multisession.sessions.base import MultisessionBase
 from django_multisession.sessions.loading import session_class
+from django_multisession.testing.drive import either
 from tests.middleware.conftest import SERVER, SESSIONS, Visitor, put
 from tests.middleware.engine import Switchable
 
@@ -71,7 +71,7 @@ def test_default_of_sessions_is_the_session_also_when_reassigned(visitor: Visito
         assert request.sessions["default"] is request.session
         request.session = session_class("default")()
         assert request.sessions["default"] is request.session
-        await own(request.sessions["default"], "update", {"n": 7})
+        await either(request.sessions["default"].update, request.sessions["default"].aupdate, {"n": 7})
 
     visitor.visit(view)
     assert visitor.data() == {"n": 7}
@@ -94,8 +94,8 @@ def test_foreign_default_session_goes_beside_named_ones(visitor: Visitor, site: 
     site.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
 
     async def view(request: Any) -> None:
-        await own(request.session, "update", {"n": 1})
-        await own(request.sessions["second"], "update", {"n": 2})
+        await either(request.session.update, request.session.aupdate, {"n": 1})
+        await either(request.sessions["second"].update, request.sessions["second"].aupdate, {"n": 2})
 
     response = visitor.visit(view)
     assert set(response.cookies) == {"sessionid", "sessionid_second"}
@@ -103,7 +103,7 @@ def test_foreign_default_session_goes_beside_named_ones(visitor: Visitor, site: 
     assert visitor.data("second") == {"n": 2}
 
     async def flush(request: Any) -> None:
-        await own(request.session, "flush")
+        await either(request.session.flush, request.session.aflush)
 
     assert visitor.visit(flush).cookies["sessionid"]["max-age"] == 0
 
@@ -158,7 +158,7 @@ def test_response_varies_on_a_session_that_was_used_asynchronously(visitor: Visi
     visitor.visit(put(name, n=1))
 
     async def view(request: Any) -> None:
-        await own(request.sessions[name], use, *AUSES[use])
+        await either(getattr(request.sessions[name], use), getattr(request.sessions[name], f"a{use}"), *AUSES[use])
 
     assert varies(visitor.visit(view))
 
@@ -169,7 +169,7 @@ def test_reading_one_session_leaves_the_other_alone(visitor: Visitor) -> None:
     Switchable.calls.clear()
 
     async def view(request: Any) -> None:
-        await own(request.sessions["cart"], "get", "n")
+        await either(request.sessions["cart"].get, request.sessions["cart"].aget, "n")
 
     assert varies(visitor.visit(view))
     assert Switchable.calls == []
@@ -189,13 +189,13 @@ def test_subclass_with_a_session_of_its_own_saves_it(visitor: Visitor, site: Any
     site.MIDDLEWARE = [f"{__name__}.FromHeader"]
 
     async def view(request: Any) -> None:
-        await own(request.session, "update", {"n": 1})
+        await either(request.session.update, request.session.aupdate, {"n": 1})
 
     key = visitor.visit(view).cookies["sessionid"].value
     visitor.client.cookies.clear()
 
     async def look(request: Any) -> HttpResponse:
-        return HttpResponse(str(await own(request.session, "get", "n")))
+        return HttpResponse(str(await either(request.session.get, request.session.aget, "n")))
 
     assert visitor.visit(look, headers={"X-Session": key}).content == b"1"
 

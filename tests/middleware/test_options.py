@@ -12,10 +12,10 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponse
 
-from django_multisession.bridge import own
 from django_multisession.checks import check_settings
 from django_multisession.cookies import LONGEST, CookieOptions, cookie_options
 from django_multisession.sessions.loading import session_class
+from django_multisession.testing.drive import either
 from tests.middleware.conftest import DJANGOS, ENCRYPTED, SERVER, SIGNED, Body, Visitor, change, option, put
 
 ENGINES = {"server": SERVER, "signed": SIGNED, "encrypted": ENCRYPTED}
@@ -143,7 +143,7 @@ def test_option_is_past_flush_for_the_deletion(visitor: Visitor, options: dict[s
     visitor.visit(option(**options))
 
     async def flush(request: Any) -> None:
-        await own(request.session, "flush")
+        await either(request.session.flush, request.session.aflush)
 
     sent = only(visitor.visit(flush))
     assert sent["max-age"] == "0"
@@ -176,7 +176,7 @@ def test_max_age_after_minus_1_keeps_the_session(visitor: Visitor) -> None:
 
 def test_set_expiry_of_any_length_is_sent(visitor: Visitor) -> None:
     async def view(request: Any) -> None:
-        await own(request.session, "set_expiry", 10**12)
+        await either(request.session.set_expiry, request.session.aset_expiry, 10**12)
 
     assert only(visitor.visit(view))["max-age"] == str(LONGEST)
 
@@ -373,7 +373,7 @@ def changing_meanwhile(visitor: Visitor, body: Body, name: str = "default") -> B
         await body(request)
         other = session_class(name)(cookie)
         await change(other, samesite="Strict")
-        await own(other, "save")
+        await either(other.save, other.asave)
 
     return view
 

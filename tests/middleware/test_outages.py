@@ -14,7 +14,8 @@ from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.template.response import TemplateResponse
 
-from django_multisession.bridge import driven, own
+from django_multisession.bridge import driven
+from django_multisession.testing.drive import either
 from tests.middleware.conftest import OURS, SESSIONS, Body, Visitor, put
 from tests.middleware.engine import Switchable
 
@@ -34,11 +35,11 @@ LOGIN_REQUIRED = "django.contrib.auth.middleware.LoginRequiredMiddleware"
 
 
 async def view_that_reads(request: Any) -> None:
-    await own(request.session, "get", "n")
+    await either(request.session.get, request.session.aget, "n")
 
 
 async def view_that_saves(request: Any) -> None:
-    await own(request.session, "update", {"n": 2})
+    await either(request.session.update, request.session.aupdate, {"n": 2})
 
 
 async def untouching(request: Any) -> HttpResponse:
@@ -159,7 +160,7 @@ def test_page_of_a_view_that_expects_outages_is_not_cached(visitor: Visitor, cap
 
     async def view(request: Any) -> HttpResponse:
         with pytest.raises(StoreUnavailable):
-            await own(request.session, "get", "n")
+            await either(request.session.get, request.session.aget, "n")
         return HttpResponse("without", headers={"Cache-Control": "public, max-age=60"})
 
     visitor.visit(put(n=1))
@@ -186,7 +187,7 @@ def test_anonymous_session_that_was_written_to_is_an_outage(visitor: Visitor, me
     Switchable.go_down()
 
     async def view(request: Any) -> None:
-        await own(request.session, "update", {"n": 2})
+        await either(request.session.update, request.session.aupdate, {"n": 2})
         Switchable.come_back()
 
     response = visitor.visit(view, method=method)
@@ -202,8 +203,8 @@ def test_anonymous_session_that_is_saved_by_the_view_is_an_outage(visitor: Visit
     Switchable.go_down()
 
     async def view(request: Any) -> None:
-        await own(request.session, "update", {"n": 2})
-        await own(request.session, operation)
+        await either(request.session.update, request.session.aupdate, {"n": 2})
+        await either(getattr(request.session, operation), getattr(request.session, f"a{operation}"))
 
     assert visitor.visit(view).status_code == 503
     Switchable.come_back()
@@ -219,7 +220,7 @@ def test_anonymous_session_is_empty_and_never_saved(
     Switchable.go_down()
 
     async def view(request: Any) -> None:
-        assert not await own(request.session, "items")
+        assert not await either(request.session.items, request.session.aitems)
         request.session.modified = True
         Switchable.come_back()
 
@@ -256,7 +257,7 @@ async def logging_out(request: Any) -> None:
 
 
 async def flushing(request: Any) -> None:
-    await own(request.session, "flush")
+    await either(request.session.flush, request.session.aflush)
 
 
 @pytest.mark.usefixtures("anonymous")

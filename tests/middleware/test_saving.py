@@ -8,10 +8,10 @@ import pytest
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.http import HttpRequest, HttpResponse
 
-from django_multisession.bridge import own
 from django_multisession.exceptions import SessionNotSerializable, SessionTooLarge
 from django_multisession.sessions.loading import session_class
 from django_multisession.stores import memory
+from django_multisession.testing.drive import either
 from tests.middleware.conftest import Body, Visitor, put
 from tests.middleware.engine import Switchable
 
@@ -22,7 +22,7 @@ COOKIES = {"sessionid", "sessionid_second", "sessionid_cart", "sessionid_sealed"
 def put_all(**data: Any) -> Body:
     async def view(request: Any) -> None:
         for name in ALL:
-            await own(request.sessions[name], "update", data)
+            await either(request.sessions[name].update, request.sessions[name].aupdate, data)
 
     return view
 
@@ -36,7 +36,7 @@ def deleting(name: str, visitor: Visitor) -> None:
 def test_sessions_of_one_request_do_not_see_each_other(visitor: Visitor) -> None:
     async def view(request: Any) -> None:
         for name in ALL:
-            await own(request.sessions[name], "update", {"is": name})
+            await either(request.sessions[name].update, request.sessions[name].aupdate, {"is": name})
 
     response = visitor.visit(view)
     assert set(response.cookies) == COOKIES
@@ -56,7 +56,7 @@ def test_session_that_cannot_be_encoded_leaves_the_others_and_all_cookies(
 
     async def view(request: Any) -> None:
         await put_all(n=2)(request)
-        await own(request.sessions[name], "update", {"wrong": value})
+        await either(request.sessions[name].update, request.sessions[name].aupdate, {"wrong": value})
 
     with pytest.raises(expected, match=name):
         visitor.visit(view)
@@ -75,7 +75,7 @@ def test_session_that_ends_lives_on_where_another_cannot_be_encoded(visitor: Vis
 
     async def view(request: Any) -> None:
         request.sessions["second"].ends = True
-        await own(request.session, "update", {"wrong": object()})
+        await either(request.session.update, request.session.aupdate, {"wrong": object()})
 
     with pytest.raises(SessionNotSerializable):
         visitor.visit(view)
@@ -113,7 +113,7 @@ def test_session_deleted_meanwhile_lets_a_logout_from_another_be_sent(visitor: V
     visitor.visit(put_all(n=1))
 
     async def view(request: Any) -> None:
-        await own(request.session, "flush")
+        await either(request.session.flush, request.session.aflush)
         await put("second", n=2)(request)
         deleting("second", visitor)
 
@@ -128,7 +128,7 @@ def test_update_error_of_the_view_is_an_interrupted_session(visitor: Visitor) ->
     async def view(request: Any) -> None:
         await put_all(n=2)(request)
         deleting("second", visitor)
-        await own(request.sessions["second"], "save")
+        await either(request.sessions["second"].save, request.sessions["second"].asave)
 
     response = visitor.visit(view)
     assert response.status_code == 400
@@ -231,7 +231,7 @@ def test_every_request_saves_the_sessions_that_it_used(visitor: Visitor, site: A
     site.SESSION_SAVE_EVERY_REQUEST = True
 
     async def view(request: Any) -> None:
-        await own(request.sessions["cart"], "get", "n")
+        await either(request.sessions["cart"].get, request.sessions["cart"].aget, "n")
 
     assert set(visitor.visit(view).cookies) == {"sessionid", "sessionid_cart"}
 
@@ -242,7 +242,7 @@ def test_unreadable_session_keeps_its_cookie_until_it_is_written(visitor: Visito
     site.SECRET_KEY = "another fake secret"
 
     async def look(request: Any) -> None:
-        assert await own(request.sessions["cart"], "get", "n") is None
+        assert await either(request.sessions["cart"].get, request.sessions["cart"].aget, "n") is None
         request.sessions["cart"].modified = True
 
     assert "sessionid_cart" not in visitor.visit(look).cookies

@@ -16,7 +16,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.test import override_settings
 from django.test.testcases import LiveServerThread
 
-from django_multisession.bridge import own
+from django_multisession.testing.drive import either
 from tests.middleware.conftest import ENCRYPTED, OURS, SESSIONS, Body, _Views, option, put
 from tests.middleware.engine import Switchable
 
@@ -117,7 +117,7 @@ def browser(served: tuple[int, str], site: Any) -> Browser:
 def test_each_session_has_its_cookie(browser: Browser) -> None:
     async def view(request: Any) -> None:
         for name in SESSIONS:
-            await own(request.sessions[name], "update", {"n": 1})
+            await either(request.sessions[name].update, request.sessions[name].aupdate, {"n": 1})
 
     answer = browser.visit(view)
     assert answer.status == 200
@@ -128,12 +128,16 @@ def test_each_session_has_its_cookie(browser: Browser) -> None:
 
 def test_session_lives_from_request_to_request(browser: Browser) -> None:
     async def count(request: Any) -> None:
-        await own(request.session, "update", {"n": await own(request.session, "get", "n", 0) + 1})
+        await either(
+            request.session.update,
+            request.session.aupdate,
+            {"n": await either(request.session.get, request.session.aget, "n", 0) + 1},
+        )
 
     found: list[int] = []
 
     async def look(request: Any) -> None:
-        found.append(await own(request.session, "get", "n"))
+        found.append(await either(request.session.get, request.session.aget, "n"))
 
     for _ in range(3):
         browser.visit(count)
@@ -179,7 +183,7 @@ def test_deletion_repeats_the_attributes(browser: Browser) -> None:
     browser.visit(option(path="/shop/", samesite="None", secure=True, partitioned=True, domain="example.org"))
 
     async def flush(request: Any) -> None:
-        await own(request.session, "flush")
+        await either(request.session.flush, request.session.aflush)
 
     (cookie,) = browser.visit(flush).cookies
     for attribute in ("Max-Age=0", "Path=/shop/", "SameSite=None", "Secure", "Partitioned", "Domain=example.org"):

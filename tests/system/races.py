@@ -15,8 +15,9 @@ import django
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import UpdateError
 
-from django_multisession.bridge import own, pause, run_sync
+from django_multisession.bridge import pause, run_sync
 from django_multisession.sessions.loading import session_class
+from django_multisession.testing.drive import either
 from tests.system.backends import PATIENCE, Backend, leave_thread
 
 # Gets the SessionStore; written for bridge.run_sync() as well as for an event loop.
@@ -40,15 +41,18 @@ async def change(store: type[Any], number: int, key: str, times: int, gap: float
             await pause(gap * took)
         began = time.monotonic()
         session = store(key)
-        mine_now, all_now = await own(session, "get", mine, 0), await own(session, "get", "n", 0)
+        mine_now, all_now = (
+            await either(session.get, session.aget, mine, 0),
+            await either(session.get, session.aget, "n", 0),
+        )
         if session.session_key is None:
             return saved
         assert mine_now == saved, "a change was lost"
-        await own(session, "update", {mine: mine_now + 1, "n": all_now + 1})
+        await either(session.update, session.aupdate, {mine: mine_now + 1, "n": all_now + 1})
         try:
-            await own(session, "save")
+            await either(session.save, session.asave)
         except UpdateError:
-            assert not await own(session, "exists", key), "the session lives, but a save was refused"
+            assert not await either(session.exists, session.aexists, key), "the session lives, but a save was refused"
             return saved
         took = time.monotonic() - began
     return times
@@ -60,7 +64,7 @@ async def watch(store: type[Any], key: str, total: int) -> None:
     deadline = time.monotonic() + GIVE_UP
     while seen.get("n", 0) < total:
         assert time.monotonic() < deadline, seen
-        now = dict(await own(store(key), "items"))
+        now = dict(await either((opened := store(key)).items, opened.aitems))
         assert all(now.get(name, 0) >= value for name, value in seen.items())
         seen = now
         await pause(POLL)
@@ -68,20 +72,20 @@ async def watch(store: type[Any], key: str, total: int) -> None:
 
 async def log_out(store: type[Any], key: str, after: int) -> None:
     """End the session when so many changes are counted."""
-    await own(await _changed(store, key, after), "flush")
+    await either((opened := await _changed(store, key, after)).flush, opened.aflush)
 
 
 async def cycle(store: type[Any], key: str, after: int) -> str:
     """Give the session a new key when so many changes are counted; return it."""
     session = await _changed(store, key, after)
-    await own(session, "cycle_key")
+    await either(session.cycle_key, session.acycle_key)
     return str(session.session_key)
 
 
 async def _changed(store: type[Any], key: str, times: int) -> Any:
     deadline = time.monotonic() + GIVE_UP
     session = store(key)
-    while await own(session, "get", "n", 0) < times:
+    while await either(session.get, session.aget, "n", 0) < times:
         assert time.monotonic() < deadline
         await pause(POLL)
         session = store(key)
@@ -93,12 +97,12 @@ async def sign(store: type[Any], number: int, key: str) -> int:
     signed = 0
     for _ in range(SIGNATURES):
         session = store(key)
-        found = dict(await own(session, "items"))
+        found = dict(await either(session.items, session.aitems))
         user = found.pop(SESSION_KEY)
         assert set(found.values()) <= {user}, f"found in the session of {user}: {found}"
-        await own(session, "update", {f"writer{number}": user})
+        await either(session.update, session.aupdate, {f"writer{number}": user})
         try:
-            await own(session, "save")
+            await either(session.save, session.asave)
         except UpdateError:  # a conflict: somebody else's session by now
             continue
         signed += 1
@@ -110,8 +114,8 @@ async def switch_users(store: type[Any], key: str) -> int:
     for user in range(1, 2 * SIGNATURES):
         session = store(key)
         session.clear()
-        await own(session, "update", {SESSION_KEY: str(user)})
-        await own(session, "save")
+        await either(session.update, session.aupdate, {SESSION_KEY: str(user)})
+        await either(session.save, session.asave)
         await pause(POLL)
     return user
 

@@ -17,10 +17,11 @@ from django.test import AsyncClient, Client
 from pytest_django.plugin import DjangoDbBlocker
 
 from django_multisession.breaker import LONGEST_PAUSE, PROBE_TIMEOUT
-from django_multisession.bridge import own, run_sync
+from django_multisession.bridge import run_sync
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.keys import new_session_key
 from django_multisession.runtime import Event, reset
+from django_multisession.testing.drive import either
 from django_multisession.testing.servers.base import Server
 from django_multisession.testing.servers.memcached import MemcachedServer
 from django_multisession.testing.servers.mongodb import MongoDBServer
@@ -113,13 +114,13 @@ def new_session(store: type[Any]) -> str:
 
 
 async def load(store: type[Any], key: str) -> Any:
-    return await own(store(key), "get", "n")
+    return await either((opened := store(key)).get, opened.aget, "n")
 
 
 async def change(store: type[Any], key: str, value: int) -> None:
     session = store(key)
-    await own(session, "update", {"n": value})
-    await own(session, "save")
+    await either(session.update, session.aupdate, {"n": value})
+    await either(session.save, session.asave)
 
 
 def timed(drive: Drive, body: Coroutine[Any, Any, Any]) -> tuple[float, Any]:
@@ -157,9 +158,9 @@ def test_save_that_meets_a_hung_server_fails_soon(
     server: Server[Any], store: type[Any], key: str, drive: Drive
 ) -> None:
     session = store(key)
-    drive(own(session, "update", {"n": 2}))
+    drive(either(session.update, session.aupdate, {"n": 2}))
     with server.paused():
-        seconds, result = timed(drive, own(session, "save"))
+        seconds, result = timed(drive, either(session.save, session.asave))
         assert isinstance(result, StoreUnavailable)
         assert seconds < late(TIMEOUT)
     reset(Event.TEST)  # as by a probe, a moment later
@@ -195,10 +196,10 @@ def test_cut_connections_are_not_noticed(through_proxy: tuple[type[Any], Proxy[A
     proxy.disconnect()
     drive(change(store, key, 2))
     session = store(key)
-    assert drive(own(session, "get", "n")) == 2
+    assert drive(either(session.get, session.aget, "n")) == 2
     proxy.disconnect()
-    drive(own(session, "update", {"n": 3}))
-    drive(own(session, "save"))
+    drive(either(session.update, session.aupdate, {"n": 3}))
+    drive(either(session.save, session.asave))
     assert drive(load(store, key)) == 3
 
 

@@ -12,7 +12,7 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from django_multisession import bridge
-from django_multisession.bridge import driven, iterate, maybe_await, native_loop, own, pause, run_sync
+from django_multisession.bridge import driven, iterate, maybe_await, native_loop, pause, run_sync
 
 Body = Coroutine[Any, Any, Any]
 
@@ -135,22 +135,6 @@ def test_native_loop_is_none_in_a_loop_of_async_to_sync() -> None:
         return native_loop()
 
     assert async_to_sync(body)() is None
-
-
-# own()
-
-
-class Twins:
-    def which(self, *args: Any) -> Any:
-        return "sync", args
-
-    async def awhich(self, *args: Any) -> Any:
-        return "async", args
-
-
-@pytest.mark.parametrize(("drive", "colour"), [(run_sync, "sync"), (asyncio.run, "async")])
-def test_own_calls_the_twin_of_its_colour(drive: Callable[[Body], Any], colour: str) -> None:
-    assert drive(own(Twins(), "which", 1, 2)) == (colour, (1, 2))
 
 
 # iterate()
