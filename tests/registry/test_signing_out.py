@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Iterator
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.auth.views import LoginView
 from django.contrib.messages import get_messages
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
@@ -30,7 +32,10 @@ __all__ = ["backend"]
 # Records are deleted when a transaction commits, which that of a TestCase never does.
 pytestmark = pytest.mark.django_db(transaction=True)
 
-urlpatterns = [path("devices/", include("django_multisession.registry.urls"))]
+urlpatterns = [
+    path("devices/", include("django_multisession.registry.urls")),
+    path("login", LoginView.as_view()),
+]
 
 PAGE, OTHERS, API = "/devices/", "/devices/others", "/devices/api/sessions"
 SETTINGS = {
@@ -172,6 +177,37 @@ def test_session_that_nobody_can_revoke_is_409_and_says_why(ann: User, here: Dev
     assert (response.status_code, response.json()["error"]) == (409, "not_revocable")
 
 
+def test_no_key_is_logged_or_shown_on_the_way(
+    ann: User, here: Device, there: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    away = row_of(ann, session_name="away", previous_key=secrets.token_hex(20))
+    secret = [str(each.client.session.session_key) for each in (here, there)]
+    secret += [here.row.storage_key, there.row.storage_key, away.storage_key, away.previous_key]
+    answers = [
+        here.client.get(PAGE),
+        here.client.post(f"{PAGE}{away.public_id}"),
+        here.client.post(f"{PAGE}{away.public_id}"),
+        here.client.post(there.url),
+        here.client.post(there.url),
+        here.client.delete(API),
+        there.client.get(PAGE),
+    ]
+    texts = [answer.content.decode() for answer in answers] + [caplog.text]
+    assert "Not Found" in caplog.text
+    assert not [text for text in texts for key in secret if key in text]
+
+
+@pytest.mark.parametrize("url", [PAGE, OTHERS, API])
+def test_page_asks_as_much_for_many_devices_as_for_one(
+    ann: User, here: Device, url: str, django_assert_num_queries: Any
+) -> None:
+    for _ in range(30):
+        row_of(ann)
+    with django_assert_num_queries(2):  # the user, and his sessions
+        assert here.client.get(url).status_code == 200
+
+
 # The password first.
 
 
@@ -194,6 +230,21 @@ def test_old_login_has_to_come_again_before_others_are_ended(here: Device, there
     assert there.is_logged_in
     assert here.client.post(here.url).headers["Location"] == "/login"  # a logout needs no password
     assert not here.is_logged_in
+
+
+@override_settings(MULTISESSION_REAUTHENTICATE=300)
+def test_login_that_comes_again_leads_back_and_may_end_others(ann: User, here: Device, there: Device) -> None:
+    ann.set_password("not-a-secret")
+    ann.save()
+    here, there = Device(ann), Device(ann)
+    age(here, minutes=6)
+    login = here.client.get(OTHERS).headers["Location"]
+    before = here.client.session.session_key
+    response = here.client.post(login, {"username": "ann", "password": "not-a-secret"})
+    assert (response.status_code, response.headers["Location"]) == (302, OTHERS)
+    assert here.client.session.session_key != before
+    assert here.client.post(OTHERS).headers["Location"] == PAGE
+    assert [each.is_logged_in for each in (here, there)] == [True, False]
 
 
 @override_settings(MULTISESSION_REAUTHENTICATE=300)
