@@ -15,9 +15,10 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
-from ..bridge import driven, maybe_await, run_sync
+from ..bridge import driven, run_sync
 from ..exceptions import MultisessionError, StoreUnavailable
 from ..sessions.registration import Followed
+from ..sessions.turn import preload
 from . import pending, rows, signals
 from .database import alias, ask, in_transaction
 from .following import Following
@@ -123,8 +124,7 @@ async def _following(session: Any) -> Following | None:
     """Return what follows a session, which is loaded for that; None of one that is not ours."""
     if not isinstance(session, Followed) or not isinstance(session.registration, Following):
         return None
-    loads: Any = session
-    await maybe_await(loads.preload() if driven() else loads.apreload())
+    await preload(session)
     return session.registration
 
 
