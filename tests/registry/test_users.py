@@ -1,0 +1,134 @@
+"""What becomes of a user's sessions when he is deactivated or deleted (ASVS 5, 7.4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, override_settings
+from django.urls import path
+
+from django_multisession.registry.models import RegisteredSession, RegisteredUser
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def whoami(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.user.get_username())
+
+
+urlpatterns = [path("", whoami), path("admin/", admin.site.urls)]
+
+
+@pytest.fixture(autouse=True)
+def _settings() -> Iterator[None]:
+    with override_settings(ROOT_URLCONF=__name__, SESSION_ENGINE="django_multisession.engines.memory", MULTISESSION={}):
+        yield
+
+
+@pytest.fixture
+def ann() -> User:
+    return User.objects.create_user("ann")
+
+
+@pytest.fixture
+def clients(ann: User) -> list[Client]:
+    """Two browsers in which she is logged in."""
+    found = [Client(), Client()]
+    for client in found:
+        client.force_login(ann)
+        assert client.get("/").content == b"ann"
+    return found
+
+
+def kept(clients: list[Client]) -> list[bool]:
+    """Tell of each browser whether its session still holds a login, whatever the user is by now."""
+    return ["_auth_user_id" in client.session for client in clients]
+
+
+def save(user: User) -> None:
+    user.is_active = False
+    user.save()
+
+
+def save_alone(user: User) -> None:
+    user.is_active = False
+    user.save(update_fields=["is_active"])
+
+
+def _staff() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    return client
+
+
+def in_the_admin(user: User) -> None:
+    form = {"username": "ann", "date_joined_0": "2026-01-01", "date_joined_1": "00:00"}
+    assert _staff().post(f"/admin/auth/user/{user.pk}/change/", form).status_code == 302
+
+
+@pytest.mark.parametrize("deactivate", [save, save_alone, in_the_admin])
+def test_user_who_is_deactivated_loses_his_sessions_for_good(
+    ann: User, clients: list[Client], deactivate: Callable[[User], None]
+) -> None:
+    deactivate(ann)
+    ann.refresh_from_db()
+    assert not ann.is_active
+    assert kept(clients) == [False, False]
+    User.objects.filter(pk=ann.pk).update(is_active=True)
+    assert [client.get("/").content for client in clients] == [b"", b""]
+
+
+def test_user_whose_deactivation_is_rolled_back_keeps_his_sessions(ann: User, clients: list[Client]) -> None:
+    with transaction.atomic():
+        save(ann)
+        transaction.set_rollback(True)
+    assert [client.get("/").content for client in clients] == [b"ann", b"ann"]
+
+
+def test_user_who_is_saved_otherwise_keeps_his_sessions(ann: User, clients: list[Client]) -> None:
+    ann.first_name = "Ann"
+    ann.save()
+    assert [client.get("/").content for client in clients] == [b"ann", b"ann"]
+
+
+def test_update_of_a_query_is_told_to_nobody_and_shuts_him_out_while_it_lasts(ann: User, clients: list[Client]) -> None:
+    User.objects.filter(pk=ann.pk).update(is_active=False)
+    assert [client.get("/").content for client in clients] == [b"", b""]  # ModelBackend's doing
+    User.objects.filter(pk=ann.pk).update(is_active=True)
+    assert clients[0].get("/").content == b"ann"
+
+
+def delete(user: User) -> None:
+    user.delete()
+
+
+def delete_query(user: User) -> None:
+    User.objects.filter(pk=user.pk).delete()
+
+
+def delete_in_the_admin(user: User) -> None:
+    assert _staff().post(f"/admin/auth/user/{user.pk}/delete/", {"post": "yes"}).status_code == 302
+
+
+@pytest.mark.parametrize("remove", [delete, delete_query, delete_in_the_admin])
+def test_user_who_is_deleted_takes_his_sessions_along(
+    ann: User, clients: list[Client], remove: Callable[[User], None]
+) -> None:
+    pk = ann.pk
+    remove(ann)
+    assert kept(clients) == [False, False]
+    assert not RegisteredSession.objects.filter(user=pk).exists()
+    assert not RegisteredUser.objects.filter(user=pk).exists()
+
+
+def test_user_whose_deletion_is_rolled_back_keeps_his_sessions(ann: User, clients: list[Client]) -> None:
+    with transaction.atomic():
+        User.objects.filter(pk=ann.pk).delete()
+        transaction.set_rollback(True)
+    assert [client.get("/").content for client in clients] == [b"ann", b"ann"]
+    assert RegisteredSession.objects.filter(user=ann, revoked_at=None).count() == 2
