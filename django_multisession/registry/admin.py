@@ -19,6 +19,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from ..conf import names
 from .agents import words_of
 from .many import live, revoke_many
 from .models import RegisteredSession
@@ -54,6 +55,19 @@ class LiveFilter(admin.SimpleListFilter):
             case "ended":
                 return queryset.exclude(**live)
         return queryset
+
+
+class NameFilter(admin.SimpleListFilter):
+    """The session name. Django's own filter would look through all rows for those that there are."""
+
+    title = _("session")
+    parameter_name = "session_name"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, Any]]:
+        return [(name, name) for name in names()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset if self.value() is None else queryset.filter(session_name=self.value())
 
 
 class AgeFilter(admin.SimpleListFilter):
@@ -105,7 +119,7 @@ class RegisteredSessionAdmin(_Untouched, _ModelAdmin):
         "is_live",
     )
     list_display_links = ("device",)
-    list_filter = (LiveFilter, AgeFilter, "session_name")
+    list_filter = (LiveFilter, AgeFilter, NameFilter)
     list_select_related = ("user",)
     list_per_page = 50
     # Of a million rows, only those of the page are counted.

@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect, ensure_csrf_cookie
 from django.views.decorators.http import require_http_methods
 
-from .devices import Ended, devices_of, end, end_others, one_of
+from .devices import Ended, devices_of, end, end_others, is_own_login, one_of
 from .reauthentication import asked_first
 from .revocation import NotRevocable
 
@@ -60,7 +60,7 @@ def sessions(request: HttpRequest) -> HttpResponse:
 @_for_users
 def session(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """End one session of the user; the request's own by a logout."""
-    first = None if one_of(request, public_id).current else _first(request)
+    first = None if is_own_login(one_of(request, public_id)) else _first(request)
     return first or _answer(end(request, public_id))
 
 

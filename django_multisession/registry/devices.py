@@ -9,6 +9,7 @@ from uuid import UUID
 from django.contrib.auth import logout
 from django.http import Http404, HttpRequest
 
+from ..conf import DEFAULT
 from ..exceptions import StoreUnavailable
 from .agents import words_of
 from .models import RegisteredSession
@@ -66,7 +67,7 @@ def end(request: HttpRequest, public_id: UUID) -> Ended:
     Raises NotRevocable for a session in a cookie that nobody asks the registry about.
     """
     row = one_of(request, public_id)
-    if row.current:
+    if is_own_login(row):
         logout(request)
         return Ended(1, logged_out=True)
     try:
@@ -89,6 +90,11 @@ def one_of(request: HttpRequest, public_id: UUID) -> RegisteredSession:
         if row.public_id == public_id:
             return row
     raise Http404
+
+
+def is_own_login(row: RegisteredSession) -> bool:
+    """Tell whether to end a session is to log out: it is the default one of the request."""
+    return row.current and row.session_name == DEFAULT
 
 
 def _user(request: HttpRequest) -> Any:

@@ -22,7 +22,7 @@ from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from .devices import Ended, devices_of, end, end_others, one_of
+from .devices import Ended, devices_of, end, end_others, is_own_login, one_of
 from .reauthentication import asked_first
 from .revocation import NotRevocable
 
@@ -60,7 +60,7 @@ def devices(request: HttpRequest) -> HttpResponse:
 @_page
 def end_one(request: HttpRequest, public_id: UUID) -> HttpResponse:
     """Sign out one device; that which the user sits at by a logout."""
-    first = None if one_of(request, public_id).current else asked_first(request)
+    first = None if is_own_login(one_of(request, public_id)) else asked_first(request)
     return first or _ended(request, lambda: end(request, public_id))
 
 

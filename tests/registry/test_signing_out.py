@@ -32,7 +32,15 @@ __all__ = ["backend"]
 # Records are deleted when a transaction commits, which that of a TestCase never does.
 pytestmark = pytest.mark.django_db(transaction=True)
 
+
+def shop(request: Any) -> HttpResponse:
+    """Log in to a named session as well."""
+    request.sessions["shop"]["_auth_user_id"] = str(request.user.pk)
+    return HttpResponse()
+
+
 urlpatterns = [
+    path("shop", shop),
     path("devices/", include("django_multisession.registry.urls")),
     path("login", LoginView.as_view()),
 ]
@@ -50,6 +58,7 @@ SETTINGS = {
             "TIMEOUT": 0.2,
         },
         "cart": {"ENGINE": "django_multisession.engines.signed_cookies"},
+        "shop": {"ENGINE": "django_multisession.engines.memory"},
     },
 }
 
@@ -137,6 +146,16 @@ def test_signing_out_the_own_device_is_a_logout(here: Device, there: Device, set
     assert not here.is_logged_in
     settings.LOGOUT_REDIRECT_URL = "/bye"
     assert there.client.post(there.url).headers["Location"] == "/bye"
+
+
+def test_named_session_of_ones_own_is_ended_without_a_logout(here: Device) -> None:
+    here.client.get("/shop")
+    shop = RegisteredSession.objects.get(session_name="shop")
+    assert [each["current"] for each in here.client.get(API).json()["sessions"]] == [True, True]
+    assert here.client.post(f"{PAGE}{shop.public_id}").headers["Location"] == PAGE
+    assert here.is_logged_in
+    shop.refresh_from_db()
+    assert shop.revoked_at is not None
 
 
 def test_json_ends_one_and_all_others(ann: User, here: Device, there: Device) -> None:
