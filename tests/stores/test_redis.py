@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -114,6 +114,109 @@ def test_options_that_break_promises_are_refused(options: dict[str, Any]) -> Non
 
 def test_constructor_does_no_io() -> None:
     store_at("redis://host.invalid:1/0")
+
+
+# A client of the project's own.
+
+
+class Own:
+    """Factories for OPTIONS["client"], and where their server is."""
+
+    url = "redis://127.0.0.1:1/0"
+
+
+def own_client() -> redis.Redis:
+    """Return a client as a project may have it, for text and with retries and limits of its own."""
+    credentials = redis.UsernamePasswordCredentialProvider(password="fake password")
+    return redis.Redis.from_url(
+        f"{Own.url}/7", credential_provider=credentials, decode_responses=True, client_name="project", socket_timeout=9
+    )
+
+
+def own_tls_client() -> redis.Redis:
+    """Return a client that encrypts."""
+    return redis.Redis(host="redis.example", port=6380, ssl=True, ssl_check_hostname=False, password="fake password")
+
+
+def own_socket_client() -> redis.Redis:
+    """Return a client of a local socket."""
+    return redis.Redis(unix_socket_path="/run/redis.sock", db=2)
+
+
+def asynchronous_client() -> Any:
+    return redis.asyncio.Redis()
+
+
+def sentinels_client() -> Any:
+    return cast(Any, redis.sentinel.Sentinel)([("127.0.0.1", 1)]).master_for("service")
+
+
+def connecting_client() -> Any:
+    return redis.Redis(redis_connect_func=cast(Any, print))
+
+
+def client_of_a_class() -> Any:
+    class Connection(redis.Connection):
+        pass
+
+    return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=Connection))
+
+
+def demanding_client(server: str) -> redis.Redis:
+    return redis.Redis.from_url(server)
+
+
+def test_client_may_be_the_projects_own(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+    with RedisServer("--requirepass", "fake password") as server:
+        monkeypatch.setattr(Own, "url", server.location.rpartition("/")[0])
+        store = RedisStore(StoreOptions(options={"client": f"{__name__}.own_client"}))
+
+        async def scenario() -> bytes | None:
+            token = await store.insert(KEY, payload(V1), 60, V1)
+            assert token is not None
+            assert await store.replace(KEY, payload(V2), 60, token, V2)
+            found = await store.read(KEY)
+            assert await store.delete_many([KEY]) == 1
+            return found and found.payload
+
+        assert drive(scenario()) == payload(V2)
+        assert store.name == f"{Own.url}/7"
+        store.close()
+        with redis.Redis.from_url(server.location, password="fake password") as admin:
+            assert {each["name"] for each in admin.client_list()} <= {"", "project"}
+
+
+@pytest.mark.parametrize(
+    ("factory", "name"),
+    [("own_tls_client", "rediss://redis.example:6380/0"), ("own_socket_client", "unix:///run/redis.sock?db=2")],
+)
+def test_client_of_the_project_says_where_the_server_is(factory: str, name: str) -> None:
+    assert RedisStore(StoreOptions(options={"client": f"{__name__}.{factory}"})).name == name
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("no.such.module", "ModuleNotFoundError"),
+        ("django.VERSION", "not callable"),
+        (f"{__name__}.nothing", "ImportError"),
+        (f"{__name__}.demanding_client", "server"),
+        (f"{__name__}.Own", "returned a Own"),
+        (f"{__name__}.asynchronous_client", "returned a Redis"),
+        (f"{__name__}.sentinels_client", "SentinelManagedConnection"),
+        (f"{__name__}.connecting_client", "credential_provider"),
+        (f"{__name__}.client_of_a_class", "Connection"),
+        (1, "AttributeError"),
+    ],
+)
+def test_client_that_cannot_be_is_refused(path: Any, reason: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=rf"OPTIONS\['client'\] is .*{reason}"):
+        RedisStore(StoreOptions(options={"client": path}))
+
+
+def test_client_and_a_location_are_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"LOCATION.*Leave one of them out"):
+        store_at("redis://127.0.0.1:1/0", options={"client": f"{__name__}.own_client"})
 
 
 # Commands.

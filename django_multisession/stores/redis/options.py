@@ -1,4 +1,4 @@
-"""OPTIONS of the redis engine: four of ours, all others redis-py's."""
+"""OPTIONS of the redis engine: five of ours (see own_client.py for ``client``), all others redis-py's."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

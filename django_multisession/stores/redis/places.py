@@ -12,6 +12,7 @@ from .cluster import Cluster
 from .connections import Connections, Direct, Maker, settings_for
 from .location import Location, connection_class, located
 from .options import RedisOptions
+from .own_client import located_by
 from .sentinel import Sentinels
 from .server import Server, SingleServer
 from .topology import Node
@@ -19,9 +20,11 @@ from .topology import Node
 
 def server_at(options: StoreOptions) -> Server:
     """Return what LOCATION names; ImproperlyConfigured where it, or OPTIONS, cannot be. No I/O."""
-    location = located(options.location)
+    given = dict(options.options)
+    client = given.pop("client", None)
+    location = located(options.location) if client is None else located_by(client, options.location)
     name = location.name
-    ours = RedisOptions.checked(options.options, location.settings, location)
+    ours = RedisOptions.checked(given, location.settings, location)
     settings = settings_for(ours.client, options.connect_timeout)
 
     def connections(maker: Maker) -> Connections:
