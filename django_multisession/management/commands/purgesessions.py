@@ -10,6 +10,7 @@ from tqdm import tqdm
 from ...bridge import iterate, run_sync
 from ...exceptions import MultisessionError
 from ...sessions.cookie import CookieSession
+from ...sessions.registration import follower
 from ...sessions.server import ServerSession
 from ...stores.base import Store
 from ..arguments import positive
@@ -52,8 +53,26 @@ class Command(BaseCommand):
                     self._purge(name, session.records().store, options)
                 except (MultisessionError, ImproperlyConfigured) as error:
                     failed.append(f"{name}: {error}")
+        if follower.make is not None:  # the registry is installed
+            try:
+                self._purge_registry(options)
+            except (MultisessionError, ImproperlyConfigured) as error:
+                failed.append(f"registry: {error}")
         if failed:
             raise CommandError("\n".join(failed))
+
+    def _purge_registry(self, options: dict[str, Any]) -> None:
+        """Delete the records that revocations have left, and the rows of sessions that have ended."""
+        from ...registry import purging  # has models
+
+        if options["dry_run"]:
+            self._say(f"registry: at most {_rows(purging.stale())} would be removed.")
+            return
+        removed = 0
+        for count in purging.purge(options["batch_size"]):
+            removed += count
+            self._say(f"registry: {_rows(removed)} so far", verbosity=2)
+        self._say(f"registry: {_rows(removed)} removed.")
 
     def _say(self, line: str, verbosity: int = 1) -> None:
         if self._verbosity >= verbosity:
@@ -86,6 +105,10 @@ class Command(BaseCommand):
             message = f"{name}: interrupted, {_records(removed)} removed from {store.name}."
             raise CommandError(message, returncode=130) from None  # as a shell reports Ctrl-C
         self._say(f"{name}: {_records(removed)} removed from {store.name}{by_itself}.")
+
+
+def _rows(count: int) -> str:
+    return f"{count} row" if count == 1 else f"{count} rows"
 
 
 def _records(count: int) -> str:

@@ -1,0 +1,106 @@
+"""What purgesessions does for the registry: records that are still to be deleted, then rows that nobody needs any more.
+
+A row goes only when the store has neither of its keys: a session that has lived longer than its row knew keeps it, and
+the record of one that was revoked is deleted first.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Any, Final
+
+from django.contrib.sessions.backends.base import SessionBase
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from ..bridge import run_sync
+from ..conf import names
+from ..deadline import Operation
+from ..sessions.cookie import CookieSession
+from ..sessions.loading import session_class
+from ..sessions.server import ServerSession
+from . import pending, rows, signals
+from .database import alias
+from .models import RegisteredSession
+
+KEPT: Final = timedelta(hours=1)
+"""How long a revoked row is kept, and by how much one is prolonged whose session lives."""
+
+
+def stale() -> int:
+    """Count the rows that are due for a purge."""
+    return _expired().count() + _revoked().exclude(expires_at__lte=timezone.now()).count()
+
+
+def purge(batch_size: int = 1000) -> Iterator[int]:
+    """Delete records that are due, then rows, in batches; yield how many rows each has removed.
+
+    StoreUnavailable where a store does not answer; what is left is for the next run.
+    """
+    for _ in pending.retry(batch_size):
+        pass
+    for kind in (_expired, _revoked):
+        while found := list(kind()[:batch_size]):
+            yield run_sync(_remove(found))
+
+
+def _expired() -> QuerySet[RegisteredSession]:
+    found = RegisteredSession.objects.using(alias()).filter(expires_at__lte=timezone.now())
+    return found.order_by("expires_at")
+
+
+def _revoked() -> QuerySet[RegisteredSession]:
+    found = RegisteredSession.objects.using(alias()).filter(revoked_at__lte=timezone.now() - KEPT)
+    return found.exclude(session_name__in=_in_cookies()).order_by("revoked_at")
+
+
+def _in_cookies() -> list[str]:
+    """Return the session names whose rows must stay until the cookies have expired: no store could be asked."""
+    return [name for name in names() if _has_class(name, CookieSession)]
+
+
+def _has_class(name: str, kind: type[SessionBase]) -> bool:
+    try:
+        return issubclass(session_class(name), kind)
+    except ImproperlyConfigured:
+        return False  # nothing here can read such a session
+
+
+async def _remove(found: list[RegisteredSession]) -> int:
+    living: set[str] = set()
+    for name in {row.session_name for row in found}:
+        if _has_class(name, ServerSession):
+            living |= await _living(session_class(name), [row for row in found if row.session_name == name])
+    gone = [row for row in found if living.isdisjoint(key.storage_key for key in rows.keys_of(row))]
+    _prolong(row.pk for row in found if row not in gone)
+    there = RegisteredSession.objects.using(alias()).filter(pk__in=[row.pk for row in gone])
+    # A request that was under way may have written one since, which is not expired then.
+    removed, _ = there.filter(Q(expires_at__lte=timezone.now()) | Q(revoked_at__isnull=False)).delete()
+    for row in gone:
+        if row.revoked_at is None:
+            await signals.send(
+                signals.session_ended,
+                session_name=row.session_name,
+                user_id=row.user_id,
+                request=None,
+                row=row,
+                reason="expired",
+            )
+    return removed
+
+
+async def _living(session: type[Any], found: list[RegisteredSession]) -> set[str]:
+    """Return those keys of rows that the store has; none of what was revoked, which is deleted."""
+    records: Any = session.records()
+    revoked = [key.storage_key for row in found if row.revoked_at is not None for key in rows.keys_of(row)]
+    others = [key.storage_key for row in found if row.revoked_at is None for key in rows.keys_of(row)]
+    with Operation():
+        if revoked:
+            await records.delete_many(revoked)
+        return set(await records.store.exists(others)) if others else set()
+
+
+def _prolong(row_ids: Iterable[int]) -> None:
+    ids = list(row_ids)
+    if ids:
+        RegisteredSession.objects.using(alias()).filter(pk__in=ids).update(expires_at=timezone.now() + KEPT)
