@@ -8,11 +8,9 @@ with its commit; the record has no mark until then, and is looked at once more w
 import logging
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import ReferenceType, ref
 
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
 from django.db import DatabaseError, transaction
 
 from ..conf import entry
@@ -21,14 +19,23 @@ from ..exceptions import StoreUnavailable
 from ..sessions.cookie import CookieSession
 from ..sessions.exceptions import SessionEnded
 from ..sessions.registration import Standing
+from ..sessions.rotation import Course
 from . import pending, rows, signals
-from .clients import address_of, agent_of
 from .database import alias, ask, at, in_transaction
 from .models import RegisteredSession
+from .new_rows import row_of
 from .pending import Key
 from .policy import LENGTHENED, is_due
 
 logger = logging.getLogger("django_multisession")
+
+
+class Rotated(NamedTuple):
+    """A change of key: the row with the new one, the one that was ``left``, and the one that the row ``had``."""
+
+    row: RegisteredSession
+    left: str
+    had: str
 
 
 class Following:
@@ -44,7 +51,7 @@ class Following:
         """What the row of this login is to say beside; see describe()."""
         self._has_started = False
         self._started: RegisteredSession | None = None
-        self._rotated: RegisteredSession | None = None
+        self._rotated: Rotated | None = None
         self._ended: list[str] = []
         self._unsure: list[str] = []
         self._aside: tuple[str, float] | None = None
@@ -103,10 +110,10 @@ class Following:
             await self._use(row, known, now)
         elif left is None:
             return  # another request has changed the key, and the row: what this one has changed was taken along
-        elif (rotated := await ask(partial(rows.rotate, known.key, row))) is None:
+        elif (had := await ask(partial(rows.rotate, known.key, row))) is None:
             raise self._revoked()
         else:
-            self._rotated = rotated
+            self._rotated = Rotated(row, known.key, had)
         self.known = now
 
     async def _start(self, row: RegisteredSession, left: str) -> None:
@@ -140,27 +147,32 @@ class Following:
         if was_written and (is_longer or self.is_due(known, now.header.issued_at)) and not await self._touch(row):
             raise self._revoked()
 
-    async def settled(self, now: Standing, unsure: Iterable[str]) -> None:
+    async def settled(self, now: Standing, course: Course) -> None:
         mine, started, rotated = self.known, self._started, self._rotated
         self._started = self._rotated = None
+        if course.unsure:
+            await self._try(partial(pending.add, [Key(self.name, key) for key in course.unsure]))
         if mine is not None and mine.key != now.key:
             # Two logins or changes of the key at the same time are one: this one has joined the other.
-            query = partial(rows.joined, mine.key, now.key) if rotated else started and partial(rows.forget, started)
-            started = rotated = None
             self.known = now
-            if query:
-                await self._try(query)
-        if keys := [Key(self.name, key) for key in unsure]:
-            await self._try(partial(pending.add, keys))
+            if rotated is not None:
+                await self._try(partial(rows.move, mine.key, now.key))
+            if started is not None:
+                await self._try(partial(rows.forget, started))
+            return
+        if rotated is not None:
+            if course.is_contended and await ask(partial(rows.rotate, rotated.left, rotated.row)) is None:
+                raise self._revoked()
+            await self._tell(signals.session_rotated, row=rotated.row, user_id=rotated.row.user_id)
         if started is not None:
             await self._tell(signals.session_started, row=started, user_id=started.user_id)
-        if rotated is not None:
-            await self._tell(signals.session_rotated, row=rotated, user_id=rotated.user_id)
 
     async def undone(self) -> None:
-        started, self._started, self._rotated = self._started, None, None
+        started, rotated, self._started, self._rotated = self._started, self._rotated, None, None
         if started is not None:
             await self._try(partial(rows.forget, started))
+        if rotated is not None:
+            await self._try(partial(rows.move, rotated.row.storage_key, rotated.had))
 
     # Use.
 
@@ -217,29 +229,8 @@ class Following:
             logger.warning("The registry could not be written: %s", error)
             return None
 
-    # What rows are made of.
-
     def _row(self, now: Standing) -> RegisteredSession | None:
-        """Return the row of a session as it stands; None if nobody is logged in."""
-        if now.user is None:
-            return None
-        try:
-            user: Any = get_user_model()._meta.pk.to_python(now.user)
-        except ValidationError:
-            return None
-        header, request = now.header, self.request
-        return RegisteredSession(
-            storage_key=now.key,
-            session_name=self.name,
-            user_id=user,
-            created_at=at(header.created_at or header.issued_at),
-            authenticated_at=at(header.authenticated_at or header.created_at or header.issued_at),
-            last_seen=at(header.issued_at),
-            expires_at=at(header.expires_at),
-            ip_address=None if request is None else address_of(request),
-            user_agent="" if request is None else agent_of(request),
-            **self.description,
-        )
+        return row_of(self.name, now, self.request, self.description)
 
     def _revoked(self) -> SessionEnded:
         return SessionEnded(f"Session {self.name!r} was revoked meanwhile.")

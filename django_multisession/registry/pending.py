@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
-from ..bridge import run_sync
 from ..deadline import Operation
 from ..exceptions import StoreUnavailable
 from ..sessions.loading import session_class
@@ -21,10 +20,11 @@ UNDER_WAY: Final = timedelta(seconds=120)
 
 
 class Key(NamedTuple):
-    """The storage key of a record of a session name."""
+    """The storage key of a record of a session name; ``row_id`` is that of the row that it was taken from."""
 
     session_name: str
     storage_key: str
+    row_id: int | None = None
 
 
 def add(keys: Iterable[Key], due_at: datetime | None = None, row_id: int | None = None) -> None:
@@ -54,8 +54,8 @@ def due(batch_size: int) -> Iterator[list[Key]]:
     """Yield the keys that are due, in batches; one that stays is not yielded again."""
     last = ""
     found = PendingDeletion.objects.using(alias()).filter(due_at__lte=timezone.now()).order_by("storage_key")
-    keys = found.values_list("session_name", "storage_key")
-    while batch := [Key(name, key) for name, key in keys.filter(storage_key__gt=last)[:batch_size]]:
+    keys = found.values_list("session_name", "storage_key", "row_id")
+    while batch := [Key(*key) for key in keys.filter(storage_key__gt=last)[:batch_size]]:
         last = batch[-1].storage_key
         yield batch
 
@@ -63,8 +63,8 @@ def due(batch_size: int) -> Iterator[list[Key]]:
 async def delete(keys: Iterable[Key]) -> None:
     """Delete records, and forget those that are gone; StoreUnavailable for those that are not, after the others."""
     by_name: defaultdict[str, list[str]] = defaultdict(list)
-    for name, key in keys:
-        by_name[name].append(key)
+    for key in keys:
+        by_name[key.session_name].append(key.storage_key)
     outage: StoreUnavailable | None = None
     for name, storage_keys in by_name.items():
         try:
@@ -85,17 +85,3 @@ async def _delete(name: str, storage_keys: list[str]) -> None:
         raise StoreUnavailable(f"MULTISESSION[{name!r}]", str(error)) from error
     if issubclass(found, ServerSession):
         await found.records().delete_many(storage_keys)
-
-
-def retry(batch_size: int) -> Iterator[int]:
-    """Delete what is due; yield counts. Raises StoreUnavailable at the end if some could not be deleted."""
-    outage: StoreUnavailable | None = None
-    for batch in due(batch_size):
-        try:
-            run_sync(delete(batch))
-        except StoreUnavailable as error:
-            outage = outage or error
-        else:
-            yield len(batch)
-    if outage is not None:
-        raise outage

@@ -16,12 +16,14 @@ from django.utils import timezone
 from ..bridge import run_sync
 from ..conf import names
 from ..deadline import Operation
+from ..exceptions import StoreUnavailable
 from ..sessions.cookie import CookieSession
 from ..sessions.loading import session_class
 from ..sessions.server import ServerSession
 from . import pending, rows, signals
 from .database import alias
 from .models import RegisteredSession
+from .pending import Key
 
 KEPT: Final = timedelta(hours=1)
 """How long a revoked row is kept, and by how much one is prolonged whose session lives."""
@@ -37,11 +39,38 @@ def purge(batch_size: int = 1000) -> Iterator[int]:
 
     StoreUnavailable where a store does not answer; what is left is for the next run.
     """
-    for _ in pending.retry(batch_size):
-        pass
+    run_sync(_delete_pending(batch_size))
     for kind in (_expired, _revoked):
         while found := list(kind()[:batch_size]):
             yield run_sync(_remove(found))
+
+
+async def _delete_pending(batch_size: int) -> None:
+    """Delete the records that are due; StoreUnavailable at the end if some could not be."""
+    outage: StoreUnavailable | None = None
+    for batch in pending.due(batch_size):
+        try:
+            await pending.delete([key for key in batch if key.row_id is None or not await _is_given_back(key)])
+        except StoreUnavailable as error:
+            outage = outage or error
+    if outage is not None:
+        raise outage
+
+
+async def _is_given_back(key: Key) -> bool:
+    """Give a key back to the row that it was taken from, if its session lives and that under the row's key does not.
+
+    The process that has taken it has died before it could do so.
+    """
+    row = rows.living().filter(pk__in=[key.row_id or 0]).first()
+    if row is None or not _has_class(key.session_name, ServerSession):
+        return False
+    store: Any = session_class(key.session_name).records().store
+    with Operation():
+        if set(await store.exists([key.storage_key, row.storage_key])) != {key.storage_key}:
+            return False
+    rows.move(row.storage_key, key.storage_key)
+    return True
 
 
 def _expired() -> QuerySet[RegisteredSession]:

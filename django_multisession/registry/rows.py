@@ -102,15 +102,15 @@ def keys_of(row: RegisteredSession) -> list[Key]:
     return [Key(row.session_name, key) for key in (row.storage_key, row.previous_key) if key]
 
 
-def rotate(old: str, row: RegisteredSession) -> RegisteredSession | None:
-    """Give the row of an old key what this one says; return it as it is then if it lives.
+def rotate(old: str, row: RegisteredSession) -> str | None:
+    """Give the row of an old key what this one says; return the key that the row had, None if it does not live.
 
     Where another request has changed the key at the same time, its key goes to the outbox for later: of the two, the
-    store decides which one counts, and joined() brings the row to that.
+    store decides which one counts, and move() brings the row to that.
     """
     values = _values(row) | {"storage_key": row.storage_key, "previous_key": old}
     if living().filter(storage_key=old).update(**values):
-        return row
+        return old
     with transaction.atomic(alias()):
         there = _by_former(old)
         if there is None:
@@ -119,7 +119,8 @@ def rotate(old: str, row: RegisteredSession) -> RegisteredSession | None:
             taken = Key(there.session_name, there.storage_key)
             pending.add([taken], due_at=timezone.now() + UNDER_WAY, row_id=there.pk)
             living().filter(pk=there.pk).update(**values)
-        return there
+            pending.remove([row.storage_key])
+        return there.storage_key
 
 
 def _by_former(key: str) -> RegisteredSession | None:
@@ -137,11 +138,12 @@ def _rows_without(key: str) -> list[int]:
     return [row_id for row_id in found.values_list("row_id", flat=True) if row_id is not None]
 
 
-def joined(mine: str, target: str) -> None:
-    """Bring a row to the key under which its session goes on, after all."""
+def move(mine: str, target: str) -> None:
+    """Bring a row to the key under which its session goes on, after all; if it has another by now, others will."""
     with transaction.atomic(alias()):
-        living().filter(storage_key=mine).exclude(storage_key=target).update(storage_key=target)
-        pending.remove([target])
+        moved = living().filter(storage_key=mine).update(storage_key=target)
+        if moved or living().filter(storage_key=target).exists():
+            pending.remove([target])
 
 
 def touch(row: RegisteredSession) -> bool:

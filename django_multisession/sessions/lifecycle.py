@@ -17,7 +17,7 @@ from .lifetime import Origin
 from .loaded import Loaded, Moved, Outdated, Saved
 from .passwords import renews, set_aside
 from .repository import Repository
-from .rotation import Rotation, withdraw
+from .rotation import Course, Rotation, withdraw
 from .unreadable import report_unreadable
 
 
@@ -221,11 +221,11 @@ class Lifecycle:
         self.rotation = left
         return True
 
-    async def commit(self, draft: Draft, unsure: list[str]) -> Saved | None:
+    async def commit(self, draft: Draft, course: Course) -> Saved | None:
         """End the old key of a change of key for good; see Rotation.commit()."""
         if self.rotation is None or self.loaded is None:
             return None
-        saved = await self.rotation.commit(self._repository, self.loaded, draft, unsure)
+        saved = await self.rotation.commit(self._repository, self.loaded, draft, course)
         self.rotation = None
         return saved and self._kept(saved)
 

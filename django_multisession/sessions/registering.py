@@ -4,6 +4,7 @@ from typing import Protocol
 
 from ..envelope import REGISTERED
 from .registration import Followed, Registration, Standing
+from .rotation import Course
 
 
 class Settling(Protocol):
@@ -12,6 +13,8 @@ class Settling(Protocol):
     registration: Registration | None
 
     def standing(self) -> Standing | None: ...
+
+    async def withdraw(self) -> None: ...
 
 
 async def admit(session: Followed) -> bool:
@@ -37,14 +40,19 @@ async def register(session: Followed) -> None:
         await session.withdraw()
         raise
     if not session.has_rotated:
-        await registration.settled(now, ())
+        await registration.settled(now, Course())
 
 
-async def settle(session: Settling, unsure: list[str]) -> None:
-    """Have written down where the session goes on after a change of key."""
+async def settle(session: Settling, course: Course) -> None:
+    """Have written down where the session goes on after a change of key; if it may not, it ends."""
     registration, now = session.registration, session.standing()
-    if registration is not None and now is not None:
-        await registration.settled(now, unsure)
+    if registration is None or now is None:
+        return
+    try:
+        await registration.settled(now, course)
+    except BaseException:
+        await session.withdraw()
+        raise
 
 
 async def undo(session: Followed) -> None:

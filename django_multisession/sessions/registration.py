@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from ..envelope import Header
 from ..exceptions import InvalidRecord, StoreUnavailable
 from .frames import SAID, without_frames
+from .rotation import Course
 from .unreadable import report_unreadable
 
 
@@ -47,10 +48,10 @@ class Registration(Protocol):
         then the record must go.
         """
 
-    async def settled(self, now: Standing, unsure: Iterable[str]) -> None:
+    async def settled(self, now: Standing, course: Course) -> None:
         """Take note under which key the session goes on, once the old one has ended.
 
-        ``unsure`` are storage keys under which a record may be left that nobody is to use.
+        Raises SessionEnded if the session was revoked meanwhile.
         """
 
     async def undone(self) -> None:

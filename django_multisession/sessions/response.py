@@ -15,6 +15,7 @@ from .lifecycle import Lifecycle, State
 from .loaded import Saved
 from .logouts import Logouts
 from .registering import Settling
+from .rotation import Course
 
 
 class Answered(Operated, Settling, Protocol):
@@ -46,11 +47,11 @@ async def commit(session: Answered) -> None:
     is_renewed = session.is_outdated is not None and life.renews(session.draft())
     if session.is_outdated is not None and is_renewed and await session.is_outdated(session._session_cache):
         raise life.ended()  # of two changes of the password at once, one counts
-    unsure: list[str] = []
-    saved = await life.commit(session.draft(), unsure)
+    course = Course()
+    saved = await life.commit(session.draft(), course)
     if saved is not None:
         session.keep(saved)
-    await registering.settle(session, unsure)
+    await registering.settle(session, course)
 
 
 @operated

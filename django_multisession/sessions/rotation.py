@@ -6,6 +6,7 @@ pointer, and goes on under the key that won, if user and password are the same t
 """
 
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..deadline import left
@@ -22,6 +23,18 @@ from .repository import Repository
 from .save_queue import SWAP_ATTEMPTS, back_off, exclusive
 
 
+@dataclass
+class Course:
+    """How the end of an old key has gone.
+
+    ``unsure`` are storage keys of sessions that may not have ended, as their store did not answer; ``is_contended``
+    tells that others may have changed the key at the same time.
+    """
+
+    unsure: list[str] = field(default_factory=list)
+    is_contended: bool = False
+
+
 class Rotation(NamedTuple):
     """What a change of key leaves behind: the old key, and what was loaded under it.
 
@@ -33,13 +46,12 @@ class Rotation(NamedTuple):
     base: Loaded | None
     had_moved: bool = False
 
-    async def commit(self, repository: Repository, new: Loaded, draft: Draft, unsure: list[str]) -> Saved | None:
+    async def commit(self, repository: Repository, new: Loaded, draft: Draft, course: Course) -> Saved | None:
         """End the old session with a pointer to the new one; first take along what others have saved there.
 
         Returns what the store holds then: under the new key, or under the one that another request has changed it to.
-        None if there was nothing to end. ``unsure`` is given the storage key of an old session that may not have ended,
-        as its store did not answer. SessionEnded if the old session was logged out, or is somebody else's now;
-        SessionConflict if changes must not be merged.
+        None if there was nothing to end. ``course`` is told how it went. SessionEnded if the old session was logged
+        out, or is somebody else's now; SessionConflict if changes must not be merged.
         """
         if self.had_moved:
             # A request that had not loaded the session joins it by a login of its own only; somebody else's login
@@ -48,8 +60,9 @@ class Rotation(NamedTuple):
                 return await self._join(repository, repository.nothing(new), new, draft)
             return None
         saved = Saved(new, Body(draft.options, draft.data))
-        if self.base is not None and await self._point(repository, self.base, new, draft, unsure):
+        if self.base is not None and await self._point(repository, self.base, new, draft, course):
             return saved
+        course.is_contended = True
         async with exclusive(self.key.storage_key, left(repository.timeout)):
             for attempt in range(SWAP_ATTEMPTS):
                 await back_off(attempt)
@@ -73,7 +86,7 @@ class Rotation(NamedTuple):
                     else:
                         merged = merged_renewed(repository, self.base, found, draft)
                     saved = await repository.replace_all(new.key, saved.loaded, merged)
-                if await self._point(repository, found, new, draft, unsure):
+                if await self._point(repository, found, new, draft, course):
                     return saved
         raise repository.too_busy()
 
@@ -93,7 +106,7 @@ class Rotation(NamedTuple):
         await withdraw(repository, new)
         return saved
 
-    async def _point(self, repository: Repository, ended: Loaded, new: Loaded, draft: Draft, unsure: list[str]) -> bool:
+    async def _point(self, repository: Repository, ended: Loaded, new: Loaded, draft: Draft, course: Course) -> bool:
         try:
             return await repository.records.point(ended, new.key, replacing(ended, draft.now))
         except StoreRefused:
@@ -101,7 +114,7 @@ class Rotation(NamedTuple):
         except StoreUnavailable:
             # The new record is safe, and the pointer may stand already: the browser must learn of the new key, or
             # this outage would log it out. What is left under the old key leads nowhere.
-            unsure.append(ended.key.storage_key)
+            course.unsure.append(ended.key.storage_key)
             return True
 
 

@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
+from django_multisession.registry import database
+from django_multisession.sessions.loading import session_class
+from django_multisession.stores import aliases
 from django_multisession.testing.drive import Drive, driving
 from tests.contract.conftest import Backend, backend  # noqa: F401 - a fixture
 from tests.databases import sqlite
 from tests.logins.conftest import Site
 from tests.logins.site import Users
 from tests.registry.sites import ROUTER, registry_database
+from tests.registry.steps import SteppedStore, Steps
 from tests.system.backends import leave_thread
 
 
@@ -45,3 +49,18 @@ def site(backend: Backend, registry: None, drive: Drive, settings: Any) -> Site:
     settings.MULTISESSION = {"default": {"TIMEOUT": 20.0, **backend.entry}}
     settings.AUTHENTICATION_BACKENDS = [f"{Users.__module__}.{Users.__qualname__}"]
     return Site(backend.name, drive, 200 if backend.name == "memory" else 12)
+
+
+@pytest.fixture
+def steps(site: Any, monkeypatch: pytest.MonkeyPatch) -> Steps:
+    """Return what watches the site's store and the registry's database."""
+    found = Steps()
+    records = session_class("default").records()
+    monkeypatch.setattr(records, "store", SteppedStore(records.store, found))
+    on_connection = aliases.on_connection
+
+    async def asked(query: Any) -> Any:
+        return await found.take(lambda: on_connection(query))
+
+    monkeypatch.setattr(database, "on_connection", asked)
+    return found
