@@ -8,6 +8,7 @@ write has left there is removed then. See carrying.py for the other side.
 """
 
 import hashlib
+import time
 from collections.abc import Callable
 
 from ..envelope import ENDED, MOVED, Header
@@ -26,6 +27,7 @@ class Beside(Places):
 
     def __init__(self, store: Store, config: SessionConfig, source: Source) -> None:
         super().__init__(store, config, source)
+        self._age = config.cookie_age()
         self._left_there: dict[str, str] = {}
         """What was written there after it had been carried: the session key by the storage key."""
 
@@ -84,7 +86,7 @@ class Beside(Places):
         if self.meaning(stored) is not stored:
             await self.source.remove(key.secret)  # it has ended, and the write has brought it back
             return None
-        if self._parsed(stored) == self._parsed(plaintext):
+        if self._parsed(stored).data == self._parsed(plaintext).data:
             return stored  # whoever has carried it saw the change, and removes it there
         self._left_there[stored.key.storage_key] = key.secret
         return None
@@ -98,14 +100,13 @@ class Beside(Places):
     async def _replace(self, expected: Loaded, flags: int, body: bytes, header: Header) -> bool:
         """Put here what stands in the place of a session that is still as expected, then remove that there."""
         if not isinstance(expected.token, Elsewhere):
-            return await self.remark(expected, flags, body, header, self._standing)
-        key = keys_here(expected.key)[0]
-        mark = await self.mark(key, flags, body, header, self._standing)
+            return await self._stand_in(expected, flags, body, header)
+        mark = await self.mark(keys_here(expected.key)[0], flags, body, header, self._standing_there(expected))
         if mark is None:
             return False
         if await self.source.remove(expected.key.secret, expected.token.found) is Removal.REMOVED:
             return True
-        await super().delete(key, mark)
+        await super().delete(mark.key, mark)
         return False
 
     async def delete(self, key: SessionKey, expected: Loaded | None = None) -> bool:
@@ -113,22 +114,24 @@ class Beside(Places):
         if expected is None:
             await self._end_all(key)
         elif expected.is_here:
-            try:
-                return await self._bury(expected)
-            except StoreRefused:
-                return await super().delete(key, expected)
-        elif not await self._ended_here(key):
+            return await self._end(expected)
+        elif not await self._ended_here(expected):
             return False
         if self._leads_there(key.secret):
             await self._remove(key, expected)
         return True
 
-    async def _ended_here(self, key: SessionKey) -> bool:
+    async def _ended_here(self, expected: Loaded) -> bool:
         """Put a tombstone unless there is something here by now; return whether there was nothing."""
+        key, standing = keys_here(expected.key)[0], self._standing_there(expected)
         try:
-            return await self.mark(keys_here(key)[0], ENDED, b"", self._ended(), self._standing) is not None
+            return await self.mark(key, ENDED, b"", self._ended(), standing) is not None
         except StoreRefused:
             return True  # a full server: it is at least removed there
+
+    def _standing_there(self, expected: Loaded) -> int:
+        # Whoever knows of no FALLBACK may prolong it at this moment.
+        return self._standing(max(expected.header.expires_at, time.time() + self._age))
 
     async def _remove(self, key: SessionKey, expected: Loaded | None) -> None:
         found = expected.token.found if expected is not None and isinstance(expected.token, Elsewhere) else None

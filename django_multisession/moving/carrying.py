@@ -17,7 +17,7 @@ from django.db import connections, transaction
 from ..breaker import report
 from ..bridge import driven, run_sync
 from ..envelope import ENDED, MOVED, REGISTERED, Header
-from ..exceptions import InvalidRecord, SessionTooLarge, StoreRefused, StoreUnavailable
+from ..exceptions import InvalidRecord, SessionTooLarge, StoreUnavailable
 from ..keys import SessionKey
 from ..sessions.config import SessionConfig
 from ..sessions.draft import Draft
@@ -27,7 +27,7 @@ from ..sessions.merging import Merger
 from ..sessions.save_queue import SWAP_ATTEMPTS, back_off
 from ..stores.base import Store
 from .keys import keys_here
-from .places import Places
+from .places import CARRIED_UNTIL, Places
 from .source import Found, Removal, Source
 
 
@@ -46,7 +46,9 @@ class Carrying(Places):
         """Insert here what was found there, None if something is here by now; whoever has inserted must settle()."""
         here = keys_here(key)[0]
         try:
-            return await self.carry(here, self._body(found), self._header(found), found.age)
+            header = self._header(found)
+            body = self._body(found, **{CARRIED_UNTIL: header.expires_at})
+            return await self.carry(here, body, header, found.age)
         except SessionTooLarge as error:
             raise InvalidRecord(f"it comes from where its FALLBACK says, and {error}") from error
 
@@ -77,7 +79,7 @@ class Carrying(Places):
                 return carried
             if removal is Removal.CHANGED:
                 await self._follow(key, carried)
-            elif await self._bury(carried):
+            elif await self._end(carried):
                 return None
         except StoreUnavailable as error:
             # The session is here, and counts; what has stayed there is not looked at before UNTIL.
@@ -116,18 +118,14 @@ class Carrying(Places):
                 return
 
     async def point(self, expected: Loaded, target: SessionKey, header: Header) -> bool:
-        """See Records.point(); what stands in the place of a session stands for as long as the source is asked."""
-        return await self.remark(expected, MOVED, target.secret.encode(), header, self._standing)
+        return await self._stand_in(expected, MOVED, target.secret.encode(), header)
 
     async def set_aside(self, expected: Loaded, header: Header) -> bool:
-        return await self.remark(expected, ENDED, expected.plaintext, header, self._standing)
+        return await self._stand_in(expected, ENDED, expected.plaintext, header)
 
     async def delete(self, key: SessionKey, expected: Loaded | None = None) -> bool:
-        """See Records.delete(); a tombstone stays."""
-        if expected is None:
-            await self._end_all(key)
-            return True
-        try:
-            return await self._bury(expected)
-        except StoreRefused:
-            return await super().delete(key, expected)  # a full server still deletes
+        """See Records.delete(); a tombstone stays of what may have been there."""
+        if expected is not None:
+            return await self._end(expected)
+        await self._end_all(key)
+        return True

@@ -1,19 +1,20 @@
 """Records here, and a source there, as one: asked by a Repository in the place of Records.
 
 A session is here, there, or ended. Here is looked first, and what is here counts: a session, a pointer, or a
-tombstone, which stands until the source is not asked any more. So a load that finds its session here makes the one
+tombstone, which stands for as long as the session could live there. So a load that finds its session here makes the one
 round trip that it makes without a FALLBACK, and whoever comes late with what he has read there finds the key taken.
 """
 
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from ..breaker import report
 from ..envelope import ENDED, MOVED, SKEW, Header, clamp
-from ..exceptions import InvalidRecord, SessionNotSerializable, StoreUnavailable
+from ..exceptions import InvalidRecord, SessionNotSerializable, StoreRefused, StoreUnavailable
 from ..keys import SessionKey
 from ..sessions.config import SessionConfig
 from ..sessions.loaded import Loaded, Moved, Outdated
@@ -21,6 +22,9 @@ from ..sessions.records import POINTER_TTL, Records
 from ..stores.base import Store
 from .keys import cookie_key, keys_here
 from .source import Found, FoundMoved, Source
+
+CARRIED_UNTIL: Final = "carried_until"
+"""Among the options of a body, when the session would have ended there; no attribute of a cookie has this name."""
 
 
 class Places(Records):
@@ -107,7 +111,7 @@ class Places(Records):
         ended = list(storage_keys)
         there_were = await self.store.exists(ended)
         for storage_key in ended:
-            await self.end(storage_key, self._ended(), self._standing)
+            await self.end(storage_key, self._ended(), self._standing())
         return len(there_were)
 
     async def _look_there(self, secret: str) -> Found | FoundMoved | None:
@@ -121,9 +125,9 @@ class Places(Records):
 
     # What is made of a session that was found there.
 
-    def _body(self, found: Found) -> bytes:
+    def _body(self, found: Found, **options: Any) -> bytes:
         try:
-            return self._bodies.dump(found.options, found.data)
+            return self._bodies.dump({**found.options, **options}, found.data)
         except SessionNotSerializable as error:
             raise InvalidRecord(f"it comes from where its FALLBACK says, and {error}") from error
 
@@ -135,23 +139,36 @@ class Places(Records):
 
     # What stands here in the place of a session.
 
-    @property
-    def _standing(self) -> int:
-        """Seconds for which the source may still be asked for a session that has ended."""
-        return max(int(self._until - time.time()) + SKEW, POINTER_TTL)
+    def _standing(self, until: float | None = None) -> int:
+        """Return the seconds for which the source may still be asked for a session that lives there until then."""
+        last = self._until if until is None else min(until, self._until)
+        return max(int(last - time.time()) + SKEW, POINTER_TTL)
+
+    def _standing_of(self, stored: Loaded) -> int | None:
+        """Return the seconds for which a session that is here may still be there; None if it never was."""
+        until: float | None = self._parsed(stored).options.get(CARRIED_UNTIL)
+        return None if until is None else self._standing(until)
 
     @staticmethod
     def _ended() -> Header:
         now = clamp(time.time())
         return Header.new(os.urandom(8), 0, 0, now, now)
 
-    async def _bury(self, expected: Loaded) -> bool:
-        """Put a tombstone in place of a session here that is still as expected; return whether it was."""
-        return await self.remark(expected, ENDED, b"", self._ended(), self._standing)
+    async def _stand_in(self, expected: Loaded, flags: int, body: bytes, header: Header) -> bool:
+        """Put here what stands in the place of a session here that is still as expected; return whether it was."""
+        return await self.remark(expected, flags, body, header, self._standing_of(expected) or POINTER_TTL)
+
+    async def _end(self, expected: Loaded) -> bool:
+        """End a session here that is still as expected; return whether it was."""
+        standing = self._standing_of(expected)
+        if standing is not None:
+            with suppress(StoreRefused):  # a full server still deletes
+                return await self.remark(expected, ENDED, b"", self._ended(), standing)
+        return await super().delete(expected.key, expected)
 
     async def _end_all(self, key: SessionKey) -> None:
         for one in keys_here(key):
-            await self.end(one.storage_key, self._ended(), self._standing)
+            await self.end(one.storage_key, self._ended(), self._standing())
 
     def _parsed(self, stored: Loaded | bytes) -> Any:
         return self._bodies.parse(stored if isinstance(stored, bytes) else stored.plaintext)

@@ -101,7 +101,8 @@ def move(request: pytest.FixtureRequest, source: str, target: str, tmp_path: Pat
         before = settings(source)
         fallback = {"ENGINE": before["SESSION_ENGINE"], **before["MULTISESSION"]["default"]}
     else:
-        before = {"SESSION_ENGINE": place.engine, "SESSIONS": "django.contrib.sessions.middleware.SessionMiddleware"}
+        package = place.app or "django.contrib.sessions"
+        before = {"SESSION_ENGINE": place.engine, "SESSIONS": f"{package}.middleware.SessionMiddleware"}
         fallback = {"ENGINE": place.engine, "ALLOW_PICKLE": place.pickles, "TIMEOUT": 20.0}
         common.update(_of(place, server_of(place.server), tmp_path))
     fallback["UNTIL"] = "2100-01-01"

@@ -125,6 +125,43 @@ async def test_logout_is_final_in_both_places(*, site: Site, process: str, is_ca
     assert await nowhere(site, key)
 
 
+@driven
+async def test_what_never_was_there_leaves_no_tombstone(*, site: Site) -> None:
+    visit = site.carrying.open()
+    await visit.set("count", 1)
+    await visit.save()
+    key = visit.key
+    await visit.flush()
+    assert await site.carrying.raw(key) is None
+
+
+@pytest.mark.parametrize("process", ["beside", "carrying"])
+@driven
+async def test_tombstone_stands_for_as_long_as_the_session_could_live_there(*, site: Site, process: str) -> None:
+    visit = site.old.open()
+    await visit.set_expiry(30 * 24 * HOUR)
+    await visit.save()
+    seconds: list[int] = []
+
+    async def noted(operation: Any, key: str, payload: bytes, ttl: int, *rest: Any) -> Any:
+        seconds.append(ttl)
+        return await operation(key, payload, ttl, *rest)
+
+    visits = getattr(site, process)
+    ours = await visits.load(visit.key)
+    if process == "carrying":
+        await ours.set_expiry(HOUR)
+        await ours.save()
+    records = visits.session_class.records()
+    store = records.store
+    with mock.patch.object(records, "store", mock.Mock(wraps=store)) as watched:
+        watched.insert = functools.partial(noted, store.insert)
+        watched.replace = functools.partial(noted, store.replace)
+        await ours.flush()
+    assert seconds
+    assert abs(max(seconds) - 30 * 24 * HOUR) < 2 * 60
+
+
 @pytest.mark.parametrize("process", ["beside", "carrying"])
 @driven
 async def test_logout_of_a_key_that_was_not_loaded_is_final(*, site: Site, process: str) -> None:
