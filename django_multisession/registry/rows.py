@@ -172,6 +172,13 @@ def admit(row: RegisteredSession, authenticated_at: datetime | None) -> bool:
 
     ``authenticated_at`` is None where nobody knows when its user logged in: that counts as before any revocation.
     """
+    try:
+        return _admit(row, authenticated_at)
+    except IntegrityError:
+        return False  # its user is gone, which some databases find when the transaction commits
+
+
+def _admit(row: RegisteredSession, authenticated_at: datetime | None) -> bool:
     with transaction.atomic(alias()):
         user = lock(row.user_id)
         there = RegisteredSession.objects.using(alias()).filter(
