@@ -20,6 +20,7 @@ from .http.finish import finish, interrupted
 from .http.logout import leads_to_logout
 from .http.sessions import Sessions, open_session, preloaded
 from .http.unavailable import Outage, log_once
+from .runtime import cached
 from .sessions.base import MultisessionBase
 from .sessions.turn import preload
 
@@ -70,8 +71,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
 
     def process_request(self, request: HttpRequest) -> None:
         """Attach request.session and request.sessions; nothing is read yet."""
-        if settings.DEFAULT_EXCEPTION_REPORTER_FILTER == _DJANGOS_FILTER:
-            # A project's own filter stays; it can be a subclass of ours.
+        if _takes_our_filter():
             request.exception_reporter_filter = _reporter_filter
         request.session = open_session(request, DEFAULT)
         request.sessions = Sessions(request)  # type: ignore[attr-defined]  # the attribute that we add
@@ -102,6 +102,12 @@ async def _preload(request: HttpRequest) -> HttpResponse | None:
             if not leads_to_logout(request):
                 return Outage(error)
     return None
+
+
+@cached
+def _takes_our_filter() -> bool:
+    # A project's own filter stays; it can be a subclass of ours.
+    return settings.DEFAULT_EXCEPTION_REPORTER_FILTER == _DJANGOS_FILTER
 
 
 def _sessions(request: HttpRequest) -> Sessions:

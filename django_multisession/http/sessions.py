@@ -7,7 +7,7 @@ from django.apps import apps
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
-from ..conf import DEFAULT, Entry, names
+from ..conf import DEFAULT, names
 from ..cookies import cookie_options, domain_of
 from ..domains import depends_on_request
 from ..runtime import cached
@@ -82,7 +82,10 @@ class _Opening(NamedTuple):
     is_on_server: bool
     on_outage: str
     ends_with_login: bool = False
-    entry: Entry = Entry(DEFAULT)
+    needs_request: bool = False
+    """Whether the domain of its cookie is a function of the request."""
+    asks_for_password: bool = False
+    """Whether a flush may be of a login that no longer fits the user's password."""
 
 
 @cached
@@ -91,8 +94,15 @@ def _opening(name: str) -> _Opening:
     if not issubclass(store, MultisessionBase):
         return _Opening(store, False, False, "error")
     entry = session_config(name).entry
-    ends_with_login = name != DEFAULT and entry.ends_with_login
-    return _Opening(store, True, issubclass(store, ServerSession), entry.on_outage, ends_with_login, entry)
+    return _Opening(
+        store,
+        True,
+        issubclass(store, ServerSession),
+        entry.on_outage,
+        ends_with_login=name != DEFAULT and entry.ends_with_login,
+        needs_request=depends_on_request(domain_of(entry)),
+        asks_for_password=name == DEFAULT and apps.is_installed("django.contrib.auth"),
+    )
 
 
 def open_session(request: HttpRequest, name: str) -> Any:
@@ -103,13 +113,13 @@ def open_session(request: HttpRequest, name: str) -> Any:
     session = opening.store(opening.store.joined(request.COOKIES))
     if session.registration is not None:
         session.registration.serves(request)
-    if depends_on_request(domain_of(opening.entry)):
+    if opening.needs_request:
         session.request = request
     if opening.ends_with_login:
         session.belonging = Belonging(session, request)
     if isinstance(session, ServerSession):
         session.commits_with_response = True
-        if name == DEFAULT and apps.is_installed("django.contrib.auth"):
+        if opening.asks_for_password:
             session.is_outdated = is_outdated
         if opening.on_outage == "anonymous" and request.method in SAFE_METHODS:
             session.may_be_anonymous = True

@@ -245,4 +245,5 @@ class MultisessionBase(Followed, SessionBase):
     @classmethod
     def joined(cls, cookies: Mapping[str, str]) -> str | None:
         """Return what a request's cookies hold for this session, None if nothing."""
-        return brought(cls.config(), cookies)
+        config = cls.config()
+        return cookies.get(config.cookie_name()) if config.entry.fallback is None else brought(config, cookies)
