@@ -47,9 +47,10 @@ def drive(request: pytest.FixtureRequest) -> Iterator[Drive]:
 
 
 @pytest.fixture
-def site(backend: Backend, drive: Drive, settings: Any) -> Site:  # noqa: F811 - the fixture
+def site(backend: Backend, drive: Drive, settings: Any, nightly: bool) -> Site:  # noqa: F811 - the fixture
     settings.SESSION_ENGINE = backend.engine.__module__
     settings.MULTISESSION = {"default": {"TIMEOUT": 20.0, **backend.entry}}
     settings.AUTHENTICATION_BACKENDS = [f"{Users.__module__}.{Users.__qualname__}"]
-    # Each order is some twenty operations; in memory all are tried, on a server a part of them.
-    return Site(backend.name, drive, 200 if backend.name == "memory" else 20)
+    # Each order is some twenty operations: in memory all of two requests are tried, which are 70, elsewhere a part.
+    most = 70 if backend.name == "memory" else 20
+    return Site(backend.name, drive, 10 * most if nightly else most)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from http.cookies import SimpleCookie
 from typing import Any, cast
 
@@ -17,6 +17,13 @@ from django_multisession.sessions.loading import session_class
 from tests.middleware.engine import Switchable
 
 Script = Callable[[WebsocketCommunicator], Awaitable[Any]]
+
+
+@pytest.fixture(autouse=True)
+def _connections_closed(django_db_blocker: Any) -> Iterator[None]:
+    """Let Channels close what other tests have left open: it asks a connection whether it is usable."""
+    with django_db_blocker.unblock():
+        yield
 
 
 class Echo(AsyncWebsocketConsumer):
@@ -65,7 +72,7 @@ def talk(consumer: Any, script: Script, cookie: bytes = b"") -> Any:
         try:
             return await script(connection)
         finally:
-            await connection.wait()
+            await connection.wait(20)
 
     return asyncio.run(run())
 
@@ -73,7 +80,7 @@ def talk(consumer: Any, script: Script, cookie: bytes = b"") -> Any:
 async def handshake(connection: WebsocketCommunicator) -> SimpleCookie:
     """Open a connection; return the cookies that came with it."""
     await connection.send_input({"type": "websocket.connect"})
-    answer = await connection.receive_output(5)
+    answer = await connection.receive_output(20)
     assert answer["type"] == "websocket.accept"
     jar = SimpleCookie()
     for name, value in answer["headers"]:
@@ -88,9 +95,9 @@ def test_sessions_whose_cookies_came_are_loaded_before_the_consumer_runs() -> No
     cookie = cookie_of(a=1)
 
     async def script(connection: WebsocketCommunicator) -> None:
-        assert (await connection.connect(5))[0]
+        assert (await connection.connect(20))[0]
         assert Switchable.calls == ["read"]
-        assert await connection.receive_from(5) == "1"
+        assert await connection.receive_from(20) == "1"
         await connection.disconnect()
 
     Switchable.calls.clear()
@@ -117,9 +124,9 @@ def test_what_was_changed_later_is_saved_at_the_end() -> None:
     cookie = cookie_of(a=1)
 
     async def script(connection: WebsocketCommunicator) -> None:
-        assert (await connection.connect(5))[0]
+        assert (await connection.connect(20))[0]
         await connection.send_to("default a 2")
-        assert await connection.receive_from(5) == "2"
+        assert await connection.receive_from(20) == "2"
         await connection.disconnect()
 
     talk(Echo, script, cookie)
@@ -133,7 +140,7 @@ def test_outage_refuses_the_handshake_with_1013_and_one_line(caplog: pytest.LogC
     try:
         for _ in range(5):
             with caplog.at_level(logging.INFO):
-                assert talk(Reading, lambda connection: connection.connect(5), cookie) == (False, 1013)
+                assert talk(Reading, lambda connection: connection.connect(20), cookie) == (False, 1013)
     finally:
         Switchable.come_back()
     assert len([record for record in caplog.records if "switchable" in record.getMessage()]) == 1
@@ -145,7 +152,7 @@ def test_outage_that_a_consumer_meets_closes_the_connection_with_1013() -> None:
     async def script(connection: WebsocketCommunicator) -> Any:
         Switchable.go_down()
         try:
-            return await connection.connect(5)
+            return await connection.connect(20)
         finally:
             Switchable.come_back()
 
@@ -162,8 +169,6 @@ def test_consumer_that_fails_saves_nothing() -> None:
 
     async def script(connection: WebsocketCommunicator) -> None:
         await connection.send_input({"type": "websocket.connect"})
-        with pytest.raises(ZeroDivisionError):
-            await connection.receive_output(5)
 
     with pytest.raises(ZeroDivisionError):
         talk(Failing, script, cookie)

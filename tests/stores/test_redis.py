@@ -836,11 +836,13 @@ def test_answer_that_was_not_asked_for_breaks_the_connection(nonsense: bytes) ->
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
-        await reader.read(1000)
-        writer.write(b"+OK\r\n")  # to CLIENT SETNAME
-        while b"GET" in await reader.read(1000):
-            writer.write(b"$-1\r\n" + nonsense)
-        writer.close()
+        try:
+            await reader.read(1000)
+            writer.write(b"+OK\r\n")  # to CLIENT SETNAME
+            while b"GET" in await reader.read(1000):
+                writer.write(b"$-1\r\n" + nonsense)
+        finally:
+            writer.close()  # also at the end of the loop, which cancels this
 
     async def scenario() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1")
