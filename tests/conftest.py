@@ -45,8 +45,19 @@ def nightly(pytestconfig: pytest.Config) -> bool:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out what would be collected for nothing."""
-    without = config.getoption("markexpr") == "not server"
-    return True if without and collection_path.parent == HERE and collection_path.name in ON_SERVERS else None
+    there = collection_path.parent == HERE and collection_path.name in ON_SERVERS
+    return True if there and _without_servers(config) else None
+
+
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> list[pytest.Item] | None:
+    """Leave out the classes that are marked: a contract has hundreds of tests."""
+    marks = getattr(obj, "pytestmark", ()) if isinstance(obj, type) else ()
+    is_marked = isinstance(marks, list) and any(mark.name == "server" for mark in marks)
+    return [] if is_marked and _without_servers(collector.config) else None
+
+
+def _without_servers(config: pytest.Config) -> bool:
+    return config.getoption("markexpr") == "not server"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -79,7 +90,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--nightly"):
+        import hypothesis
+
         timing.assume_quiet()
+        hypothesis.settings.register_profile("nightly")  # tests/unit/test_properties.py
+        hypothesis.settings.load_profile("nightly")
     start = Server.start
 
     def start_for_a_marked_test(server: Server[Any]) -> Server[Any]:

@@ -29,6 +29,7 @@ class TestMemory(SessionContract):
         return session_store("memory")
 
 
+@pytest.mark.server
 class TestRedis(SessionContract):
     @pytest.fixture
     def engine(self) -> type[ServerSession]:
@@ -45,6 +46,7 @@ class TestRedisThatCompares(TestRedis):
         return newest_redis_server
 
 
+@pytest.mark.server
 class TestMemcached(SessionContract):
     @pytest.fixture
     def engine(self) -> type[ServerSession]:
@@ -55,6 +57,7 @@ class TestMemcached(SessionContract):
         return {"LOCATION": memcached_server.location}
 
 
+@pytest.mark.server
 class TestMongoDB(SessionContract):
     @pytest.fixture
     def engine(self) -> type[ServerSession]:
@@ -87,6 +90,7 @@ class TestDatabaseOnSQLite(OnAlias):
         return {"LOCATION": sqlite_alias}
 
 
+@pytest.mark.server
 class TestDatabaseOnPostgreSQL(OnAlias):
     @pytest.fixture
     def engine(self) -> type[ServerSession]:
@@ -97,6 +101,7 @@ class TestDatabaseOnPostgreSQL(OnAlias):
         return {"LOCATION": postgresql_alias}
 
 
+@pytest.mark.server
 class TestDatabaseOnMariaDB(OnAlias):
     @pytest.fixture
     def engine(self) -> type[ServerSession]:
@@ -107,6 +112,7 @@ class TestDatabaseOnMariaDB(OnAlias):
         return {"LOCATION": mariadb_alias}
 
 
+@pytest.mark.server
 class TestPostgreSQL(OnAlias):
     @pytest.fixture
     def engine(self) -> type[ServerSession]:
@@ -117,6 +123,7 @@ class TestPostgreSQL(OnAlias):
         return {"LOCATION": postgresql_alias, "OPTIONS": {"connection": "own"}}
 
 
+@pytest.mark.server
 class TestPostgreSQLBehindPgBouncer(OnAlias):
     @pytest.fixture
     def engine(self) -> type[ServerSession]:

@@ -50,6 +50,7 @@ class TestMemoryStore(StoreContract):
         rows[key] = rows[key]._replace(ends_at=time.monotonic())
 
 
+@pytest.mark.server
 class TestRedisStore(StoreContract):
     @pytest.fixture
     def store(self, redis_server: RedisServer) -> Iterator[RedisStore]:
@@ -73,6 +74,7 @@ class TestRedisStoreOnValkey(TestRedisStore):
         return valkey_server
 
 
+@pytest.mark.server
 class TestRedisStoreOnCluster(StoreContract):
     @pytest.fixture
     def store(self, redis_cluster_server: RedisCluster) -> Iterator[RedisStore]:
@@ -85,6 +87,7 @@ class TestRedisStoreOnCluster(StoreContract):
         assert self.client.pexpireat(store.address(key), 1)
 
 
+@pytest.mark.server
 class TestRedisStoreOnSentinel(StoreContract):
     @pytest.fixture
     def store(self, redis_sentinel_server: RedisSentinel) -> Iterator[RedisStore]:
@@ -96,6 +99,7 @@ class TestRedisStoreOnSentinel(StoreContract):
         assert self.client.pexpireat(store.address(key), 1)
 
 
+@pytest.mark.server
 class TestMemcachedStore(StoreContract):
     @pytest.fixture
     def store(self, memcached_server: MemcachedServer) -> Iterator[MemcachedStore]:
@@ -108,6 +112,7 @@ class TestMemcachedStore(StoreContract):
         assert self.client.touch(store.address(key), -1, noreply=False)
 
 
+@pytest.mark.server
 class TestMongoDBStore(StoreContract):
     @pytest.fixture
     def store(self, mongodb_server: MongoDBServer) -> Iterator[MongoDBStore]:
@@ -143,6 +148,7 @@ class TestDatabaseStoreOnSQLite(AliasContract):
             yield DatabaseStore(StoreOptions(alias, PREFIX, PATIENCE))
 
 
+@pytest.mark.server
 class TestDatabaseStoreOnPostgreSQL(AliasContract):
     @pytest.fixture
     def store(self, postgresql_server: PostgreSQLServer, django_db_blocker: DjangoDbBlocker) -> Iterator[DatabaseStore]:
@@ -150,6 +156,7 @@ class TestDatabaseStoreOnPostgreSQL(AliasContract):
             yield DatabaseStore(StoreOptions(alias, PREFIX, PATIENCE))
 
 
+@pytest.mark.server
 class TestDatabaseStoreOnMariaDB(AliasContract):
     @pytest.fixture
     def store(self, mariadb_server: MariaDBServer, django_db_blocker: DjangoDbBlocker) -> Iterator[DatabaseStore]:
@@ -157,6 +164,7 @@ class TestDatabaseStoreOnMariaDB(AliasContract):
             yield DatabaseStore(StoreOptions(alias, PREFIX, PATIENCE))
 
 
+@pytest.mark.server
 class TestPostgreSQLStore(AliasContract):
     options: Mapping[str, Any] = {"connection": "own"}
 

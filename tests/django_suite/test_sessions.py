@@ -130,7 +130,7 @@ def _make(name: str, engine: str, base: type, body: dict[str, Any]) -> None:
     bases = (Configured, base) if issubclass(base, case) else (Configured, base, case)
     if server := ENGINES[engine]:
         # Before Django prepares the class, for it wraps the methods of all connections that it finds.
-        body["pytestmark"] = [pytest.mark.usefixtures(server)]
+        body["pytestmark"] = [pytest.mark.usefixtures(server), pytest.mark.server]
     globals()[name] = type(name, bases, {**body, "engine": engine, "__module__": __name__})
 
 
