@@ -19,6 +19,7 @@ from django_multisession.testing.servers.base import Server
 from django_multisession.testing.servers.group import ServerGroup
 from django_multisession.testing.servers.mariadb import MariaDBServer
 from django_multisession.testing.servers.memcached import MemcachedServer
+from django_multisession.testing.servers.memcached_ring import MemcachedRing
 from django_multisession.testing.servers.mongodb import MongoDBServer
 from django_multisession.testing.servers.pgbouncer import PgBouncerServer
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
@@ -138,6 +139,11 @@ def newest_redis_server() -> Iterator[NewestRedisServer]:
 @pytest.fixture(scope="session")
 def memcached_server() -> Iterator[MemcachedServer]:
     yield from serve(MemcachedServer)
+
+
+@pytest.fixture(scope="session")
+def memcached_ring_server() -> Iterator[MemcachedRing]:
+    yield from serve(MemcachedRing)
 
 
 @pytest.fixture(scope="session")

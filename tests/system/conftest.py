@@ -17,11 +17,15 @@ SERVERS = {"redis": "redis", "memcached": "memcached", "mongodb": "mongodb", "po
 NETWORKED = list(SERVERS)
 LOCAL = ("memory", "db-sqlite")
 SERVER_SIDE = ["memory", *NETWORKED, "db-sqlite", "db-postgresql", "db-mariadb"]
-REDIS_LIKE = ["redis-valkey", "redis-redis_cluster", "redis-redis_sentinel"]
-"""The redis engine on other servers, by the fixtures of these."""
+GROWN = [
+    *("redis-valkey", "redis-redis_cluster", "redis-redis_sentinel"),
+    *("memcached-memcached_ring", "postgresql-pgbouncer"),
+]
+"""Engines on other servers, or several, by the fixtures of these."""
 # In Django's test environment the engine would share Django's connection, for the sake of TestCase.
 OPTIONS: dict[str, dict[str, Any]] = {
     "postgresql": {"connection": "own"},
+    "postgresql-pgbouncer": {"connection": "own", "pooler": "transaction"},
 }
 
 

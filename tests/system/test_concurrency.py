@@ -1,6 +1,6 @@
 """Many requests change one session at the same time: no change is lost, nobody comes back, nobody is mixed up.
 
-By threads, processes and tasks, on every server-side engine.
+By threads on every server-side engine; at night by processes and tasks, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from django.contrib.auth import SESSION_KEY
 
 from tests.system.backends import PATIENCE, Backend
-from tests.system.conftest import REDIS_LIKE, SERVER_SIDE
+from tests.system.conftest import GROWN, SERVER_SIDE
 from tests.system.races import (
     Crew,
     Processes,
@@ -32,15 +32,18 @@ GAP = 5.0
 """How many times as long as its last change a writer pauses: a new key takes longer than that, and would never win."""
 ENTRY: dict[str, Any] = {"MERGE": {"n": "counter"}, "TIMEOUT": PATIENCE}
 
+EVERY = [*SERVER_SIDE, *GROWN]
+
 pytestmark = [
-    pytest.mark.nightly,  # minutes of racing; the contracts race by day
     pytest.mark.slow,
     pytest.mark.parametrize(
         ("backend", "crew"),
         # Another process has another memory, and tasks never wait for it: one would run after the other.
-        [(name, crew) for name in SERVER_SIDE for crew in ("threads", "processes", "tasks")
-         if name != "memory" or crew == "threads"]
-        + [pytest.param(name, crew, marks=pytest.mark.nightly) for name in REDIS_LIKE for crew in ("threads", "tasks")],
+        [(name, "threads") for name in EVERY]
+        + [
+            pytest.param(name, crew, marks=pytest.mark.nightly)
+            for name in EVERY for crew in ("processes", "tasks") if name != "memory"
+        ],
         indirect=True,
     ),
 ]  # fmt: skip
@@ -78,11 +81,10 @@ def started(store: type[Any], **data: Any) -> str:
     return key
 
 
-def test_changes_of_all_arrive_and_are_counted(backend: Backend, store: type[Any], crew: Crew, nightly: bool) -> None:
-    key = started(store, n=0)
-    times = crew.changes if nightly else crew.changes // 4
+def test_changes_of_all_arrive_and_are_counted(backend: Backend, store: type[Any], crew: Crew) -> None:
+    key, times = started(store, n=0), crew.changes
     writers = [partial(change, number=number, key=key, times=times) for number in range(crew.size)]
-    total = crew.size * times
+    total = crew.size * times  # 320 by threads and processes
     crew.play(backend, [*writers, partial(watch, key=key, total=total)], **ENTRY)
     assert dict(store(key).items()) == {"n": total} | {f"writer{number}": times for number in range(crew.size)}
 
