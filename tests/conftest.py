@@ -58,7 +58,8 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
 
 
 def _without_servers(config: pytest.Config) -> bool:
-    return config.getoption("markexpr") == "not server"
+    chosen: str = config.getoption("markexpr")
+    return chosen == "not server"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

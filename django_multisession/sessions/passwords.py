@@ -5,13 +5,16 @@ outdated, and django.contrib.auth has them flush it. Such a session is set aside
 request that changes the password takes it along. See decisions.md, D52.
 """
 
+from contextlib import AsyncExitStack
+
 from ..conf import GUARDED
+from ..deadline import left
 from ..exceptions import StoreRefused
 from .draft import Draft
 from .loaded import Loaded, Moved, Outdated, has_same_identity
 from .records import replacing
 from .repository import Repository
-from .save_queue import SWAP_ATTEMPTS, back_off
+from .save_queue import SWAP_ATTEMPTS, back_off, exclusive
 
 
 async def set_aside(repository: Repository, loaded: Loaded, now: float) -> None:
@@ -20,19 +23,23 @@ async def set_aside(repository: Repository, loaded: Loaded, now: float) -> None:
     One whose password has been changed meanwhile, in place or under a new key, is another by now, and stays.
     """
     found: Loaded | Moved | Outdated | None = loaded
-    for attempt in range(SWAP_ATTEMPTS):
-        await back_off(attempt)
-        if not isinstance(found, Loaded):
-            return
-        if found is not loaded and not has_same_identity(repository.parse(found).data, repository.parse(loaded).data):
-            return
-        try:
-            if await repository.records.set_aside(found, replacing(found, now)):
+    before = repository.parse(loaded).data
+    async with AsyncExitStack() as turns:
+        for attempt in range(SWAP_ATTEMPTS):
+            await back_off(attempt)
+            if not isinstance(found, Loaded):
                 return
-        except StoreRefused:
-            await repository.records.delete(found.key, found)  # a full server still deletes
-            return
-        found = await repository.look(loaded.key)
+            if found is not loaded and not has_same_identity(repository.parse(found).data, before):
+                return
+            try:
+                if await repository.records.set_aside(found, replacing(found, now)):
+                    return
+            except StoreRefused:
+                await repository.records.delete(found.key, found)  # a full server still deletes
+                return
+            # Whoever writes it all the time waits meanwhile.
+            await turns.enter_async_context(exclusive(loaded.key.storage_key, left(repository.timeout)))
+            found = await repository.look(loaded.key)
     raise repository.too_busy()
 
 

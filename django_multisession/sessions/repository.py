@@ -5,6 +5,7 @@ as a Draft; what comes back says what the store holds now.
 """
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 from ..deadline import left
@@ -97,22 +98,25 @@ class Repository:
     async def end(self, key: SessionKey, loaded: Loaded | None) -> list[str]:
         """Delete a session for good, wherever it has moved meanwhile; return the storage keys that it had."""
         had: list[str] = []
-        for attempt in range(SWAP_ATTEMPTS):
-            await back_off(attempt)
-            had.append(key.storage_key)
-            # Only as it was seen: a pointer may have come since, and what it leads to would live on.
-            if loaded is not None and await self.records.delete(key, loaded):
-                return had
-            try:
-                found = await self.records.read(key)
-            except InvalidRecord as reason:
-                report_unreadable(self.name, reason)
-                await self.records.delete(key)
-                return had
-            if found is None:
-                return had
-            there = found.loaded if isinstance(found, Outdated) else found
-            key, loaded = (there.key, None) if isinstance(there, Moved) else (key, there)
+        async with AsyncExitStack() as turns:
+            for attempt in range(SWAP_ATTEMPTS):
+                await back_off(attempt)
+                had.append(key.storage_key)
+                # Only as it was seen: a pointer may have come since, and what it leads to would live on.
+                if loaded is not None and await self.records.delete(key, loaded):
+                    return had
+                # Whoever writes it all the time waits meanwhile.
+                await turns.enter_async_context(exclusive(key.storage_key, left(self.timeout)))
+                try:
+                    found = await self.records.read(key)
+                except InvalidRecord as reason:
+                    report_unreadable(self.name, reason)
+                    await self.records.delete(key)
+                    return had
+                if found is None:
+                    return had
+                there = found.loaded if isinstance(found, Outdated) else found
+                key, loaded = (there.key, None) if isinstance(there, Moved) else (key, there)
         raise self.too_busy()
 
     def validate(self, draft: Draft) -> None:
@@ -169,13 +173,10 @@ class Repository:
     async def _current(self, key: SessionKey, draft: Draft) -> Loaded:
         """Return what is stored under a key, or where its pointers lead if that is the same user's."""
         found, followed = await follow(self.look, key)
-        if found is None or (followed and not self._is_ours(found, draft)):
+        # The key of another's session must never reach a browser that only knew an older key: session fixation.
+        if found is None or (followed and not has_same_identity(self.parse(found).data, draft.data)):
             raise self.ended()
         return found
-
-    def _is_ours(self, found: Loaded, draft: Draft) -> bool:
-        # The key of another's session must never reach a browser that only knew an older key: session fixation.
-        return has_same_identity(self.parse(found).data, draft.data)
 
     async def look(self, key: SessionKey) -> Loaded | Moved | Outdated | None:
         """Return what is stored under a key now; SessionConflict if somebody has put there what cannot be read."""

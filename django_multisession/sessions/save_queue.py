@@ -10,7 +10,7 @@ import asyncio
 import random
 import threading
 from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
@@ -96,9 +96,10 @@ async def exclusive(storage_key: str, seconds: float) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            _held.reset(token)
             if taken:
                 lock.release()
+            with suppress(ValueError):  # a coroutine that is closed in another context, as at the end of a loop
+                _held.reset(token)
     finally:
         here.present.discard(visit)
 

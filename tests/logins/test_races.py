@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
 import pytest
+from django.contrib.sessions.backends.base import UpdateError
 
+from django_multisession.bridge import own, pause
+from django_multisession.conf import DEFAULT
+from django_multisession.sessions.loading import session_class
+from django_multisession.sessions.records import Records
 from django_multisession.testing.drive import Drive, driving
 from tests.logins.conftest import Site
 from tests.logins.site import Exchange
@@ -53,3 +60,46 @@ def test_logout_that_races_a_change_of_key_is_final(
             if found != {"user": None}:
                 alive.append(found)
     assert not alive
+
+
+@pytest.mark.slow
+def test_logout_is_final_though_others_write_all_the_time(
+    site: Site, drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_slow: ContextVar[bool] = ContextVar("is_slow", default=False)
+    read, ended = Records.read, threading.Event()
+
+    async def read_slowly(records: Records, key: Any) -> Any:
+        found = await read(records, key)
+        if is_slow.get():
+            await pause(0.02)  # in which others write
+        return found
+
+    monkeypatch.setattr(Records, "read", read_slowly)
+    key = drive(site.user(cart=["book"])).key
+    store: Any = session_class(DEFAULT)
+
+    async def write(number: int) -> None:
+        written = 0
+        while not ended.is_set():
+            session = store(key)
+            await own(session, "update", {f"n{number}": written})
+            if session.session_key is None:
+                return
+            try:
+                await own(session, "save")
+            except UpdateError:
+                return
+            written += 1
+            await pause(0.001)
+
+    async def log_out() -> None:
+        is_slow.set(True)
+        try:
+            await own(store(key), "flush")
+        finally:
+            ended.set()
+
+    writers: list[Callable[[], Coroutine[Any, Any, None]]] = [partial(write, number) for number in range(4)]
+    drive.together([*writers, log_out])
+    assert not drive(own(store(), "exists", key))

@@ -6,15 +6,16 @@ import asyncio
 import os
 import threading
 import time
+import types
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context
 from typing import Any
 
 import pytest
 
 from django_multisession.bridge import pause, run_sync
-from django_multisession.sessions.save_queue import contended, exclusive
+from django_multisession.sessions.save_queue import _queues, contended, exclusive
 
 PLACE = "ab" * 20
 WAIT = 0.05  # seconds
@@ -114,6 +115,23 @@ def test_turn_ends_with_an_exception() -> None:
     with pytest.raises(LookupError):
         run_sync(fail())
     assert not contended(PLACE)
+
+
+def test_turn_of_a_coroutine_that_is_closed_in_another_context_ends() -> None:
+    @types.coroutine
+    def suspend() -> Iterator[None]:
+        yield
+
+    async def stay() -> None:
+        async with exclusive(PLACE, 10):
+            await suspend()
+
+    body = stay()
+    Context().run(body.send, None)
+    lock = _queues.value.threads[PLACE]
+    assert lock.locked()
+    body.close()
+    assert not lock.locked()
 
 
 def test_forked_child_waits_for_no_thread_of_its_parent() -> None:
