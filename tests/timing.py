@@ -12,7 +12,7 @@ def assume_quiet() -> None:
     _Machine.is_quiet = True
 
 
-def late(seconds: float, most: float = 1.5) -> float:
+def late(seconds: float, most: float = 10.0) -> float:
     """Return how many seconds something may take that by itself takes so many."""
     return seconds + (0.25 if _Machine.is_quiet else most)
 

@@ -12,9 +12,9 @@ from ..cookies import CookieOptions, cookie_options
 from ..exceptions import StoreUnavailable
 from ..sessions import registering
 from ..sessions.base import MultisessionBase
-from ..sessions.lifecycle import State
 from ..sessions.response import abandon, commit, end_again, was_rolled_back
 from ..sessions.server import ServerSession
+from ..sessions.state import State
 from .belonging import belonging_of
 
 

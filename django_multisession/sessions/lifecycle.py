@@ -4,8 +4,8 @@ A state machine between a session, which knows keys and data, and the repository
 bridge.py).
 """
 
-import enum
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ..exceptions import InvalidRecord, StoreUnavailable
@@ -18,36 +18,19 @@ from .loaded import Loaded, Moved, Outdated, Saved
 from .passwords import renews, set_aside
 from .repository import Repository
 from .rotation import Course, Rotation, withdraw
+from .state import Next, State
+from .transactions import Ground, Unsettled
 from .unreadable import report_unreadable
-
-
-class State(enum.Enum):
-    """What a session knows of its record."""
-
-    NEW = "nothing: it has not been looked at, or there is none"
-    LOADED = "as it was read or written"
-    CLEARED = "nothing of it counts: a save replaces all"
-    UNREADABLE = "it is there, and we cannot read it"
-    ANONYMOUS = "the store is away, and this page is made without it"
-    GONE = "there was none under the key of the cookie"
-    MOVED = "it goes on under another key"
-
-
-class Next(enum.Enum):
-    """What is to be done in place of a save."""
-
-    CREATE = "make a record under a new key"
-    DELETE = "delete the record: it is to end now"
-    NOTHING = "leave everything as it is"
 
 
 class Lifecycle:
     """One session's record, from its first look to the end of the request."""
 
-    __slots__ = ("_repository", "loaded", "outage", "rotation", "state", "user_before", "written")
+    __slots__ = ("_repository", "_unsettled", "loaded", "outage", "rotation", "state", "user_before", "written")
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
+        self._unsettled = Unsettled()
         self.state = State.NEW
         self.loaded: Loaded | None = None
         self.outage: StoreUnavailable | None = None
@@ -131,9 +114,27 @@ class Lifecycle:
             return instead
         if draft.age <= 0:
             return Next.DELETE
+        key, store = self.key(secret), self._repository.records.store
+        if not store.transactional:
+            return await self._write(key, draft)
+        latest = Ground(self.loaded, self.state is State.CLEARED)
+        ground = await self._unsettled.ground(latest, partial(self._repository.look, key))
+        if ground is not latest:
+            self._go_back(ground, latest.is_cleared)
+        saved = await self._write(key, draft)
+        if isinstance(saved, Saved):
+            self._unsettled.note(store, ground, saved.loaded)
+        return saved
+
+    async def _write(self, key: SessionKey, draft: Draft) -> Saved | Next:
         if self.loaded is not None and self.state is not State.CLEARED:
             return self._kept(await self._repository.save(self.loaded, draft))
-        return await self._replace_all(self.key(secret), draft)
+        return await self._replace_all(key, draft)
+
+    def _go_back(self, ground: Ground, is_cleared: bool) -> None:
+        self.loaded = ground.loaded
+        self.user_before = ground.loaded and self._repository.parse(ground.loaded).data.get("_auth_user_id")
+        self.state = State.CLEARED if ground.is_cleared or is_cleared else self.state
 
     def _instead(self, data: Mapping[str, Any]) -> Next | None:
         if self.state is State.ANONYMOUS and self.outage is not None:

@@ -11,11 +11,12 @@ from typing import Any, Protocol
 from ..deadline import Operated, operated
 from . import registering
 from .draft import Draft
-from .lifecycle import Lifecycle, State
+from .lifecycle import Lifecycle
 from .loaded import Saved
 from .logouts import Logouts
 from .registering import Settling
 from .rotation import Course
+from .state import State
 
 
 class Answered(Operated, Settling, Protocol):

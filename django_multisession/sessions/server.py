@@ -17,7 +17,7 @@ from .base import MultisessionBase
 from .cookie_changes import our_middleware
 from .draft import Draft
 from .frames import hidden_frames
-from .lifecycle import Lifecycle, Next, State
+from .lifecycle import Lifecycle
 from .lifetime import Origin
 from .loaded import Saved
 from .logouts import Logouts
@@ -25,6 +25,7 @@ from .records import POINTER_TTL, Records
 from .registration import Standing
 from .repository import Repository
 from .stamping import restamp
+from .state import Next, State
 from .tracking import TrackedDict
 from .turn import Turn, turn_of
 

@@ -119,3 +119,46 @@ def test_login_whose_transaction_is_rolled_back_leaves_what_was_there(
         assert (request.sent is None) is (user is None)
 
     site.drive(check())
+
+
+@pytest.mark.parametrize("others", [False, True])
+@pytest.mark.parametrize("inner", [False, True])
+@pytest.mark.parametrize("cleared", [False, True])
+def test_change_whose_transaction_is_rolled_back_is_saved_by_the_response(
+    site: Site, settings: Any, cleared: bool, inner: bool, others: bool
+) -> None:
+    if not site.engine.startswith("db"):
+        pytest.skip("Its sessions are in no transaction of Django's.")
+    alias = settings.MULTISESSION["default"]["LOCATION"]
+
+    async def check() -> None:
+        if not driven():
+            return  # a transaction of Django's belongs to a thread
+        browser = await site.visitor(cart=["book"])
+        request = browser.request()
+        await request.look()
+        if inner:
+            with transaction.atomic(alias):
+                await request.put(kept=True)
+                request.session.save()
+                with transaction.atomic(alias):
+                    await request.put(a=1)
+                    request.session.save()
+                    transaction.set_rollback(True, alias)
+        else:
+            if cleared:
+                request.session.clear()
+            with transaction.atomic(alias):
+                await request.put(a=1, kept=True)
+                request.session.save()
+                transaction.set_rollback(True, alias)
+        if others:
+            await browser.visit(lambda request: request.put(theirs=True))
+        await request.put(b=2)
+        await request.respond()
+        expected: dict[str, Any] = {"user": None, "a": 1, "b": 2, "kept": True}
+        if inner or not cleared:
+            expected |= {"cart": ["book"], **({"theirs": True} if others else {})}
+        assert await browser.finds() == expected
+
+    site.drive(check())

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from django.contrib.sessions.backends.base import UpdateError
 
-from django_multisession.bridge import own, pause
+from django_multisession.bridge import pause
 from django_multisession.conf import DEFAULT
 from django_multisession.sessions.loading import session_class
 from django_multisession.sessions.records import Records
-from django_multisession.testing.drive import Drive, driving
+from django_multisession.testing.drive import Drive, driving, either
 from tests.logins.conftest import Site
 from tests.logins.site import Exchange
 from tests.system.backends import leave_thread
@@ -83,11 +83,11 @@ def test_logout_is_final_though_others_write_all_the_time(
         written = 0
         while not ended.is_set():
             session = store(key)
-            await own(session, "update", {f"n{number}": written})
+            await either(session.update, session.aupdate, {f"n{number}": written})
             if session.session_key is None:
                 return
             try:
-                await own(session, "save")
+                await either(session.save, session.asave)
             except UpdateError:
                 return
             written += 1
@@ -96,10 +96,11 @@ def test_logout_is_final_though_others_write_all_the_time(
     async def log_out() -> None:
         is_slow.set(True)
         try:
-            await own(store(key), "flush")
+            session = store(key)
+            await either(session.flush, session.aflush)
         finally:
             ended.set()
 
     writers: list[Callable[[], Coroutine[Any, Any, None]]] = [partial(write, number) for number in range(4)]
     drive.together([*writers, log_out])
-    assert not drive(own(store(), "exists", key))
+    assert not drive(either(store().exists, store().aexists, key))

@@ -24,6 +24,7 @@ from django_multisession.testing.servers.proxy import Proxy
 from django_multisession.testing.servers.redis import RedisServer
 from tests.stores.helpers import KEY, OTHER, V1, V2, Drive, payload
 from tests.stores.memcached import put, store_at
+from tests.timing import late
 
 PATIENCE = 10.0
 
@@ -51,7 +52,7 @@ def test_hung_server_costs_one_timeout_and_then_nothing(drive: Drive, memcached:
             started = time.monotonic()
             with pytest.raises(StoreUnavailable) as caught:
                 await store.read(KEY)
-            assert 0.45 < time.monotonic() - started < 1.0
+            assert 0.45 < time.monotonic() - started < late(0.75)
             assert not caught.value.retryable
             assert store.node(KEY).breaker.is_open
             with pytest.raises(StoreUnavailable):
@@ -119,7 +120,7 @@ def test_answer_that_trickles_is_bounded_as_a_whole(drive: Drive, memcached: Mem
             started = time.monotonic()
             with pytest.raises(StoreUnavailable):
                 await store.read(KEY)
-            assert time.monotonic() - started < 1.0  # all of it takes seven seconds
+            assert time.monotonic() - started < late(0.75, 4)  # all of it takes seven seconds
 
         drive(scenario())
         store.close()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from django_multisession.bridge import pause, run_sync
-from django_multisession.sessions.save_queue import _queues, contended, exclusive
+from django_multisession.sessions.save_queue import contended, exclusive, queues
 
 PLACE = "ab" * 20
 WAIT = 0.05  # seconds
@@ -128,7 +128,7 @@ def test_turn_of_a_coroutine_that_is_closed_in_another_context_ends() -> None:
 
     body = stay()
     Context().run(body.send, None)
-    lock = _queues.value.threads[PLACE]
+    lock = queues.value.threads[PLACE]
     assert lock.locked()
     body.close()
     assert not lock.locked()

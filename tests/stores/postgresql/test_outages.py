@@ -23,6 +23,7 @@ from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from django_multisession.testing.servers.proxy import Proxy
 from tests.databases import database
 from tests.stores.postgresql.helpers import KEY, SLEEP, Drive, both_colours, fill, query, store_at
+from tests.timing import late
 
 
 @both_colours
@@ -34,7 +35,7 @@ def test_hung_server_is_bounded_then_refused_then_back(drive: Drive, server: Pos
             started = time.monotonic()
             with pytest.raises(StoreUnavailable, match="no answer in time") as unavailable:
                 drive(store.read(KEY))
-            assert time.monotonic() - started < 0.5 + 0.1 + 0.25
+            assert time.monotonic() - started < late(0.5 + 0.1)
             assert not unavailable.value.retryable
             with pytest.raises(StoreUnavailable, match="a moment ago"):
                 drive(store.read(KEY))
@@ -43,7 +44,7 @@ def test_hung_server_is_bounded_then_refused_then_back(drive: Drive, server: Pos
             started = time.monotonic()
             with pytest.raises(StoreUnavailable):
                 drive(store.read(KEY))
-            assert time.monotonic() - started < 0.1 + 0.25
+            assert time.monotonic() - started < late(0.1)
         ends_at = time.monotonic() + 1.5
         while time.monotonic() < ends_at:
             try:
@@ -64,12 +65,12 @@ def test_server_that_trickles_is_bounded_as_a_whole(drive: Drive, postgresql_ser
         started = time.monotonic()
         with pytest.raises(StoreUnavailable, match="no answer in time"):
             drive(store.read(KEY))
-        assert time.monotonic() - started < 0.5 + 0.1 + 0.25
+        assert time.monotonic() - started < late(0.5 + 0.1, 3)
         store.breaker.is_open = False
         started = time.monotonic()
         with pytest.raises(StoreUnavailable, match="no answer in time"):
             drive(store.read(KEY))  # now it is connecting that does not end
-        assert time.monotonic() - started < 0.5 + 0.1 + 0.25
+        assert time.monotonic() - started < late(0.5 + 0.1, 3)
         store.close()
 
 
@@ -180,10 +181,10 @@ for _ in range(3):
     greenlets = [gevent.spawn(read) for _ in range(20)] + [gevent.spawn(busy)]
     gevent.joinall(greenlets, raise_error=True)
 from django_multisession.stores.postgresql.pipeline import Statement
-slow = [gevent.spawn(run_sync, store._run(Statement("SELECT pg_sleep(0.05)::text"))) for _ in range(10)]
+slow = [gevent.spawn(run_sync, store._run(Statement("SELECT pg_sleep(0.5)::text"))) for _ in range(10)]
 started = time.monotonic()
 gevent.joinall(slow, raise_error=True)
-assert time.monotonic() - started < 0.45, "they ran one after the other"
+assert time.monotonic() - started < 4, "they ran one after the other"
 assert not store.breaker.is_open
 print("served")
 """
@@ -208,14 +209,14 @@ def test_cancelled_task_leaves_no_half_answer(postgresql_server: PostgreSQLServe
 
         async def cancel_and_read() -> None:
             await store.read(keys[0])
-            proxy.delay(0.2)
+            proxy.delay(2)
             started = time.monotonic()
             reading = asyncio.create_task(store.read(keys[0]))
             await asyncio.sleep(0.05)
             reading.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await reading
-            assert time.monotonic() - started < 0.15
+            assert time.monotonic() - started < 1.5
             proxy.delay(0)
             record = await store.read(keys[1])
             assert record == expected
