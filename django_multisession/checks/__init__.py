@@ -26,6 +26,7 @@ refuses to start with an error of check_settings(), by way of refuse().
 - **multisession.W050**: a FALLBACK ends within 14 days.
 - **multisession.W051**: a FALLBACK is over, and to be removed.
 - **multisession.W052**: a FALLBACK loads pickles.
+- **multisession.W053**: ``manage.py migratesessions`` is another package's.
 - **multisession.I002**, **I003**: where a site stands that has a FALLBACK, and what comes next.
 
 With ``--deploy``, for every session:

@@ -5,6 +5,7 @@ from typing import Final
 
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import get_commands
 from django.utils import timezone
 
 from ..conf import Fallback, entry
@@ -13,6 +14,7 @@ from ..sessions.assembly import former_of
 from ..sessions.base import MultisessionBase
 from ..sessions.cookie import CookieSession
 from ..sessions.server import ServerSession
+from ..stores.aliases import APP
 from .found import Found, advice, entry_of, sessions, warning
 
 LAST_DAYS: Final = timedelta(days=14)
@@ -54,7 +56,19 @@ def _check_move(where: str, session: type[MultisessionBase], fallback: Fallback)
             "That was so before, too. Remove FALLBACK as soon as the sessions have come, and let nobody but the site "
             "write there until then.",
         )
+    yield from _check_command()
     yield _stands(where, source, fallback)
+
+
+def _check_command() -> Found:
+    owner = get_commands().get("migratesessions", APP)  # none if the app of this package is not installed
+    if owner != APP:
+        yield warning(
+            "W053",
+            f"manage.py migratesessions is the command of {owner!r}, which comes before {APP!r} in INSTALLED_APPS; it "
+            "knows nothing of FALLBACK.",
+            f"Put {APP!r} before it.",
+        )
 
 
 def _stands(where: str, source: Source, fallback: Fallback) -> CheckMessage:

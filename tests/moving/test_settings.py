@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import get_commands
 from django.test import override_settings
 from django.utils import timezone
 
@@ -160,3 +161,19 @@ class Pickled:
         import pickle
 
         return pickle.loads(stored)  # noqa: S301 - a test's own
+
+
+def test_check_finds_the_command_of_another_package(settings: Any) -> None:
+    remembered: Any = get_commands  # a functools.cache
+    remembered.cache_clear()
+    assert "W053" not in found(OLD)
+    settings.INSTALLED_APPS = ["user_sessions", *settings.INSTALLED_APPS]
+    remembered.cache_clear()
+    try:
+        messages = found(OLD)
+        assert "'user_sessions'" in messages["W053"].msg
+        settings.INSTALLED_APPS = [*settings.INSTALLED_APPS[1:], "user_sessions"]
+        remembered.cache_clear()
+        assert "W053" not in found(OLD)
+    finally:
+        remembered.cache_clear()

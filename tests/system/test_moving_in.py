@@ -36,7 +36,7 @@ INSTALLED_APPS += ["user_sessions"]
 SILENCED_SYSTEM_CHECKS = ["admin.E410"]  # its middleware is none of Django's, as its own manual says
 """
 OURS = """
-INSTALLED_APPS += ["django_multisession"]
+INSTALLED_APPS = ["django_multisession", *INSTALLED_APPS]
 MIDDLEWARE = [
     "django_multisession.middleware.SessionMiddleware" if each.endswith(".SessionMiddleware") else each
     for each in MIDDLEWARE

@@ -272,9 +272,12 @@ def test_settings_in_the_documents_are_right(shown: dict[str, Any], monkeypatch:
     # Where no engine is shown, the one of the set-up above it.
     others = {"CACHES": {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://"}}}
     engine = {"SESSION_ENGINE": "django_multisession.engines.redis", "MULTISESSION": {}}
-    installed = [*settings.INSTALLED_APPS, *(["user_sessions"] if "user_sessions" in str(ours) else [])]
+    others_apps = [app for app in ("user_sessions", "qsessions") if f"'{app}." in str(ours)]
+    installed = [*settings.INSTALLED_APPS, *others_apps]
     with override_settings(INSTALLED_APPS=installed, **{**others, **engine, **ours}):
-        assert check_settings() == []
+        # Where a site stands that moves in, and that pickles are loaded, is said in any case.
+        said = {"multisession.I002", "multisession.I003", "multisession.W052"}
+        assert [message for message in check_settings() if message.id not in said] == []
         for name in ["default", *ours.get("MULTISESSION", {})]:
             assert issubclass(session_class(name), MultisessionBase)
 

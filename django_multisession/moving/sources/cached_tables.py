@@ -3,6 +3,8 @@
 import logging
 from functools import cached_property, partial
 
+from django.db import router
+
 from ...conf import Fallback
 from ...exceptions import StoreUnavailable
 from ...stores.base import ABSENT_KEY
@@ -25,9 +27,8 @@ class CachedTableSource(TableSource):
         super().__init__(fallback)
         self._own = OwnCache.of(fallback)
 
-    @property
-    def _database(self) -> None:
-        """Where the project's routers say: LOCATION names the cache."""
+    def _database(self) -> str:
+        return router.db_for_write(self.model)  # LOCATION names the cache
 
     @cached_property
     def _copies(self) -> AskedCache:

@@ -62,7 +62,7 @@ class DjangosSource(Source):
         self.engine = DjangosEngine(fallback)
         if self.pickles and not fallback.allow_pickle:
             raise ImproperlyConfigured(
-                f"{self.engine.path} reads pickles from {self.name}. Loading a pickle runs the code that it names: "
+                f"{self.engine.path} reads pickles. Loading a pickle runs the code that it names: "
                 "whoever can write there, or knows what signs it, can take over this process, as so far. "
                 "Set ALLOW_PICKLE to True to go on with that until UNTIL."
             )

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Final
 
 from django.contrib.auth import SESSION_KEY
@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.db.models.signals import post_delete, pre_delete
 from django.utils import timezone
 
+from ...conf import Fallback
 from ...exceptions import InvalidRecord
 from ...stores.aliases import alias_of
 from ...stores.base import ABSENT_KEY, LONGEST_TTL, StoreOptions
@@ -27,18 +28,19 @@ _ABOUT_THE_REQUEST: Final = ("user_agent", "ip", "created_at")
 class TableSource(DjangosSource):
     """Rows of a model with session_key, session_data and expire_date, as AbstractBaseSession has them."""
 
+    def __init__(self, fallback: Fallback) -> None:
+        super().__init__(fallback)
+        self.model = self._model()
+        self._alias = self._database()
+        table: str = self.model._meta.db_table
+        self._asked = AskedDatabase(self._alias, table, fallback.entry.timeout, partial(self._row, ABSENT_KEY))
+
     @property
     def name(self) -> str:
         return self._asked.name
 
-    @property
-    def _database(self) -> Any:
-        """The key of DATABASES that LOCATION names; None for what the project's routers say."""
-        return self.fallback.entry.location
-
-    @cached_property
-    def model(self) -> Any:
-        """The engine's model: Django's documented get_model_class(), or the one that the engine's module uses."""
+    def _model(self) -> Any:
+        """Return the engine's model: that of Django's documented get_model_class(), or the one of its module."""
         store_class: Any = self.engine.store_class
         try:
             if hasattr(store_class, "get_model_class"):
@@ -52,9 +54,9 @@ class TableSource(DjangosSource):
                 "Leave it there until FALLBACK is removed."
             ) from error
 
-    @cached_property
-    def _alias(self) -> str:
-        location = self._database
+    def _database(self) -> str:
+        """Return the key of DATABASES that LOCATION names, or that the project's routers say."""
+        location = self.fallback.entry.location
         if location is not None:
             return alias_of(StoreOptions(location))
         # A replica may not have yet what the browser's last request has written.
@@ -65,11 +67,6 @@ class TableSource(DjangosSource):
         """Whether other tables of the project, or receivers of its signals, count on every deletion of a row."""
         signals = (pre_delete, post_delete)
         return bool(self.model._meta.related_objects) or any(each.has_listeners(self.model) for each in signals)
-
-    @cached_property
-    def _asked(self) -> AskedDatabase:
-        table = self.model._meta.db_table
-        return AskedDatabase(self._alias, table, self.fallback.entry.timeout, partial(self._row, ABSENT_KEY))
 
     def _rows(self, **conditions: Any) -> "QuerySet[Any]":
         # Not the model's own manager: that of django-qsessions asks SESSION_ENGINE, which is ours by now.
