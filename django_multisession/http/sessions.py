@@ -79,7 +79,6 @@ class _Opening(NamedTuple):
 
     store: type[Any]
     is_ours: bool
-    is_on_server: bool
     on_outage: str
     ends_with_login: bool = False
     needs_request: bool = False
@@ -92,12 +91,11 @@ class _Opening(NamedTuple):
 def _opening(name: str) -> _Opening:
     store = session_class(name)
     if not issubclass(store, MultisessionBase):
-        return _Opening(store, False, False, "error")
+        return _Opening(store, False, "error")
     entry = session_config(name).entry
     return _Opening(
         store,
         True,
-        issubclass(store, ServerSession),
         entry.on_outage,
         ends_with_login=name != DEFAULT and entry.ends_with_login,
         needs_request=depends_on_request(domain_of(entry)),
