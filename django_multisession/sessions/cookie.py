@@ -24,9 +24,9 @@ _SID_BYTES = 20
 class CookieSession(CarriedCookie):
     """A session whose key is its content, as in django.contrib.sessions.backends.signed_cookies.
 
-    Nothing here does I/O, so that both colours may use either, unless FALLBACK names a server to ask. Issue time, expiry, session name and engine are
-    authenticated: set_expiry() holds even if a browser keeps the cookie longer (Django ticket #19201), and a cookie
-    of another session name, engine or KEY_PREFIX is refused.
+    Nothing here does I/O, so that both colours may use either, unless FALLBACK names a server to ask. Issue time,
+    expiry, session name and engine are authenticated: set_expiry() holds even if a browser keeps the cookie longer
+    (Django ticket #19201), and a cookie of another session name, engine or KEY_PREFIX is refused.
     """
 
     encrypt: ClassVar[bool]
