@@ -145,6 +145,10 @@ class RegisteredSessionAdmin(_Untouched, _ModelAdmin):
             return found
         return [*found, f"user__{mail}"]
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Refuse to search by keys: what is not shown is not to be guessed either, letter by letter."""
+        return not lookup.startswith(("storage_key", "previous_key")) and super().lookup_allowed(lookup, value, request)
+
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         """Tell whether the admin's user may end sessions of others."""
         return bool(request.user.has_perm(f"{self.opts.app_label}.revoke_session"))

@@ -155,6 +155,12 @@ def test_search_and_filters_find(ann: User) -> None:
     assert shown(client, age="nonsense", state="nonsense") == keys(of_ann, of_bob, ended, expired, old)
 
 
+@pytest.mark.parametrize("lookup", ["storage_key__startswith", "previous_key", "user__password__startswith"])
+def test_list_is_not_searched_by_what_is_not_shown(ann: User, lookup: str) -> None:
+    row = row_of(ann)
+    assert staff(superuser=True).get(LIST, {lookup: row.storage_key[0]}).status_code == 400
+
+
 def test_list_of_many_users_asks_a_bounded_number_of_queries(ann: User, django_assert_max_num_queries: Any) -> None:
     for number in range(30):
         row_of(User.objects.create_user(f"user{number}"))

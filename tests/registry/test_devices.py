@@ -170,3 +170,19 @@ def test_page_speaks_the_language_of_the_request(ann: User, language: str, words
         text = client_of(ann).get(PAGE).content.decode()
     assert f'<html lang="{language}">' in text
     assert not [each for each in words if each not in text]
+
+
+def test_revocation_in_a_testcase_takes_effect_with_its_callbacks(
+    ann: User, django_capture_on_commit_callbacks: Any
+) -> None:
+    here, there = client_of(ann), client_of(ann)
+    there.get(PAGE)
+    row = RegisteredSession.objects.get()
+    assert here.post(f"{PAGE}{row.public_id}").status_code == 302
+    assert there.get(API).status_code == 200
+    third = client_of(ann)
+    third.get(PAGE)
+    row = RegisteredSession.objects.latest("pk")
+    with django_capture_on_commit_callbacks(execute=True):
+        assert here.post(f"{PAGE}{row.public_id}").status_code == 302
+    assert third.get(API).status_code == 401
