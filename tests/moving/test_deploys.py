@@ -81,8 +81,9 @@ def move(request: pytest.FixtureRequest, source: str, target: str, tmp_path: Pat
     def server_of(fixture: str | None) -> Any:
         return request.getfixturevalue(fixture).location if fixture else None
 
-    database = sqlite(tmp_path)
-    database = {**database, "NAME": str(database["NAME"]), "OPTIONS": {**database["OPTIONS"], "timeout": 60}}
+    # Django's database cache reads before it writes, and takes SQLite's "database is locked" in silence.
+    database = sqlite(tmp_path, transaction_mode="IMMEDIATE", timeout=60)
+    database["NAME"] = str(database["NAME"])
     common: dict[str, Any] = {"DATABASES": {"default": database}}
 
     def entry(name: str) -> dict[str, Any]:
