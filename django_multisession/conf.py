@@ -69,6 +69,10 @@ class Entry:
     """How many logins a user may have at once, where the registry is installed; None for any number."""
     on_max_sessions: str = "evict"
     """What becomes of one login too many: the oldest one ends ("evict"), or it is refused ("refuse")."""
+    revocable: bool = False
+    """Whether the registry is asked about each cookie of a cookie engine that somebody is logged in with."""
+    revocable_cache: str | None = "default"
+    """The key of CACHES that spares most of these questions; None asks the database each time."""
     fallback: "Fallback | None" = None
 
     @property

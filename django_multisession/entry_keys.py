@@ -114,6 +114,11 @@ ALLOWED: Final[Table] = MappingProxyType(
             "how many sessions a user may have at once, 1 or more, or None for any number",
         ),
         "ON_MAX_SESSIONS": (lambda v: v in ("evict", "refuse"), '"evict" or "refuse"'),
+        "REVOCABLE": (lambda v: isinstance(v, bool), "True or False"),
+        "REVOCABLE_CACHE": (
+            lambda v: v is None or (isinstance(v, str) and v),
+            "a key of CACHES, or None to ask the database about every cookie",
+        ),
         "FALLBACK": (lambda v: v is None or _is_mapping(v), "a dictionary of where sessions were before, or None"),
     }
 )  # fmt: skip

@@ -16,6 +16,7 @@ refuses to start with an error of check_settings(), by way of refuse().
 - **multisession.E010**: SESSION_COOKIE_AGE is no number of seconds.
 - **multisession.E011**: a session's cookie has the name of one of Django's own.
 - **multisession.E020**: a setting of the registry is wrong (registry/checks.py).
+- **multisession.E021**: a cookie with REVOCABLE could not be revoked everywhere at once (registry/checks.py).
 - **multisession.W002**: the table is missing (a database check: ``check --database ALIAS``).
 - **multisession.W003**: the cookies of all sessions together can pass what servers accept in a header.
 - **multisession.W004**: MULTISESSION["default"] means nothing, as SESSION_ENGINE is none of ours.
@@ -42,7 +43,7 @@ With ``--deploy``, for every session:
 - **multisession.I001**: the cookie could have the prefix ``__Host-``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.core import checks
@@ -58,7 +59,9 @@ from .moving import check_moves
 from .sessions import check_sessions
 from .tables import check_databases
 
-__all__ = ["check_deploy", "check_settings", "check_tables", "refuse"]
+__all__ = ["check_deploy", "check_settings", "check_tables", "refuse", "refuse_also"]
+
+_others: list[Callable[[], Messages]] = []
 
 
 def check_settings(app_configs: object = None, **kwargs: Any) -> Messages:
@@ -80,12 +83,18 @@ def check_deploy(app_configs: object = None, **kwargs: Any) -> Messages:
     return list(check_deployment())
 
 
+def refuse_also(check: Callable[[], Messages]) -> None:
+    """Have refuse() raise for the errors of another check, too: one without I/O, of an application over this one."""
+    if check not in _others:
+        _others.append(check)
+
+
 @cached
 def refuse() -> None:
     """Raise ImproperlyConfigured for the first setting with which sessions cannot work; without I/O.
 
     For whatever starts without the checks, such as the middleware under gunicorn. Warnings pass.
     """
-    for message in check_settings():
+    for message in [*check_settings(), *(message for check in _others for message in check())]:
         if message.level >= checks.ERROR:
             raise ImproperlyConfigured(f"{message.msg} {message.hint or ''}".rstrip())

@@ -86,6 +86,12 @@ def _check_keys_of_others(name: str, session: type[MultisessionBase]) -> Found:
         yield error(
             "E004", f"{entry_of(name)}['CHUNKS'] is for cookie engines; this session is on a server. Remove it."
         )
+    if given.revocable and not in_cookies(session):
+        yield error(
+            "E004",
+            f"{entry_of(name)}['REVOCABLE'] is for cookie engines; this session is on a server, where the registry can "
+            "end it anyway. Remove it.",
+        )
     store = store_of(session)
     if given.location is not None and (in_cookies(session) or (store is not None and store.local)):
         where = "in its cookie" if in_cookies(session) else "in this process' memory"

@@ -12,6 +12,7 @@ from ..cookies import CookieOptions, cookie_options
 from ..exceptions import StoreUnavailable
 from ..sessions import registering
 from ..sessions.base import MultisessionBase
+from ..sessions.exceptions import SessionEnded
 from ..sessions.response import abandon, commit, end_again, was_rolled_back
 from ..sessions.server import ServerSession
 from ..sessions.state import State
@@ -121,6 +122,7 @@ class Handle:
             return
         if self.belonging is not None:
             await self.belonging.claim()
+        is_changed = session.modified
         try:
             if self.ours is not None and self.ours.is_login_renewed:
                 await self._renew(self.ours)
@@ -132,10 +134,12 @@ class Handle:
                 await registering.register(self.ours)
             if server is not None and server.has_rotated:
                 await commit(server)
-        except BaseException:
+        except BaseException as error:
             if self.ours is not None:
                 await registering.undo(self.ours)
             await self.abandon()
+            if isinstance(error, SessionEnded) and self.server is None and not is_changed:
+                return  # a cookie that was to live longer has been revoked: nothing is lost
             raise
         self.is_saved = await self._is_to_be_sent()
 

@@ -12,11 +12,13 @@ class RegistryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from ..checks import refuse_also
         from ..sessions.registration import follower
         from .checks import check_registry
         from .following import Following
         from .users import follow_users
 
         checks.register(check_registry, "multisession")
+        refuse_also(check_registry)
         follower.make = Following
         follow_users()

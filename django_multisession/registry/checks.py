@@ -2,15 +2,40 @@
 
 - **multisession.E020**: MULTISESSION_TRUSTED_PROXIES, MULTISESSION_IP_PREFIX, MULTISESSION_REAUTHENTICATE or
   MULTISESSION_LAST_SEEN is wrong.
+- **multisession.E021**: a cookie with REVOCABLE could not be revoked everywhere at once: its cache is of this process
+  alone, or the middleware is not ours.
+- **multisession.E022**: a limit of logins is for cookies that cannot be revoked.
 """
 
 from typing import Any
 
-from ..checks.found import Messages, error
-from . import networks, policy, reauthentication
+from ..checks.found import Found, Messages, entry_of, error, has_our_middleware, in_cookies, sessions
+from ..conf import entry
+from . import networks, policy, reauthentication, verdicts
 
 
 def check_registry(app_configs: object = None, **kwargs: Any) -> Messages:
     """Check the settings of the registry."""
     sentences = [*networks.problems(), *reauthentication.problems(), *policy.problems()]
-    return [error("E020", sentence) for sentence in sentences]
+    return [*(error("E020", sentence) for sentence in sentences), *_check_cookies()]
+
+
+def _check_cookies() -> Found:
+    for name, kind in sessions():
+        described = entry(name)
+        if not in_cookies(kind):
+            continue
+        if described.revocable:
+            yield from (error("E021", sentence) for sentence in verdicts.problems(described))
+        elif described.max_sessions_per_user is not None:
+            yield error(
+                "E022",
+                f"{entry_of(name)}['MAX_SESSIONS_PER_USER'] needs 'REVOCABLE': True, since nobody can end a cookie "
+                "otherwise.",
+            )
+        if described.revocable and not has_our_middleware():
+            yield error(
+                "E021",
+                f"{entry_of(name)}['REVOCABLE'] needs our middleware, which tells the registry of logins and logouts.",
+                "Put django_multisession.middleware.SessionMiddleware in the place of Django's.",
+            )

@@ -16,12 +16,12 @@ from django.db import DatabaseError, transaction
 from ..conf import entry
 from ..envelope import REGISTERED
 from ..exceptions import StoreUnavailable
-from ..sessions.cookie import CookieSession
 from ..sessions.exceptions import SessionEnded
 from ..sessions.registration import Standing
 from ..sessions.rotation import Course
 from . import pending, rows, signals
 from .database import alias, ask, at, in_transaction
+from .logins import logins_of
 from .models import RegisteredSession
 from .new_rows import row_of
 from .pending import Key
@@ -43,7 +43,7 @@ class Following:
 
     def __init__(self, session: Any) -> None:
         self.name: str = session.session_name
-        self._in_cookie = isinstance(session, CookieSession)
+        self._logins = logins_of(session)
         self._request: ReferenceType[Any] | None = None
         self.known: Standing | None = None
         """The login that has a row, as its record was seen last."""
@@ -70,19 +70,15 @@ class Following:
 
     @property
     def marks(self) -> bool:
-        return self._request is not None or not (self._in_cookie or in_transaction())
+        return self._request is not None or not (self._logins.in_cookies or in_transaction())
 
     # Loading.
 
     async def admits(self, found: Standing) -> bool:
-        if found.header.flags & REGISTERED:
-            self.known = found
-            return True
         row = self._row(found)
         if row is None:
             return True  # no user of this project: nobody is logged in by that
-        since = found.header.authenticated_at
-        if await ask(partial(rows.admit, row, at(since) if since else None)):
+        if await self._logins.admits(row, found.header):
             self.known = found
             return True
         await self._tell(signals.session_rejected, user_id=row.user_id, reason="revoked")
@@ -96,25 +92,31 @@ class Following:
     def begins(self) -> None:
         self.known = None
 
-    async def stands(self, now: Standing, left: str | None) -> None:
+    async def stands(self, now: Standing, left: str | None) -> str | None:
         known, row = self.known, self._row(now)
         if row is None:
             if known is not None:  # its user was taken out of it
                 self.leaves(known.key)
                 self.left([known.key])
             self.known = None
-            return
+            return None
+        if known is not None and known.user != now.user and known.key != now.key:
+            self.left([known.key])
         if known is None or known.user != now.user:
             await self._start(row, left or "")
         elif known.key == now.key:
             await self._use(row, known, now)
         elif left is None:
-            return  # another request has changed the key, and the row: what this one has changed was taken along
-        elif (had := await ask(partial(rows.rotate, known.key, row))) is None:
+            return None  # another request has changed the key, and the row: what this one has changed was taken along
+        elif (had := await self._logins.rotate(known, row)) is None:
             raise self._revoked()
+        elif self._logins.in_cookies and had != now.key:
+            self.known = now._replace(key=had)
+            return had
         else:
             self._rotated = Rotated(row, known.key, had)
         self.known = now
+        return None
 
     async def _start(self, row: RegisteredSession, left: str) -> None:
         row.previous_key = left
@@ -142,6 +144,8 @@ class Following:
             await self._tell(signals.session_ended, row=row, user_id=row.user_id, reason="evicted")
 
     async def _use(self, row: RegisteredSession, known: Standing, now: Standing) -> None:
+        if not await self._logins.lives(row, known.header):
+            raise self._revoked()
         is_longer = now.header.expires_at > known.header.expires_at + LENGTHENED
         was_written = now.header.version != known.header.version
         if was_written and (is_longer or self.is_due(known, now.header.issued_at)) and not await self._touch(row):
@@ -163,6 +167,7 @@ class Following:
         if rotated is not None:
             if course.is_contended and await ask(partial(rows.rotate, rotated.left, rotated.row)) is None:
                 raise self._revoked()
+            await self._logins.end([rotated.left])
             await self._tell(signals.session_rotated, row=rotated.row, user_id=rotated.row.user_id)
         if started is not None:
             await self._tell(signals.session_started, row=started, user_id=started.user_id)
@@ -199,7 +204,7 @@ class Following:
 
     def left(self, keys: Iterable[str]) -> None:
         gone = list(keys)
-        if self.known is not None or len(gone) > 1:
+        if self.known is not None or self._logins.in_cookies or len(gone) > 1:
             self._ended += gone
         if self.known is not None and self.known.key in gone:
             self.known = None
@@ -220,6 +225,7 @@ class Following:
             reason = "replaced" if self._has_started else "logout"
             for row in await self._try(partial(rows.end, keys, tells=tells)) or ():
                 await self._tell(signals.session_ended, row=row, user_id=row.user_id, reason=reason)
+            await self._logins.end(keys)
 
     async def _try(self, query: Any) -> Any:
         """Ask for what must not fail the request: the store has ended by now what is to be ended."""

@@ -8,10 +8,13 @@ from typing import Final, NamedTuple
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
+from ..conf import entry
 from ..deadline import Operation
 from ..exceptions import StoreUnavailable
+from ..sessions.cookie import CookieSession
 from ..sessions.loading import session_class
 from ..sessions.server import ServerSession
+from . import verdicts
 from .database import alias, ask
 from .models import PendingDeletion
 
@@ -85,3 +88,5 @@ async def _delete(name: str, storage_keys: list[str]) -> None:
         raise StoreUnavailable(f"MULTISESSION[{name!r}]", str(error)) from error
     if issubclass(found, ServerSession):
         await found.records().delete_many(storage_keys)
+    elif issubclass(found, CookieSession) and entry(name).revocable:
+        await verdicts.end(name, storage_keys)

@@ -16,6 +16,7 @@ from django.utils import timezone
 from ..bridge import run_sync
 from ..conf import names
 from ..deadline import Operation
+from ..envelope import SKEW
 from ..exceptions import StoreUnavailable
 from ..sessions.cookie import CookieSession
 from ..sessions.loading import session_class
@@ -24,6 +25,7 @@ from . import pending, rows, signals
 from .database import alias
 from .models import RegisteredSession
 from .pending import Key
+from .policy import LENGTHENED
 
 KEPT: Final = timedelta(hours=1)
 """How long a revoked row is kept, and by how much one is prolonged whose session lives."""
@@ -74,8 +76,11 @@ async def _is_given_back(key: Key) -> bool:
 
 
 def _expired() -> QuerySet[RegisteredSession]:
-    found = RegisteredSession.objects.using(alias()).filter(expires_at__lte=timezone.now())
-    return found.order_by("expires_at")
+    now = timezone.now()
+    found = RegisteredSession.objects.using(alias()).filter(expires_at__lte=now)
+    # A cookie may live for longer than its row knows, and nobody could be asked.
+    lagging = Q(session_name__in=_in_cookies(), expires_at__gt=now - timedelta(seconds=LENGTHENED + SKEW))
+    return found.exclude(lagging).order_by("expires_at")
 
 
 def _revoked() -> QuerySet[RegisteredSession]:

@@ -6,17 +6,18 @@ not be deleted is tried again by purgesessions; until then, the mark keeps it fr
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from ..bridge import driven, run_sync
-from ..exceptions import MultisessionError, StoreUnavailable
+from ..exceptions import StoreUnavailable
 from ..sessions.registration import Followed
 from ..sessions.turn import preload
 from . import pending, rows, signals
@@ -24,15 +25,13 @@ from .database import alias, ask, in_transaction
 from .following import Following
 from .models import RegisteredSession, RegisteredUser
 from .pending import Key
+from .revocable import NotRevocable as NotRevocable  # noqa: PLC0414 - public from here
+from .revocable import beyond_reach, out_of_reach, within_reach
 
 logger = logging.getLogger("django_multisession")
 
 BATCH_SIZE = 500
 """Rows that one transaction marks."""
-
-
-class NotRevocable(MultisessionError):
-    """The session lives in a cookie that nobody asks the registry about: set REVOCABLE of its entry."""
 
 
 def sessions_of(user: Any, request: HttpRequest | None = None) -> list[RegisteredSession]:
@@ -129,6 +128,8 @@ async def _following(session: Any) -> Following | None:
 
 
 async def _revoke(row: RegisteredSession) -> int:
+    if row.session_name in out_of_reach():
+        raise NotRevocable(row.session_name)
     return await _end([await ask(partial(_mark, [row.pk]))])
 
 
@@ -138,20 +139,26 @@ async def _revoke_all(user: Any, keep: Any) -> int:
         with transaction.atomic(alias()):
             rows.lock(user.pk)
             RegisteredUser.objects.using(alias()).filter(pk=user.pk).update(revoked_at=now)
-            found = rows.living().filter(user=user.pk).exclude(storage_key__in=kept)
+            found = within_reach(all_of_user()).exclude(storage_key__in=kept)
             return rows.revoke(found.values_list("pk", flat=True))
+
+    def all_of_user() -> QuerySet[RegisteredSession]:
+        return rows.living().filter(user=user.pk)
 
     kept: set[str] = set()
     if keep is not None:
-        names = await ask(lambda: set(rows.living().filter(user=user.pk).values_list("session_name", flat=True)))
+        names = await ask(lambda: set(all_of_user().values_list("session_name", flat=True)))
         kept = await _keys_of(keep, names)
-    return await _end([await ask(mark)])
+    return await _end([await ask(mark)], rest=lambda: all_of_user().exclude(storage_key__in=kept))
 
 
 async def _revoke_where(filters: dict[str, Any]) -> int:
-    ids = await ask(lambda: list(rows.living().filter(**filters).values_list("pk", flat=True)))
+    def found() -> QuerySet[RegisteredSession]:
+        return rows.living().filter(**filters)
+
+    ids = await ask(lambda: list(within_reach(found()).values_list("pk", flat=True)))
     batches = [ids[start : start + BATCH_SIZE] for start in range(0, len(ids), BATCH_SIZE)]
-    return await _end([await ask(partial(_mark, batch)) for batch in batches])
+    return await _end([await ask(partial(_mark, batch)) for batch in batches], rest=found)
 
 
 def _mark(row_ids: list[int]) -> list[RegisteredSession]:
@@ -159,14 +166,23 @@ def _mark(row_ids: list[int]) -> list[RegisteredSession]:
         return rows.revoke(row_ids)
 
 
-async def _end(batches: list[list[RegisteredSession]]) -> int:
-    """Delete the records of rows that are marked, now or when the transaction commits; return how many were live."""
+async def _end(
+    batches: list[list[RegisteredSession]], rest: Callable[[], QuerySet[RegisteredSession]] | None = None
+) -> int:
+    """Delete the records of rows that are marked, now or when the transaction commits; return how many were live.
+
+    Raises NotRevocable after that if the ``rest``, which was to end as well, is in cookies that cannot be revoked.
+    """
     revoked = [row for batch in batches for row in batch]
     if driven() and in_transaction():
         transaction.on_commit(lambda: run_sync(_delete_later(revoked)), using=alias())
     elif revoked:
         await _delete(revoked)
     now = timezone.now()
+    if rest is not None and out_of_reach():
+        name = await ask(lambda: beyond_reach(rest()).values_list("session_name", flat=True).first())
+        if name is not None:
+            raise NotRevocable(name)
     return sum(row.expires_at > now for row in revoked)
 
 

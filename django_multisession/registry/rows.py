@@ -108,7 +108,7 @@ def rotate(old: str, row: RegisteredSession) -> str | None:
     Where another request has changed the key at the same time, its key goes to the outbox for later: of the two, the
     store decides which one counts, and move() brings the row to that.
     """
-    values = _values(row) | {"storage_key": row.storage_key, "previous_key": old}
+    values = values_of(row) | {"storage_key": row.storage_key, "previous_key": old}
     if living().filter(storage_key=old).update(**values):
         return old
     with transaction.atomic(alias()):
@@ -148,7 +148,7 @@ def move(mine: str, target: str) -> None:
 
 def touch(row: RegisteredSession) -> bool:
     """Write what a row says of its last use; return whether it lives."""
-    values = _values(row)
+    values = values_of(row)
     if living().filter(storage_key=row.storage_key).update(**values):
         return True
     if living().filter(previous_key=row.storage_key).update(**values):
@@ -156,7 +156,8 @@ def touch(row: RegisteredSession) -> bool:
     return living().filter(pk__in=_rows_without(row.storage_key)).exists()
 
 
-def _values(row: RegisteredSession) -> dict[str, Any]:
+def values_of(row: RegisteredSession) -> dict[str, Any]:
+    """Return what a row says of the last use of its session."""
     values: dict[str, Any] = {
         "authenticated_at": row.authenticated_at,
         "last_seen": row.last_seen,

@@ -1,5 +1,6 @@
 """What Django tells of users: who is deactivated loses his sessions, and so does who is deleted or logs in anew."""
 
+from contextlib import suppress
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -13,6 +14,7 @@ from . import pending, rows
 from .database import alias
 from .following import Following
 from .models import RegisteredSession
+from .revocable import NotRevocable
 from .revocation import delete_later, revoke_all
 
 _UID = "django_multisession.registry"
@@ -29,7 +31,8 @@ def follow_users() -> None:
 def _saved(instance: Any, update_fields: Any = None, raw: bool = False, **kwargs: Any) -> None:
     # Nobody who is inactive has a session, but for the one that this save may be the first to end.
     if not raw and getattr(instance, "is_active", True) is False and _may_have_changed(update_fields):
-        revoke_all(instance)
+        with suppress(NotRevocable):  # ModelBackend lets nobody in who is not active
+            revoke_all(instance)
 
 
 def _may_have_changed(update_fields: Any) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Final
 
+from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signing import JSONSerializer
@@ -19,6 +20,8 @@ from ..runtime import cached
 from .body import BodyCodec
 from .flashes import FLASH_KEY
 from .lifetime import Lifetime
+
+REGISTRY: Final = "django_multisession.registry"
 
 _TYPED: Final = (
     "Store what JSON knows, or set SERIALIZER to 'django_multisession.serializers.TypedSerializer', which keeps dates, "
@@ -52,6 +55,11 @@ class SessionConfig:
             raise ImproperlyConfigured(
                 f"MULTISESSION[{self.name!r}]['ENCRYPT'] is True, but its engine signs and does not encrypt. "
                 'Use "django_multisession.engines.encrypted_cookies".'
+            )
+        if self.entry.revocable and not apps.is_installed(REGISTRY):
+            raise ImproperlyConfigured(
+                f"MULTISESSION[{self.name!r}]['REVOCABLE'] is True, and there is no registry that could be asked about "
+                f"a cookie. Add {REGISTRY!r} to INSTALLED_APPS, and migrate."
             )
         return CookieCodec(
             self.keyring, encrypt=encrypt, compress=self.entry.compress, size=MAX_SIZE, chunks=self.entry.chunks

@@ -1,10 +1,9 @@
-"""SessionStore that lives in the cookie itself, signed or encrypted: no server, and nothing to revoke on one."""
+"""SessionStore that lives in the cookie itself, signed or encrypted, with no server."""
 
 import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ..bridge import driven
 from ..codec import CookieCodec, CookieContent
 from ..cookies import MAX_SIZE, chunk_name
 from ..deadline import in_both_colours
@@ -83,13 +82,14 @@ class CookieSession(CarriedCookie):
         Raises SessionTooLarge if the cookie would exceed what browsers keep, and SessionNotSerializable for a value
         that cannot be kept; the session key is then as it was.
         """
-        data = self._get_session(must_create) if driven() else await self._aget_session(must_create)
+        data = await self._data(no_load=must_create)
         if self._is_unreadable and not data:
             return  # the cookie stays for the process that can read it, as in a rolling deploy with a new secret
         previous = self._content
         if must_create:
             self._begin()
-        self._issue(data, sid=None if must_create or previous is None else previous.sid)
+        is_new = must_create or previous is None or self._loses_user(data)
+        self._issue(data, sid=None if is_new or previous is None else previous.sid)
         await self._leave_there()
 
     save, asave = in_both_colours(_save)
@@ -104,7 +104,7 @@ class CookieSession(CarriedCookie):
         self.create()
 
     def cycle_key(self) -> None:
-        """Give the session a new identity. The old cookie stays valid until it expires: nobody can revoke it."""
+        """Give the session a new identity. The old cookie stays valid until it expires, but for REVOCABLE ones."""
         self._issue(self._get_session(), sid=None)
 
     async def acycle_key(self) -> None:
@@ -115,10 +115,7 @@ class CookieSession(CarriedCookie):
     async def _delete(self, session_key: str | None = None) -> None:
         """Empty this session, so that the middleware deletes its cookie; other cookies are out of reach."""
         if session_key in (None, self.session_key):
-            standing = self.standing()
-            if self.registration is not None and standing is not None:
-                self.registration.leaves(standing.key)
-                self.registration.left([standing.key])
+            self._tell_of_end()
             self._session_key = None
             self._session_cache: dict[str, Any] = {}
             self._content = None
@@ -127,11 +124,6 @@ class CookieSession(CarriedCookie):
             await self._end_there()
 
     delete, adelete = in_both_colours(_delete)
-
-    async def aflush(self) -> None:
-        """See flush()."""
-        await self._aget_session()  # which clear() does without awaiting it
-        await super().aflush()
 
     def validate(self) -> None:
         data = self._get_session()
@@ -216,6 +208,9 @@ class CookieSession(CarriedCookie):
                 "Store less, raise CHUNKS, or use a server's engine."
             )
         return (self.codec().encode(content, needed) if needed > 1 else value), content
+
+    def goes_on_as(self, key: str) -> None:
+        self._issue(self._session_cache, bytes.fromhex(key))
 
     @property
     def unreadable(self) -> bool:

@@ -35,7 +35,10 @@ async def register(session: Followed) -> None:
     if registration is None or now is None:
         return
     try:
-        await registration.stands(now, session.leaves)
+        sid = await registration.stands(now, session.leaves)
+        if sid is not None:
+            session.goes_on_as(sid)
+            now = session.standing() or now
     except BaseException:
         await session.withdraw()
         raise

@@ -41,9 +41,10 @@ class Registration(Protocol):
     def begins(self) -> None:
         """Take note that what is saved next is a session of its own, and continues none."""
 
-    async def stands(self, now: Standing, left: str | None) -> None:
+    async def stands(self, now: Standing, left: str | None) -> str | None:
         """Write down what was saved; ``left`` is the storage key that a change of key leaves behind.
 
+        Returns the ``sid`` under which a cookie has to go on, since another request has changed it at the same time.
         Raises SessionEnded if the session was revoked meanwhile, and StoreUnavailable if it cannot be written down:
         then the record must go.
         """
@@ -120,6 +121,10 @@ class Followed:
     @property
     def leaves(self) -> str | None:
         """The storage key that a change of key in this request leaves behind."""
+        raise NotImplementedError
+
+    def goes_on_as(self, key: str) -> None:
+        """Go on under the sid that another request has given to the session in the cookie."""
         raise NotImplementedError
 
     async def restamp(self, *, registers: bool = False) -> bool:

@@ -1,0 +1,64 @@
+"""The rows of logins in cookies, which have no record: whether a cookie may be used, its row alone says.
+
+A row is found by the ``sid`` that its cookie has now. Of one that a change of key has left nothing is valid any more,
+wherever it comes from. Run by database.ask().
+"""
+
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+
+from . import pending
+from .database import alias
+from .models import PendingDeletion, RegisteredSession
+from .pending import Key
+from .rows import insert, living, lock, values_of
+
+
+def lives(row: RegisteredSession) -> bool:
+    """Tell whether there is a living row for a cookie, of the same user."""
+    return living().filter(storage_key=row.storage_key, user=row.user_id).exists()
+
+
+def admit(row: RegisteredSession, authenticated_at: datetime | None) -> bool:
+    """Write the row of a cookie that has neither row nor mark, unless it was revoked; tell whether it may be used.
+
+    ``authenticated_at`` is None where nobody knows when its user logged in: that counts as before any revocation.
+    """
+    try:
+        with transaction.atomic(alias()):
+            user = lock(row.user_id)
+            if _was_left(row.storage_key):
+                return False
+            if user.revoked_at is not None and (authenticated_at is None or authenticated_at <= user.revoked_at):
+                return False
+            found = RegisteredSession.objects.using(alias()).filter(storage_key=row.storage_key).first()
+            if found is not None:
+                return found.revoked_at is None and found.user_id == row.user_id
+            return insert(row)
+    except IntegrityError:
+        return False  # there is no such user any more
+
+
+def _was_left(sid: str) -> bool:
+    return (
+        RegisteredSession.objects.using(alias()).filter(previous_key=sid).exists()
+        or PendingDeletion.objects.using(alias()).filter(storage_key=sid).exists()
+    )
+
+
+def rotate(old: str, row: RegisteredSession, *, was_marked: bool) -> str | None:
+    """Give the row of an old ``sid`` what this one says; return the session's ``sid`` then, None if it has ended.
+
+    Of two requests that change the ``sid`` of one cookie at once, both go on under that of the first: nobody knows
+    which of the two cookies the browser will keep.
+    """
+    values = values_of(row) | {"storage_key": row.storage_key, "previous_key": old}
+    with transaction.atomic(alias()):
+        if not living().filter(storage_key=old, user=row.user_id).update(**values):
+            there = living().filter(previous_key=old, user=row.user_id)
+            return there.values_list("storage_key", flat=True).first()
+        if not was_marked:
+            # The row forgets it with the next change, and a cookie without the mark would be taken for a new one.
+            pending.add([Key(row.session_name, old)], due_at=row.expires_at)
+    return row.storage_key

@@ -1,0 +1,118 @@
+"""Logins on servers and in cookies: what the registry asks and writes where a session is loaded, and changes its key.
+
+On a server, it is the record that decides: it goes when the session is revoked, and the mark in it says that there is a
+row. A cookie cannot be deleted. With REVOCABLE, each that somebody is logged in with is looked up when it is loaded,
+and once more before it is sent: in the cache, which knows most of them (verdicts.py), then in the database
+(cookie_rows.py). If neither answers, nobody is let in: the request is answered with 503, and the browser keeps its
+cookie. One that a late response brings back after a logout, or that somebody has copied, is refused for its ``sid``.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Protocol
+
+from ..bridge import here
+from ..conf import entry
+from ..envelope import REGISTERED, Header
+from ..exceptions import StoreUnavailable
+from ..runtime import cached
+from ..sessions.base import MultisessionBase
+from ..sessions.cookie import CookieSession
+from ..sessions.registration import Standing
+from ..stores.base import synchronous_io
+from . import cookie_rows, rows, verdicts
+from .database import ask, at
+from .models import RegisteredSession
+
+
+class Logins(Protocol):
+    """The logins of one session name. Bodies for both colours."""
+
+    in_cookies: bool
+
+    async def admits(self, row: RegisteredSession, header: Header) -> bool:
+        """Tell whether a session may be used whose row would be like this; StoreUnavailable if nobody knows."""
+
+    async def lives(self, row: RegisteredSession, header: Header) -> bool:
+        """Tell whether a session that was admitted still lives, before the browser is sent what it holds."""
+
+    async def rotate(self, left: Standing, row: RegisteredSession) -> str | None:
+        """Give the row of what is left what this one says; None if it has ended. See rows.py and cookie_rows.py."""
+
+    async def end(self, keys: Iterable[str]) -> None:
+        """Have refused at once what the rows refuse already, as far as that is possible."""
+
+
+class ServerLogins:
+    """Logins whose records are on a server."""
+
+    in_cookies = False
+
+    async def admits(self, row: RegisteredSession, header: Header) -> bool:
+        since = header.authenticated_at
+        return bool(header.flags & REGISTERED) or await ask(partial(rows.admit, row, at(since) if since else None))
+
+    async def lives(self, row: RegisteredSession, header: Header) -> bool:
+        return True  # its record was just written
+
+    async def rotate(self, left: Standing, row: RegisteredSession) -> str | None:
+        return await ask(partial(rows.rotate, left.key, row))
+
+    async def end(self, keys: Iterable[str]) -> None:
+        pass  # the records are gone
+
+
+class CookieLogins:
+    """The logins in the cookies of one session name. Without REVOCABLE, they have rows that end nothing."""
+
+    in_cookies = True
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._verdicts = verdicts.verdicts_of(name) if entry(name).revocable else None
+
+    async def admits(self, row: RegisteredSession, header: Header) -> bool:
+        if self._verdicts is None and header.flags & REGISTERED:
+            return True
+        if here.blocks_a_loop:
+            synchronous_io()
+        return await ask(partial(self._admits, row, header))
+
+    def _admits(self, row: RegisteredSession, header: Header) -> bool:
+        sid, user, is_marked = row.storage_key, str(row.user_id), bool(header.flags & REGISTERED)
+        known = None if self._verdicts is None else self._verdicts.of(sid, user)
+        if known is not None:
+            return known
+        lives = cookie_rows.lives(row)
+        if not is_marked:
+            # Its row may go with the caller's transaction: nothing that is to be remembered.
+            since = header.authenticated_at
+            return lives or cookie_rows.admit(row, at(since) if since else None)
+        if lives and self._verdicts is not None:
+            self._verdicts.accept(sid, user)
+        return lives
+
+    lives = admits
+
+    async def rotate(self, left: Standing, row: RegisteredSession) -> str | None:
+        was_marked = bool(left.header.flags & REGISTERED)
+        return await ask(partial(cookie_rows.rotate, left.key, row, was_marked=was_marked))
+
+    async def end(self, keys: Iterable[str]) -> None:
+        if self._verdicts is not None:
+            with suppress(StoreUnavailable):  # of which the log has been told
+                await verdicts.end(self._name, keys)
+
+
+def logins_of(session: MultisessionBase) -> Logins:
+    """Return the logins of a session's name; ImproperlyConfigured if a cache that they need cannot be used."""
+    return _in_cookies(session.session_name) if isinstance(session, CookieSession) else _on_servers
+
+
+_on_servers = ServerLogins()
+
+
+@cached
+def _in_cookies(name: str) -> CookieLogins:
+    return CookieLogins(name)

@@ -1,0 +1,139 @@
+"""What a cache remembers of cookies with REVOCABLE, so that not every request asks the database.
+
+Who has found a cookie in order adds that, for ACCEPTED_FOR seconds. Who ends a session sets that it has ended, after
+his transaction, for as long as its cookie may live. Adding overwrites nothing: a request that has asked the database
+before a revocation, and is late, does not undo it.
+
+A cache may forget, and may be away: then the database is asked, which is always right. Only where a cache loses just
+what a revocation has set, or does not take it, may it tell others for ACCEPTED_FOR seconds that the cookie is in order.
+
+No coroutines here: a cache is asked where the database is, on the thread of Django's connections.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.cache import caches
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.filebased import FileBasedCache
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from ..breaker import report
+from ..conf import Entry, entry
+from ..envelope import SKEW
+from ..exceptions import StoreUnavailable
+from ..runtime import ALWAYS, Kept, cached, monotonic
+from ..sessions.config import session_config
+from ..stores.aliases import on_connection
+
+ACCEPTED_FOR: Final = 5
+"""Seconds for which a cache says that a cookie is in order."""
+PAUSE: Final = 1.0
+"""Seconds for which a cache that has failed is not asked whether a cookie is in order."""
+
+_ENDED: Final = "revoked"
+_LOCAL: Final = (LocMemCache, DummyCache, FileBasedCache)
+"""What is not the same for all processes, on all hosts."""
+
+_failed_at: Kept[dict[str, float]] = Kept(dict, ALWAYS)
+
+
+class Verdicts:
+    """What the cache of one session name remembers, by the ``sid`` of a cookie and the id of its user."""
+
+    def __init__(self, described: Entry) -> None:
+        self._alias = described.revocable_cache
+        self._name = described.name
+
+    def of(self, sid: str, user: str) -> bool | None:
+        """Tell whether a cookie may be used; None if the cache does not know, or does not answer."""
+        if self._alias is None or monotonic() - _failed_at.value.get(self._alias, -PAUSE) < PAUSE:
+            return None
+        found = self._try(lambda cache: cache.get(_key(sid)))
+        if found == _ENDED:
+            return False
+        return True if found == _accepted(user) else None
+
+    def accept(self, sid: str, user: str) -> None:
+        """Remember that the database knows nothing against a cookie, unless its session has ended since."""
+        if self._alias is not None and self._alias not in _failed_at.value:
+            self._try(lambda cache: cache.add(_key(sid), _accepted(user), ACCEPTED_FOR))
+
+    def end(self, sids: Iterable[str]) -> None:
+        """Remember that sessions have ended, for as long as a cookie lives; StoreUnavailable if that is not possible.
+
+        A cookie that lives longer, by set_expiry(), is looked up in the database then.
+        """
+        if self._alias is None:
+            return
+        ended = {_key(sid): _ENDED for sid in sids}
+        seconds = session_config(self._name).cookie_age() + SKEW
+        try:
+            refused = caches[self._alias].set_many(ended, seconds)
+        except Exception as error:
+            raise self._unavailable(type(error).__name__) from error
+        if refused:
+            raise self._unavailable("it did not take all that it was to remember")
+
+    def _try(self, ask: Callable[[Any], Any]) -> Any:
+        """Return what the cache answers, None if it does not; each kind has exceptions of its own."""
+        try:
+            answer = ask(caches[self._alias or ""])
+        except Exception as error:  # noqa: BLE001 - see above
+            self._unavailable(type(error).__name__)
+            return None
+        _failed_at.value.pop(self._alias or "", None)
+        return answer
+
+    def _unavailable(self, reason: str) -> StoreUnavailable:
+        """Take note that the cache has failed, and log it; return the error."""
+        _failed_at.value[self._alias or ""] = monotonic()
+        failure = StoreUnavailable(f"CACHES[{self._alias!r}]", reason)
+        report(failure)
+        return failure
+
+
+def _key(sid: str) -> str:
+    return f"multisession.{sid}"
+
+
+def _accepted(user: str) -> str:
+    return f"ok {user}"
+
+
+@cached
+def verdicts_of(name: str) -> Verdicts:
+    """Return what the cache of a session name remembers; ImproperlyConfigured if it cannot be used for that."""
+    for sentence in problems(entry(name)):
+        raise ImproperlyConfigured(sentence)
+    return Verdicts(entry(name))
+
+
+async def end(name: str, sids: Iterable[str]) -> None:
+    """Have the cache of a session name remember that sessions have ended. See Verdicts.end()."""
+    await on_connection(partial(verdicts_of(name).end, list(sids)))
+
+
+def problems(described: Entry) -> list[str]:
+    """Return a sentence for what is wrong with the cache that an entry names."""
+    alias, where = described.revocable_cache, f"MULTISESSION[{described.name!r}]['REVOCABLE_CACHE']"
+    if alias is None:
+        return []
+    if alias not in settings.CACHES:
+        return [f"{where} is {alias!r}; it must be a key of CACHES, one of {', '.join(map(repr, settings.CACHES))}."]
+    kind = settings.CACHES[alias].get("BACKEND", "")
+    try:
+        found = import_string(kind)
+    except ImportError as error:
+        return [f"CACHES[{alias!r}]['BACKEND'] is {kind!r}, which cannot be imported: {error}."]
+    if not issubclass(found, _LOCAL):
+        return []
+    return [
+        f"{where} is {alias!r}, which is a {found.__name__}: other processes and hosts do not see what it remembers, "
+        "and a session that was revoked would live on there. Name a key of CACHES that all share, on Redis or "
+        "memcached for one, or None to ask the database about every cookie."
+    ]
