@@ -15,6 +15,7 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.test import override_settings
+from tqdm import tqdm
 
 from django_multisession.bridge import iterate, run_sync
 from django_multisession.management.commands import migratesessions
@@ -213,6 +214,30 @@ def test_walk_with_a_rate_keeps_to_it(entry: dict[str, Any], monkeypatch: pytest
     assert 0.3 < max(slept) <= 0.5
 
 
+def test_walk_that_is_watched_says_how_far_it_is(entry: dict[str, Any]) -> None:
+    save(DB, 5)
+    with target(entry):
+        lines = call("--batch-size", "2", "--verbosity", "2").splitlines()
+    assert [line.partition(";")[0] for line in lines] == ["default: 2", "default: 4", lines[2].partition(";")[0]]
+    assert all("sessions a second" in line for line in lines)
+
+
+def test_walk_on_a_terminal_shows_how_much_is_left(entry: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    save(DB, 3)
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    bars: list[Any] = []
+
+    def made(**options: Any) -> Any:
+        bars.append(options)
+        return tqdm(**{**options, "disable": False, "file": io.StringIO()})
+
+    monkeypatch.setattr(migratesessions, "tqdm", made)
+    with target(entry):
+        call_command("migratesessions", stdout=terminal)
+    assert [(bar["total"], bar["disable"]) for bar in bars] == [(3, None)]
+
+
 def test_walk_waits_for_a_server_and_gives_up(
     entry: dict[str, Any], redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +275,7 @@ def save_ours(count: int, **entry: Any) -> list[str]:
 def test_walk_copies_records_where_keys_are_hashed_alike(entry: dict[str, Any]) -> None:
     keys = save_ours(4, KEY_PREFIX=entry["KEY_PREFIX"])
     with ours(entry, KEY_PREFIX=entry["KEY_PREFIX"]):
+        assert run_sync(Walk(session_class("default").records()).total()) == 4
         assert "4 would be moved" in call("--dry-run")
         assert "4 moved" in call()
         assert sorted(session_class("default")(key)["n"] for key in keys) == list(range(4))

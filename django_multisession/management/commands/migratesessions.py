@@ -89,12 +89,14 @@ class Command(BaseCommand):
     def _walk(self, name: str, source: str, walk: Walk, options: dict[str, Any]) -> list[str]:
         steps: Counter[Step] = Counter()
         stopped, began = "", time.monotonic()
-        with _finishing() as is_stopped, self._bar(name, run_sync(walk.total()), options["verbosity"]) as bar:
+        with _finishing() as is_stopped, self._bar(name, walk, options["verbosity"]) as bar:
             pace = _Pace(options["rate"])
             try:
                 for step in iterate(walk.steps(options["batch_size"])):
                     steps[step] += 1
                     bar.update()
+                    if options["verbosity"] > 1 and bar.disable and steps.total() % options["batch_size"] == 0:
+                        self.stdout.write(f"{name}: {steps.total()}; {_rate(steps.total(), time.monotonic() - began)}.")
                     if is_stopped.is_set():
                         stopped = "stopped"
                         break
@@ -118,13 +120,14 @@ class Command(BaseCommand):
             return [f"{name}: stopped: {stopped}. Run it again to go on."]
         return [f"{name}: {counts[Outcome.FAILED]} sessions failed."] if counts[Outcome.FAILED] else []
 
-    def _bar(self, name: str, total: int | None, verbosity: int) -> "tqdm[Any]":
+    def _bar(self, name: str, walk: Walk, verbosity: int) -> "tqdm[Any]":
+        is_shown = self.stdout.isatty() and verbosity > 0
         return tqdm(
-            total=total,
+            total=run_sync(walk.total()) if is_shown else None,
             desc=name,
             unit=" sessions",
             # On standard error, so that a redirected output holds the lines alone. None: off unless a terminal.
-            disable=None if self.stdout.isatty() and verbosity > 0 else True,
+            disable=None if is_shown else True,
             leave=False,
         )
 
