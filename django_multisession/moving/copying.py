@@ -9,6 +9,7 @@ import time
 from ..envelope import Header
 from ..exceptions import InvalidRecord
 from .places import Places
+from .source import BY_ITSELF
 from .sources.own import OwnSource
 
 
@@ -30,8 +31,7 @@ class Copier:
             return ""
         return (
             "it holds hashes of session keys only, made with another KEY_PREFIX, so that nobody can tell what they "
-            "would be here: each session moves with its visitor's next request, and whoever does not come until UNTIL "
-            "has to log in again"
+            f"would be here: {BY_ITSELF}"
         )
 
     async def copy(self, storage_key: str, *, dry_run: bool) -> bool | None:

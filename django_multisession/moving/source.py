@@ -18,6 +18,10 @@ from typing import Any, ClassVar, Final
 from ..conf import Fallback
 from ..stores.base import Store
 
+BY_ITSELF: Final = (
+    "each session moves with its visitor's next request, and whoever does not come until UNTIL has to log in again"
+)
+"""What happens where sessions cannot be listed."""
 NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -80,7 +84,7 @@ class Source:
     hashes_keys: ClassVar[bool] = False
     """Does it keep hashes of session keys only? Then scan() yields those."""
     why_not_scannable: ClassVar[str] = ""
-    """Why scan() is not possible, as a sentence for people; empty where it is."""
+    """Why scan() is not possible, as a sentence for people without its end; empty where it is."""
 
     def __init__(self, fallback: Fallback) -> None:
         self.fallback = fallback

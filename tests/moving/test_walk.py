@@ -160,6 +160,14 @@ def test_walk_says_what_cannot_be_walked_and_what_happens_then(
     assert "next request" in output
 
 
+@pytest.mark.parametrize("engine", ["memcached", "memory", "encrypted_cookies"])
+def test_walk_from_what_of_ours_cannot_be_listed_says_so(engine: str, entry: dict[str, Any]) -> None:
+    with target(entry, f"{ENGINES}.{engine}"):
+        output = call()
+    assert "cannot be walked" in output
+    assert "next request" in output
+
+
 def test_walk_into_cookies_is_said_to_need_the_visitors() -> None:
     fallback = {"ENGINE": f"{DJANGOS}.db", "UNTIL": UNTIL}
     with override_settings(

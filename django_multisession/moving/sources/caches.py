@@ -10,7 +10,7 @@ from typing import Any, Final
 from ...conf import Fallback
 from ...exceptions import InvalidRecord
 from ...stores.base import ABSENT_KEY, Failure
-from ..source import Found, New, Removal
+from ..source import BY_ITSELF, Found, New, Removal
 from .asked import Asked, AskedDatabase
 from .djangos import DjangosSource, as_session, seconds_left
 from .own_caches import OwnCache
@@ -35,10 +35,7 @@ class AskedCache(Asked):
 class CacheSource(DjangosSource):
     """What Django's cache engine keeps under its prefix and the session key."""
 
-    why_not_scannable = (
-        "a cache cannot be listed: each session moves with its visitor's next request, and whoever does not come until "
-        "UNTIL has to log in again"
-    )
+    why_not_scannable = f"a cache cannot be listed: {BY_ITSELF}"
 
     def __init__(self, fallback: Fallback) -> None:
         self._own = OwnCache.of(fallback)

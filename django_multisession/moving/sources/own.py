@@ -10,7 +10,7 @@ from ...sessions.config import SessionConfig
 from ...sessions.loaded import Loaded, Moved
 from ...sessions.records import Records
 from ...stores.base import Store, StoreOptions
-from ..source import Found, FoundMoved, New, Removal, Source
+from ..source import BY_ITSELF, Found, FoundMoved, New, Removal, Source
 
 
 class OwnSource(Source):
@@ -36,7 +36,9 @@ class OwnSource(Source):
 
     @property
     def why_not_scannable(self) -> str:  # type: ignore[override]  # known of the store alone
-        return "" if self.store.scannable else f"{self.store.name} cannot list its keys."
+        if self.store.local:
+            return f"its sessions are in the memory of the site's processes: {BY_ITSELF}"
+        return "" if self.store.scannable else f"{self.store.name} cannot list its keys: {BY_ITSELF}"
 
     def accepts(self, key: str) -> bool:
         return self.records.accepts(key)

@@ -10,7 +10,7 @@ from ...envelope import SKEW, Header
 from ...exceptions import SessionTooLarge
 from ...sessions.config import SessionConfig
 from ..ours import is_ours
-from ..source import Found, New, Removal, Source
+from ..source import BY_ITSELF, Found, New, Removal, Source
 
 _SID_BYTES = 20
 
@@ -19,10 +19,7 @@ class OwnCookieSource(Source):
     """What a cookie of the same session name holds."""
 
     in_cookies = True
-    why_not_scannable = (
-        "its sessions are in the visitors' browsers: each moves with the visitor's next request, and whoever does not "
-        "come until UNTIL has to log in again"
-    )
+    why_not_scannable = f"its sessions are in the visitors' browsers: {BY_ITSELF}"
 
     def __init__(self, fallback: Fallback, encrypt: bool) -> None:
         super().__init__(fallback)

@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ...conf import Fallback
 from ...exceptions import InvalidRecord
-from ..source import Found, New, Removal
+from ..source import BY_ITSELF, Found, New, Removal
 from .djangos import DjangosSource, as_session, seconds_left
 
 SALT: Final = "django.contrib.sessions.backends.signed_cookies"
@@ -19,10 +19,7 @@ class SignedCookieSource(DjangosSource):
     """What a cookie holds: data, when it was signed, and a signature with SECRET_KEY or one of its fallbacks."""
 
     in_cookies = True
-    why_not_scannable = (
-        "its sessions are in the visitors' browsers: each moves with the visitor's next request, and whoever does not "
-        "come until UNTIL has to log in again"
-    )
+    why_not_scannable = f"its sessions are in the visitors' browsers: {BY_ITSELF}"
 
     def __init__(self, fallback: Fallback) -> None:
         if fallback.entry.location is not None:
