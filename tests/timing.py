@@ -19,4 +19,4 @@ def late(seconds: float, most: float = 10.0) -> float:
 
 def rate(number: float) -> float:
     """Return how many a second have to come where a quiet machine does so many."""
-    return number if _Machine.is_quiet else number / 4
+    return number if _Machine.is_quiet else number / 10

@@ -12,7 +12,7 @@ from ..bridge import run_sync
 from ..envelope import ENDED, LATEST, MOVED, Header
 from ..exceptions import SessionTooLarge
 from ..stores.base import Record, Store
-from .drive import Drive, driving
+from .drive import PATIENCE, Drive, driving
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -429,7 +429,9 @@ class StoreContract:
         assert _payload(store, drive, key) == record.payload
 
     def test_probe_is_answered(self, store: Store, drive: Drive) -> None:
-        assert drive(store._probe(None)) is None
+        ends = time.monotonic() + PATIENCE
+        while drive(store._probe(None)) is not None:  # it has a tenth of a second, which a busy machine may not have
+            assert time.monotonic() < ends
 
     def test_close_lets_later_calls_connect_again(self, store: Store, drive: Drive, put: Any) -> None:
         key, record = put()

@@ -250,13 +250,13 @@ def test_threads_that_the_application_keeps_busy_hold_up_no_session(memcached: M
 
 def test_crowd_that_waits_for_threads_opens_no_breaker(memcached: MemcachedServer) -> None:
     with Proxy(memcached) as proxy:
-        store = store_at(proxy.location, timeout=0.5)
-        proxy.delay(0.2)
+        store = store_at(proxy.location, timeout=3)
+        proxy.delay(0.5)
 
         async def scenario() -> None:
-            outcomes = await asyncio.gather(*(store.read(KEY) for _ in range(200)), return_exceptions=True)
-            served = [outcome for outcome in outcomes if outcome is None]
-            assert len(served) >= 8
+            # Some are served, and others have waited too long for a thread.
+            outcomes = await asyncio.gather(*(store.read(KEY) for _ in range(500)), return_exceptions=True)
+            assert None in outcomes
             reasons = {str(outcome) for outcome in outcomes if isinstance(outcome, BaseException)}
             assert all("in use" in reason for reason in reasons)
             assert not store.node(KEY).breaker.is_open

@@ -506,12 +506,12 @@ def test_event_loop_ends_while_the_server_hangs(server: MongoDBServer) -> None:
 
 
 def test_restarted_server_breaks_at_most_one_call_that_may_be_repeated(drive: Drive, server: MongoDBServer) -> None:
-    store = store_at(server.location)
+    store = store_at(server.location, timeout=20.0)
 
     async def scenario() -> None:
         await put(store, make_key())
         with Proxy(server) as proxy:
-            cut = store_at(proxy.location)
+            cut = store_at(proxy.location, timeout=20.0)
             assert await cut.read(make_key()) is None
             proxy.disconnect()
             with Operation():

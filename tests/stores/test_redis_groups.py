@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +26,9 @@ from django_multisession.testing.servers.redis import RedisServer
 from django_multisession.testing.servers.redis_cluster import RedisCluster
 from django_multisession.testing.servers.redis_sentinel import RedisSentinel
 from tests.stores.helpers import PATIENCE, V1, V2, Drive, payload
+from tests.timing import late
 
+TIMEOUT = 1.0  # seconds, the default
 KEYS = [f"{number:040x}" for number in range(60)]
 
 
@@ -225,9 +228,10 @@ class Load:
     """Visitors who swap the records under KEYS all the time, each the number in it for the next."""
 
     def __init__(self, location: str, colour: str) -> None:
-        self.store = store_at(location, timeout=1.0)
+        self.store = store_at(location, timeout=TIMEOUT)
         self.acknowledged = dict.fromkeys(KEYS, 0)
         self.lengths: list[float] = []
+        self.logged_out: set[str] = set()
         self.failed_at = 0.0
         self._stop = threading.Event()
         self._colour = colour
@@ -260,6 +264,20 @@ class Load:
         numbers = {key: -1 if record is None else int(record.payload[30:]) for key, record in stored.items()}
         self.store.close()
         return {key: count - numbers[key] for key, count in self.acknowledged.items() if numbers[key] < count}
+
+    def figures(self, what: str, seconds: float) -> str:
+        """Return a line of what the loss of a master cost."""
+        return (
+            f"\n{what}: back after {seconds:.1f} s, {len(self.lengths)} calls, the longest {max(self.lengths):.2f} s, "
+            f"{len(self.logged_out)} logged out, {sum(self.lost().values())} swaps not replicated\n"
+        )
+
+    def check(self) -> None:
+        """Hold what is promised of the loss of a master."""
+        assert not self.logged_out
+        assert max(self.lengths) < late(TIMEOUT)
+        # What replication had not carried: a swap or two of a key, but nobody's session.
+        assert all(number <= 2 for number in self.lost().values())
 
     async def _prepare(self) -> None:
         await self.store.delete_many(KEYS)
@@ -298,7 +316,9 @@ class Load:
 
     async def _swap(self, key: str) -> None:
         record = await self.store.read(key)
-        assert record is not None, "logged out"
+        if record is None:
+            self.logged_out.add(key)
+            return
         number, version = int(record.payload[30:]) + 1, os.urandom(8)
         if await self.store.replace(key, payload(version, b"%d" % number), 600, record.token, version):
             self.acknowledged[key] = number
@@ -306,23 +326,30 @@ class Load:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("colour", ["sync", "async"])
-def test_cluster_whose_master_is_killed_is_back_by_itself(cluster: RedisCluster, colour: str) -> None:
+def test_cluster_whose_master_is_killed_is_back_by_itself(
+    cluster: RedisCluster, colour: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     load = Load(cluster.location, colour)
+    seconds = load.lose(cluster.nodes[0].kill)
+    with capsys.disabled():
+        sys.stdout.write(load.figures(f"Redis Cluster, {colour}", seconds))
     # The failover takes about twice the node timeout and a second; then less than 5 s.
-    assert load.lose(cluster.nodes[0].kill) < 2 * 0.5 + 1 + 5
-    assert max(load.lengths) < 5
-    # What replication had not carried: a swap or two of a key, but nobody's session.
-    assert all(number <= 2 for number in load.lost().values())
+    assert seconds < 2 * 0.5 + 1 + 5
+    load.check()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("colour", ["sync", "async"])
-def test_sentinel_whose_master_is_killed_is_back_by_itself(sentinel: RedisSentinel, colour: str) -> None:
+def test_sentinel_whose_master_is_killed_is_back_by_itself(
+    sentinel: RedisSentinel, colour: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     load = Load(sentinel.location, colour)
-    # A failover that finds no majority at first is tried again after 2 s.
-    assert load.lose(sentinel.master.kill) < 0.5 + 4 + 5
-    assert max(load.lengths) < 5
-    assert all(number <= 2 for number in load.lost().values())
+    seconds = load.lose(sentinel.master.kill)
+    with capsys.disabled():
+        sys.stdout.write(load.figures(f"Redis Sentinel, {colour}", seconds))
+    # A failover that finds no majority at first is tried again after 2 s; then less than 5 s.
+    assert seconds < 0.5 + 4 + 5
+    load.check()
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ from django_multisession.testing.servers.redis import RedisServer
 from tests.conftest import serve
 from tests.databases import database
 from tests.system import outage_views
-from tests.system.backends import Backend
+from tests.system.backends import PATIENCE, Backend
 from tests.system.conftest import OPTIONS, backend_at
 from tests.timing import late, rate
 
@@ -90,12 +90,14 @@ def store(backend: Backend) -> Iterator[type[Any]]:
         yield store
 
 
-@pytest.fixture
-def through_proxy(server: Server[Any], django_db_blocker: DjangoDbBlocker) -> Iterator[tuple[type[Any], Proxy[Any]]]:
+@pytest.fixture(params=[TIMEOUT])
+def through_proxy(
+    request: pytest.FixtureRequest, server: Server[Any], django_db_blocker: DjangoDbBlocker
+) -> Iterator[tuple[type[Any], Proxy[Any]]]:
     with (
         django_db_blocker.unblock(),
         Proxy(server) as proxy,
-        backend_at(server.name, proxy.location, proxy.port).configured() as store,
+        backend_at(server.name, proxy.location, proxy.port).configured(TIMEOUT=request.param) as store,
     ):
         yield store, proxy
 
@@ -187,6 +189,7 @@ def test_hung_server_gets_few_short_probes(server: Server[Any], store: type[Any]
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize("through_proxy", [PATIENCE], indirect=True)
 def test_cut_connections_are_not_noticed(through_proxy: tuple[type[Any], Proxy[Any]], drive: Drive) -> None:
     store, proxy = through_proxy
     key = new_session(store)

@@ -1,5 +1,6 @@
 """Redis Sentinel: each new connection asks the sentinels for the master, through redis-py's own Sentinel."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,3 +60,4 @@ class _Masters(_async.SentinelConnectionPool):  # type: ignore[misc]
         finally:
             for client in sentinel.sentinels:
                 await client.aclose()
+            await asyncio.sleep(0)  # in which a transport closes its socket whose TLS was not to be trusted
