@@ -165,9 +165,8 @@ class RegisteredSessionAdmin(_Untouched, _ModelAdmin):
         user: Any = request.user
         ended, is_pending, refused = 0, False, ""
         for batch in revoke_many(queryset & live()):
-            if batch.refused is None:
-                rows = RegisteredSession.objects.filter(pk__in=batch.keys)
-                LogEntry.objects.log_actions(user.pk, rows, CHANGE, REVOKED)
+            marked = RegisteredSession.objects.filter(pk__in=batch.keys).exclude(revoked_at=None)
+            LogEntry.objects.log_actions(user.pk, marked, CHANGE, REVOKED)
             ended += batch.ended
             is_pending = is_pending or batch.pending is not None
             refused = refused or str(batch.refused or "")

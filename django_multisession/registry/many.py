@@ -31,6 +31,7 @@ class Batch:
     pending: StoreUnavailable | None = None
     """Why their records are still there; they are marked, and purgesessions deletes them."""
     refused: NotRevocable | None = None
+    """Why some of them go on; the others have ended."""
 
 
 def live() -> QuerySet[RegisteredSession]:
@@ -49,7 +50,8 @@ def revoke_many(rows: QuerySet[RegisteredSession], batch_size: int = BATCH_SIZE)
         except StoreUnavailable as error:
             yield Batch(found, pending=error)
         except NotRevocable as error:
-            yield Batch(found, refused=error)
+            ended = RegisteredSession.objects.using(alias()).filter(pk__in=found).exclude(revoked_at=None)
+            yield Batch(found, ended=ended.count(), refused=error)
 
 
 def revoke_users(moment: datetime, batch_size: int = BATCH_SIZE) -> Iterator[int]:

@@ -224,7 +224,6 @@ def test_revokesessions_in_an_outage_marks_and_says_what_is_left(ann: User, sett
     assert live() == set()
 
 
-@pytest.mark.xfail(strict=False, reason="revoke() does not raise NotRevocable yet")
 def test_revokesessions_of_cookies_that_nobody_asks_about_says_so(ann: User, settings: Any) -> None:
     settings.SESSION_ENGINE = MEMORY
     settings.MULTISESSION = {"cart": {"ENGINE": "django_multisession.engines.signed_cookies"}}

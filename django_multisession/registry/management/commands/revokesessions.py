@@ -115,7 +115,7 @@ class Command(BaseCommand):
         """Delete the records of a session name; yield why they are left, if they are."""
         session = session_class(name)
         if not issubclass(session, ServerSession):
-            if not getattr(entry(name), "revocable", False):
+            if not entry(name).revocable:
                 yield f"{name}: its sessions are in the browsers' cookies. {_new_prefix(name)}"
             return
         store = session.records().store
