@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections
@@ -15,7 +16,16 @@ from django_multisession.registry.models import PendingDeletion, RegisteredSessi
 from tests.databases import database
 
 ALIAS = "registry"
-MODELS: list[Any] = [ContentType, Permission, Group, User, RegisteredSession, RegisteredUser, PendingDeletion]
+MODELS: list[Any] = [
+    ContentType,
+    Permission,
+    Group,
+    User,
+    LogEntry,
+    RegisteredSession,
+    RegisteredUser,
+    PendingDeletion,
+]
 LABELS = {model._meta.app_label for model in MODELS}
 
 

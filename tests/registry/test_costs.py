@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from django_multisession.registry import models
+from django_multisession.registry import following, models
 from django_multisession.registry.database import ask
 from django_multisession.registry.policy import LAST_SEEN
 from django_multisession.sessions.registration import follower
@@ -58,7 +58,8 @@ def of(site: Site, browser: Any, *views: Any) -> list[str]:
     return list(queries)
 
 
-def test_requests_ask_for_what_they_change_alone(site: Site) -> None:
+def test_requests_ask_for_what_they_change_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "is_due", lambda *times: False)  # a new window may begin at any moment
     browser = site.drive(site.visitor(cart=["book"]))
     assert of(site, browser, Exchange.look) == []
     assert of(site, browser, lambda request: request.put(n=1)) == []

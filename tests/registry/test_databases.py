@@ -1,0 +1,159 @@
+"""The registry on each kind of database, whose locks differ; and views in transactions, as ATOMIC_REQUESTS has them."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from django_multisession.registry import arevoke_all, revoke_all, sessions_of
+from django_multisession.registry.database import ask
+from django_multisession.registry.models import PendingDeletion
+from tests.databases import sqlite
+from tests.logins.conftest import Site
+from tests.logins.site import ATTACKER, VICTIM, Exchange, Users
+from tests.registry.sites import ALIAS
+from tests.registry.test_limits import limited, log_in  # noqa: F401 - a fixture
+from tests.registry.test_rows import live, rows
+
+DATABASES = {"sqlite": None, "postgresql": "postgresql_server", "mariadb": "mariadb_server"}
+USER = Users().get_user(VICTIM)
+
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=[pytest.mark.server] if server else []) for name, server in DATABASES.items()]
+)
+def registry_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    server = DATABASES[request.param]
+    if server is not None:
+        return request.getfixturevalue(server).location
+    (tmp_path / "registry").mkdir()
+    return sqlite(tmp_path / "registry", transaction_mode="IMMEDIATE", timeout=30)
+
+
+in_memory = pytest.mark.parametrize("backend", ["memory"], indirect=True)
+in_sync = pytest.mark.parametrize("drive", ["sync"], indirect=True)
+
+
+@pytest.fixture
+def same(site: Site, settings: Any) -> Site:
+    """Keep the sessions where the users and the registry are."""
+    settings.SESSION_ENGINE = "django_multisession.engines.db"
+    settings.MULTISESSION = {"default": {"TIMEOUT": 20.0, "LOCATION": ALIAS}}
+    Users.passwords.clear()
+    return Site("db", site.drive, site.most)
+
+
+@in_memory
+def test_logins_at_once_leave_as_many_as_allowed(limited: Site) -> None:  # noqa: F811 - the fixture
+    limited.drive.together([partial(log_in, limited)] * 20)
+    assert len(limited.drive(live())) == 3
+    assert len(limited.drive(rows())) == 20
+
+
+@in_memory
+def test_changes_of_key_and_a_revocation_at_once_leave_nothing(site: Site) -> None:
+    async def change(request: Exchange) -> None:
+        await request.cycle_key()
+        await request.respond(races=True)
+
+    for _ in range(6):
+        browser = site.drive(site.user())
+        requests = [browser.request() for _ in range(4)]
+        for request in requests:
+            site.drive(request.look())
+
+        async def revoke() -> None:
+            await arevoke_all(USER)
+
+        acts: list[Any] = [*(partial(change, request) for request in requests), revoke]
+        site.drive.together(acts)
+        keys = {browser.key, *(request.sent for request in requests if request.sent)}
+        assert [key for key in keys if site.drive(site.browser(key).finds())["user"] is not None] == []
+        assert site.drive(live()) == []
+
+
+@in_memory
+def test_changes_of_key_at_once_leave_one_row(site: Site) -> None:
+    async def change(request: Exchange) -> None:
+        await request.cycle_key()
+        await request.respond(races=True)
+
+    browser = site.drive(site.user())
+    requests = [browser.request() for _ in range(6)]
+    for request in requests:
+        site.drive(request.look())
+    site.drive.together([partial(change, request) for request in requests])
+    assert {request.response.status_code for request in requests} == {200}
+    (row,) = site.drive(live())
+    (sent,) = {request.sent for request in requests}
+    assert sent is not None
+    assert row.storage_key == requests[0].session.records().key(sent).storage_key
+    assert row.storage_key not in site.drive(ask(lambda: [pending.pk for pending in PendingDeletion.objects.all()]))
+
+
+@in_memory
+@in_sync
+def test_user_who_is_deleted_or_deactivated_has_no_session(site: Site) -> None:
+    browsers = [site.drive(site.user()) for _ in range(3)]
+    other = site.browser()
+    site.drive(other.visit(lambda request: request.login(ATTACKER)))
+    user = User.objects.get(pk=ATTACKER)
+    user.is_active = False
+    user.save()
+    assert site.drive(other.finds()) == {"user": None}
+    with transaction.atomic(ALIAS):
+        User.objects.get(pk=VICTIM).delete()
+        assert all(site.drive(browser.finds())["user"] for browser in browsers)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Users, "get_user", lambda *args: None)  # nothing but the records is looked at
+        for browser in browsers:
+            request = browser.request()
+            site.drive(request.look())
+            assert request.session.session_key is None
+    assert site.drive(rows(user=VICTIM)) == []
+    assert PendingDeletion.objects.count() == 0
+
+
+@in_memory
+@in_sync
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_revocation_counts_with_its_transaction(site: Site, is_kept: bool) -> None:
+    browser = site.drive(site.user())
+    with transaction.atomic(ALIAS):
+        assert revoke_all(USER) == 1
+        assert sessions_of(USER) == []
+        assert site.drive(browser.finds())["user"] == VICTIM
+        transaction.set_rollback(not is_kept, ALIAS)
+    assert site.drive(browser.finds())["user"] == (None if is_kept else VICTIM)
+    assert len(sessions_of(USER)) == (0 if is_kept else 1)
+
+
+# A view's transaction, with the records in it.
+
+
+@in_memory
+@in_sync
+@pytest.mark.parametrize("raises", [True, False])
+@pytest.mark.parametrize("act", [Exchange.login, Exchange.cycle_key, Exchange.logout])
+def test_view_in_a_transaction_leaves_rows_and_records_alike(same: Site, act: Any, raises: bool) -> None:
+    browser = same.drive(same.visitor(cart=["book"]) if act is Exchange.login else same.user(cart=["book"]))
+    before = browser.key
+    request = browser.request()
+    with transaction.atomic(ALIAS):
+        same.drive(request.look())
+        same.drive(act(request))
+        transaction.set_rollback(raises, ALIAS)
+    same.drive(request.respond(500 if raises else 200))
+    same.drive(request.answer())
+    user = same.drive(browser.finds())["user"]
+    is_in = {Exchange.login: not raises, Exchange.cycle_key: True, Exchange.logout: False}[act]
+    assert user == (VICTIM if is_in else None)
+    assert len(same.drive(live())) == is_in
+    revoke_all(USER)
+    for key in {before, browser.key, request.session.session_key} - {None}:
+        assert same.drive(same.browser(key).finds())["user"] is None
