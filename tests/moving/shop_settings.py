@@ -25,4 +25,10 @@ MIDDLEWARE = [
     _own.pop("SESSIONS", "django_multisession.middleware.SessionMiddleware"),
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"log": {"class": "logging.StreamHandler"}},
+    "root": {"handlers": ["log"], "level": "WARNING"},
+}
 globals().update(_own)
