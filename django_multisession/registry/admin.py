@@ -23,6 +23,7 @@ from ..conf import names
 from .agents import words_of
 from .many import live, revoke_many
 from .models import RegisteredSession
+from .rows import living
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[RegisteredSession]
@@ -164,7 +165,7 @@ class RegisteredSessionAdmin(_Untouched, _ModelAdmin):
         """End the chosen sessions, and write into the admin's history who did so."""
         user: Any = request.user
         ended, is_pending, refused = 0, False, ""
-        for batch in revoke_many(queryset & live()):
+        for batch in revoke_many(queryset & living()):
             marked = RegisteredSession.objects.filter(pk__in=batch.keys).exclude(revoked_at=None)
             LogEntry.objects.log_actions(user.pk, marked, CHANGE, REVOKED)
             ended += batch.ended

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -35,7 +36,7 @@ class Batch:
 
 
 def live() -> QuerySet[RegisteredSession]:
-    """Return the rows of the sessions that somebody can still use."""
+    """Return the rows of the sessions that somebody can still use, as far as the rows tell."""
     return living().filter(expires_at__gt=timezone.now())
 
 
@@ -54,10 +55,12 @@ def revoke_many(rows: QuerySet[RegisteredSession], batch_size: int = BATCH_SIZE)
             yield Batch(found, ended=ended.count(), refused=error)
 
 
-def revoke_users(moment: datetime, batch_size: int = BATCH_SIZE) -> Iterator[int]:
-    """Refuse to every user what he logged in to before a moment, whether it has a row or not; yield counts of users."""
+def revoke_users(moment: datetime, user: AbstractBaseUser | None = None, batch_size: int = BATCH_SIZE) -> Iterator[int]:
+    """Refuse to a user, or to all, what was logged in to before a moment, row or not; yield counts of users."""
     model: Any = get_user_model()
     users = model._base_manager.using(alias()).order_by("pk").values_list("pk", flat=True)
+    if user is not None:
+        users = users.filter(pk=user.pk)
     registered = RegisteredUser.objects.using(alias())
     earlier = registered.filter(Q(revoked_at=None) | Q(revoked_at__lt=moment))
     rest = users

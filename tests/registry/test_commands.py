@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.test import Client
 from django.utils import timezone
 
 from django_multisession.registry import many
 from django_multisession.registry.management.commands import revokesessions
 from django_multisession.registry.models import RegisteredSession
+from django_multisession.sessions.registration import follower
 from django_multisession.testing.servers.base import free_port
 from tests.registry.rows import FIREFOX, row_of
 
@@ -104,9 +106,9 @@ def test_revokesessions_refuses_what_it_does_not_understand(arguments: list[str]
 
 
 def test_revokesessions_that_finds_nothing_says_so(ann: User) -> None:
-    row_of(ann, expires_at=timezone.now() - timedelta(days=1))
-    assert call("revokesessions", "--user", "ann") == "No live session is among them.\n"
-    assert call("revokesessions", "--user", "ann", verbosity=0) == ""
+    row_of(ann)
+    assert call("revokesessions", "--where", "external_id=x") == "No live session is among them.\n"
+    assert call("revokesessions", "--where", "external_id=x", verbosity=0) == ""
 
 
 @pytest.mark.parametrize("answer", ["", "n", "no", "yes please"])
@@ -168,10 +170,39 @@ def test_revokesessions_with_a_yes_goes_on(ann: User, settings: Any, monkeypatch
     row_of(ann), row_of(ann)
     monkeypatch.setattr("sys.stdin", Terminal("Y\n"))
     assert call("revokesessions", "--user", "ann").splitlines() == [
-        "2 sessions will be revoked.",
+        "2 sessions will be revoked, and what else the user had logged in to before now will be refused.",
         "2 sessions revoked.",
     ]
     assert live() == set()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("chosen", [["--user", "ann"], ["--all"]])
+def test_revokesessions_of_a_user_ends_what_is_older_than_the_registry(
+    ann: User, chosen: list[str], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SESSION_ENGINE = MEMORY
+    old, bob = Client(), Client()
+    with monkeypatch.context() as patch:
+        patch.setattr(follower, "make", None)
+        for client, user in ((old, ann), (bob, User.objects.create_user("bob"))):
+            client.force_login(user)
+    assert not live()
+    call("revokesessions", "--yes", *chosen)
+    assert ["_auth_user_id" in client.session for client in (old, bob)] == [False, chosen != ["--all"]]
+    new = Client()
+    new.force_login(ann)
+    assert "_auth_user_id" in new.session
+
+
+@pytest.mark.django_db(transaction=True)
+def test_revokesessions_ends_what_lives_longer_than_its_row_tells(ann: User, settings: Any) -> None:
+    settings.SESSION_ENGINE = MEMORY
+    client = Client()
+    client.force_login(ann)
+    RegisteredSession.objects.update(expires_at=timezone.now() - timedelta(minutes=5))
+    call("revokesessions", "--yes", "--where", "user__username=ann")
+    assert "_auth_user_id" not in client.session
 
 
 def test_revokesessions_without_verbosity_prints_nothing(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import QuerySet
@@ -16,8 +17,9 @@ from ....conf import entry, names
 from ....exceptions import MultisessionError
 from ....sessions.loading import session_class
 from ....sessions.server import ServerSession
-from ...many import Batch, delete_records, live, revoke_many, revoke_users
+from ...many import Batch, delete_records, revoke_many, revoke_users
 from ...models import RegisteredSession
+from ...rows import living
 from ..choice import add_user_argument, age, count_of, user_named
 
 
@@ -51,28 +53,24 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         self._verbosity = options["verbosity"]
         moment = timezone.now()
-        rows = _chosen(options)
+        user = None if options["user"] is None else user_named(options["user"])
+        rows = _chosen(options, user, moment)
         try:
             count = rows.count()
         except (FieldError, ValidationError, ValueError) as error:
             raise CommandError(f"--where does not fit RegisteredSession: {error}") from error
-        if not count and not options["all"]:
+        if not count and not options["all"] and user is None:
             self._say("No live session is among them.")
             return
-        if options["all"]:
-            self._say(
-                f"{count_of(count).capitalize()} of {count_of(rows.values('user').distinct().count(), 'user')} will be "
-                "revoked, what every user had logged in to before now will be refused, and the records of visitors "
-                "deleted as well."
-            )
-        else:
-            self._say(f"{count_of(count).capitalize()} will be revoked.")
+        self._say(f"{count_of(count).capitalize()} will be revoked{_besides(options, user)}.")
         if not options["yes"] and not _agreed():
             raise CommandError("Nothing was changed.")
         try:
+            if options["all"] or user is not None:
+                self._refuse(moment, user)
             left = self._end(rows, count)
             if options["all"]:
-                left += self._end_what_has_no_row(moment)
+                left += self._delete_all(moment)
         except KeyboardInterrupt:
             message = "Interrupted: what is revoked by now stays so; run it again for the rest."
             raise CommandError(message, returncode=130) from None  # as a shell reports Ctrl-C
@@ -98,11 +96,14 @@ class Command(BaseCommand):
             left.append(f"{count_of(size)} marked, not deleted yet: {why}. purgesessions does the rest.")
         return left + list(dict.fromkeys(str(batch.refused) for batch in done if batch.refused))
 
-    def _end_what_has_no_row(self, moment: datetime) -> list[str]:
-        """Refuse and delete what the registry does not know of; return a sentence for each that could not be."""
+    def _refuse(self, moment: datetime, user: AbstractBaseUser | None) -> None:
+        """Refuse to a user, or to all, what was logged in to before a moment, with a row and without."""
         with self._bar(None, "users") as bar:
-            for size in revoke_users(moment):
+            for size in revoke_users(moment, user):
                 bar.update(size)
+
+    def _delete_all(self, moment: datetime) -> list[str]:
+        """Delete the records of all session names; return a sentence for each that could not be."""
         left: list[str] = []
         for name in names():
             try:
@@ -146,15 +147,25 @@ def _condition(text: str) -> tuple[str, str]:
     return field, value
 
 
-def _chosen(options: dict[str, Any]) -> QuerySet[RegisteredSession]:
-    if options["user"] is not None:
-        return live().filter(user=user_named(options["user"]).pk)
+def _chosen(options: dict[str, Any], user: AbstractBaseUser | None, moment: datetime) -> QuerySet[RegisteredSession]:
+    """Return the rows to revoke: those that have expired as well, for a row may be behind its record."""
+    if user is not None:
+        return living().filter(user=user.pk, authenticated_at__lte=moment)
     if options["older_than"] is not None:
-        return live().filter(authenticated_at__lt=timezone.now() - options["older_than"])
+        return living().filter(authenticated_at__lt=moment - options["older_than"])
     try:
-        return live().filter(**dict(options["where"] or ()))
+        return living().filter(**dict(options["where"] or ()), authenticated_at__lte=moment)
     except (FieldError, ValidationError, ValueError) as error:
         raise CommandError(f"--where does not fit RegisteredSession: {error}") from error
+
+
+def _besides(options: dict[str, Any], user: AbstractBaseUser | None) -> str:
+    if options["all"]:
+        return (
+            ", what every user had logged in to before now will be refused, and every record deleted that the stores "
+            "can list, those of visitors as well"
+        )
+    return "" if user is None else ", and what else the user had logged in to before now will be refused"
 
 
 def _agreed() -> bool:
