@@ -134,7 +134,9 @@ def _of(place: Place, location: Any, directory: Path) -> dict[str, Any]:
 def test_nobody_notices_the_move(move: Move, nightly: bool) -> None:
     prepare(move.new())
     visitors = [Visitor(number) for number in range(1, (100 if nightly else 8) + 1)]
-    traffic = Traffic(visitors, [Shop(move.old), Shop(move.old)])
+    # django-qsessions writes a whole session for a page that reads one whose browser it does not know.
+    looks = "qsessions" not in move.before["SESSION_ENGINE"]
+    traffic = Traffic(visitors, [Shop(move.old), Shop(move.old)], looks=looks)
     ended: list[tuple[Visitor, dict[str, str]]] = []
     with ExitStack() as stack:
         stack.callback(traffic.close)
