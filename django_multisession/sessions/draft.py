@@ -34,8 +34,8 @@ class Draft(NamedTuple):
         return repr(self)  # sentry-sdk shows the items of a tuple otherwise
 
     def with_data(self, data: dict[str, Any]) -> "Draft":
-        """Return a draft of other data."""
-        return self._replace(data=data, age=self.age_of(data))
+        """Return a draft of other data; whatever that says of its end, it is written, and so lives for a second."""
+        return self._replace(data=data, age=max(self.age_of(data), 1))
 
     def on(self, options: Mapping[str, Any]) -> "Draft":
         """Return a draft whose new options are added to others."""

@@ -66,7 +66,7 @@ class Repository:
         plaintext = self._dump(draft)
         header = self._header(draft, previous, is_new=True)
         try:
-            loaded = await self.records.insert(key, plaintext, header, max(draft.age, 1))
+            loaded = await self.records.insert(key, plaintext, header, draft.age)
         except SessionTooLarge as error:
             raise self._bodies.too_large(error, draft.data) from error
         return loaded and Saved(loaded, Body(draft.options, draft.data))
@@ -198,7 +198,7 @@ class Repository:
 
         header = self._header(draft, stored)
         try:
-            written = await self.records.replace(stored, plaintext, header, max(draft.age, 1), repeatable=repeatable)
+            written = await self.records.replace(stored, plaintext, header, draft.age, repeatable=repeatable)
         except SessionTooLarge as error:
             raise self._bodies.too_large(error, draft.data) from error
         return written and Saved(written, Body(draft.options, draft.data))
@@ -210,23 +210,22 @@ class Repository:
         if is_bounded and len(draft.data) > self._most_keys:
             raise self._bodies.too_many(len(draft.data), self._most_keys)
         before, users = previous and previous.header, (draft.data.get("_auth_user_id"), draft.user_before)
-        registers, age = draft.is_registered, max(draft.age, 1)
-        return Header.continuing(before, draft.now, age, users, registers=registers, is_new=is_new)
+        registers = draft.is_registered
+        return Header.continuing(before, draft.now, draft.age, users, registers=registers, is_new=is_new)
 
     async def _touch(self, loaded: Loaded, draft: Draft) -> Saved:
         """Prolong an unchanged session if that is due.
 
         Whoever wrote it meanwhile has prolonged it, and a store that does not answer is no error.
         """
-        body, age = Body(draft.options, draft.data), max(draft.age, 1)
-        storage_key = loaded.key.storage_key
-        if not touch_throttle.is_due(loaded, draft, age) or not touch_throttle.claim(
+        body, storage_key = Body(draft.options, draft.data), loaded.key.storage_key
+        if not touch_throttle.is_due(loaded, draft, draft.age) or not touch_throttle.claim(
             storage_key, loaded.header.version
         ):
             return Saved(loaded, body, written=False)
         header = self._header(draft, loaded, is_bounded=False)
         try:
-            written = await self.records.replace(loaded, loaded.plaintext, header, age)
+            written = await self.records.replace(loaded, loaded.plaintext, header, draft.age)
         except BaseException as error:
             touch_throttle.release(storage_key)
             if isinstance(error, StoreUnavailable):

@@ -125,6 +125,17 @@ def test_silence_of_the_probe_as_well_opens_the_breaker(store: Scripted) -> None
         call(store)
 
 
+def test_silence_is_no_answer(store: Scripted) -> None:
+    # Others who began before it would not come to suspect the server, and an open breaker would be taken for closed.
+    store.probe_error = TimeoutError()
+    answers = store.breaker.answers
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            call(store, TimeoutError())
+        assert store.breaker.answers == answers
+        assert store.breaker.is_open
+
+
 @pytest.mark.parametrize("answer", [Refusal(), Mistake(), None])
 def test_probe_that_is_answered_whatever_the_answer_keeps_the_breaker_closed(
     store: Scripted, answer: Exception | None

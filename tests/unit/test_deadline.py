@@ -13,7 +13,7 @@ import pytest
 
 from django_multisession import deadline, loop_time
 from django_multisession.bridge import run_sync
-from django_multisession.deadline import PRECISION, Operation, current_operation, left, request_budget
+from django_multisession.deadline import PRECISION, Allowance, Operation, current_operation, left, request_budget
 from django_multisession.loop_time import TICK, LoopClock
 
 
@@ -248,3 +248,34 @@ def test_operation_that_is_driven_in_a_loop_counts_by_its_thread(clock: Clock) -
             return left(1.0)
 
     assert run_sync(body()) == pytest.approx(0.75)
+
+
+# What a thread may wait.
+
+
+def test_allowance_counts_what_a_thread_waits(clock: Clock) -> None:
+    allowance = Allowance(0.5)
+    clock.wait(0.2)
+    assert allowance.left() == pytest.approx(0.3)
+    clock.wait(0.4)
+    assert allowance.left() == 0.0
+
+
+def test_allowance_is_moved_once_by_as_much_as_its_thread_was_late(clock: Clock) -> None:
+    allowance = Allowance(0.5)
+    clock.wait(0.4)
+    allowance.go_on()
+    assert allowance.left() == pytest.approx(0.1)
+    clock.wait(0.4)  # 0.3 too late, while a hub was busy
+    allowance.go_on()
+    assert allowance.left() == pytest.approx(0.3)
+    clock.wait(0.3)
+    with pytest.raises(TimeoutError):
+        allowance.go_on()
+
+
+def test_allowance_leaves_a_look_at_what_is_there_already(clock: Clock) -> None:
+    allowance = Allowance(0.5)
+    clock.wait(0.5)
+    allowance.go_on()
+    assert allowance.left() == pytest.approx(0.001)
