@@ -1,0 +1,79 @@
+"""A large registry: a user's sessions are one query by an index, and a purge goes in batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import islice
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_multisession.registry import sessions_of
+from django_multisession.registry.models import RegisteredSession
+from django_multisession.registry.purging import purge
+from tests.logins.conftest import Site
+from tests.logins.site import VICTIM
+from tests.registry.sites import ALIAS
+from tests.registry.test_databases import in_memory, in_sync, registry_settings  # noqa: F401 - a fixture
+
+OF_A_USER = 20
+BATCH = 1000
+
+
+def made(count: int, users: int) -> Iterator[RegisteredSession]:
+    """Yield rows of users in turn, every tenth of them expired."""
+    now = timezone.now()
+    for number in range(count):
+        yield RegisteredSession(
+            storage_key=f"{number:040x}",
+            session_name="default",
+            user_id=1 + number % users,
+            created_at=now,
+            authenticated_at=now - timedelta(seconds=number),
+            last_seen=now,
+            expires_at=now + timedelta(days=1 if number // users % 10 else -1),
+            user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+        )
+
+
+@in_memory
+@in_sync
+@pytest.mark.slow
+def test_large_registry_lists_by_an_index_and_purges_in_batches(site: Site, nightly: bool) -> None:
+    count = 1_000_000 if nightly else 20_000
+    users = count // OF_A_USER
+    User.objects.exclude(pk__in=(1, 2)).delete()
+    people = (User(pk=number, username=f"user {number}") for number in range(3, users + 1))
+    while batch := list(islice(people, 10_000)):
+        User.objects.bulk_create(batch)
+    sessions = made(count, users)
+    while rows := list(islice(sessions, 10_000)):
+        RegisteredSession.objects.bulk_create(rows)
+    connection: Any = connections[ALIAS]
+    if connection.vendor != "sqlite":
+        with connection.cursor() as cursor:
+            kind = "TABLE " if connection.vendor == "mysql" else ""
+            cursor.execute(f"ANALYZE {kind}{RegisteredSession._meta.db_table}")
+
+    began = time.perf_counter()
+    with CaptureQueriesContext(connection) as queries:
+        found = sessions_of(User(pk=VICTIM))
+    took = time.perf_counter() - began
+    assert len(queries) == 1
+    assert len(found) == OF_A_USER - 2
+    listing = RegisteredSession.objects.filter(user=VICTIM, revoked_at=None, expires_at__gt=timezone.now())
+    plan = listing.order_by("-authenticated_at", "-pk").explain()
+    print(f"{connection.vendor}: {count} rows, listed in {took * 1000:.1f} ms: {plan}")  # noqa: T201 - for the docs
+    assert "multisession_reg_user" in plan
+
+    began = time.perf_counter()
+    batches = list(purge(BATCH))
+    print(f"{sum(batches)} rows purged in {len(batches)} batches, {time.perf_counter() - began:.1f} s")  # noqa: T201
+    assert sum(batches) == count // 10
+    assert max(batches) == BATCH
