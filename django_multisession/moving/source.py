@@ -41,7 +41,7 @@ class Found:
     token: Any = field(repr=False)
     created_at: int = 0
     authenticated_at: int = 0
-    options: Mapping[str, Any] = field(default=NO_OPTIONS, repr=False)
+    options: Mapping[str, Any] = field(default_factory=lambda: NO_OPTIONS, repr=False)
 
     def __sentry_repr__(self) -> str:
         return repr(self)
@@ -58,7 +58,7 @@ class New:
     age: int
     created_at: int = 0
     authenticated_at: int = 0
-    options: Mapping[str, Any] = field(default=NO_OPTIONS, repr=False)
+    options: Mapping[str, Any] = field(default_factory=lambda: NO_OPTIONS, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
