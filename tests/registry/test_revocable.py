@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import caches
-from django.db import connections, transaction
-from django.test.utils import CaptureQueriesContext
+from django.db import transaction
 
 from django_multisession.envelope import REGISTERED
 from django_multisession.registry import (
@@ -30,16 +28,9 @@ from django_multisession.sessions.registration import follower
 from django_multisession.testing.drive import Drive
 from tests.conftest import on_servers
 from tests.logins.conftest import Site
-from tests.logins.site import ATTACKER, VICTIM, Browser, Exchange, Users
+from tests.logins.site import ATTACKER, VICTIM, Browser, Exchange
+from tests.registry.cookies import BACKENDS, CACHES, ENGINES, live, queries, site_with, user_of, victim
 from tests.registry.sites import ALIAS
-
-ENGINES = ("signed_cookies", "encrypted_cookies")
-CACHES = {"redis": "redis_server", "memcached": "memcached_server", "none": None}
-"""Each cache that remembers what was found, and the fixture of its server."""
-BACKENDS = {
-    "redis": "django.core.cache.backends.redis.RedisCache",
-    "memcached": "django.core.cache.backends.memcached.PyMemcacheCache",
-}
 
 
 @pytest.fixture(params=on_servers(CACHES))
@@ -58,35 +49,7 @@ def cache(request: pytest.FixtureRequest, settings: Any) -> Iterator[str | None]
 
 @pytest.fixture(params=ENGINES)
 def site(request: pytest.FixtureRequest, cache: str | None, registry: None, drive: Drive, settings: Any) -> Site:
-    settings.SESSION_ENGINE = f"django_multisession.engines.{request.param}"
-    settings.MULTISESSION = {"default": {"REVOCABLE": True, "REVOCABLE_CACHE": cache}}
-    settings.AUTHENTICATION_BACKENDS = [f"{Users.__module__}.{Users.__qualname__}"]
-    return Site(request.param, drive, 0)
-
-
-async def live() -> list[RegisteredSession]:
-    return await ask(lambda: list(RegisteredSession.objects.filter(revoked_at=None).order_by("pk")))
-
-
-async def user_of(site: Site, key: str | None) -> Any:
-    """Return whom the cookie lets in: as in a browser that has been given it, whoever it was made for."""
-    request = site.browser(key).request()
-    user = await request.user()
-    await request.respond(races=True)
-    return user.pk
-
-
-@asynccontextmanager
-async def queries() -> AsyncIterator[CaptureQueriesContext]:
-    """Capture what the registry's database is asked, in the thread in which it is."""
-    capture = await ask(lambda: CaptureQueriesContext(connections[ALIAS]))
-    await ask(capture.__enter__)
-    yield capture
-    await ask(partial(capture.__exit__, None, None, None))
-
-
-def victim() -> Any:
-    return Users().get_user(VICTIM)
+    return site_with(settings, request.param, cache, drive)
 
 
 def test_login_has_a_row_and_the_mark(site: Site) -> None:
