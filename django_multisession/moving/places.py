@@ -146,7 +146,10 @@ class Places(Records):
 
     def _standing_of(self, stored: Loaded) -> int | None:
         """Return the seconds for which a session that is here may still be there; None if it never was."""
-        until: float | None = self._parsed(stored).options.get(CARRIED_UNTIL)
+        try:
+            until: float | None = self._parsed(stored).options.get(CARRIED_UNTIL)
+        except InvalidRecord:
+            return self._standing()  # its serializer cannot read it any more; it is to end all the same
         return None if until is None else self._standing(until)
 
     @staticmethod

@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 from django.contrib.sessions.backends.base import UpdateError
 
-from django_multisession.exceptions import StoreUnavailable
+from django_multisession.exceptions import InvalidRecord, StoreUnavailable
 from django_multisession.testing import Drive
 from django_multisession.testing.visits import HOUR
 from tests.contract.conftest import Backend
@@ -369,6 +369,16 @@ async def test_what_is_unreadable_here_does_not_ask_there(*, site: Site) -> None
     site.forget()
     assert await site.carrying.data(key) == {}
     assert site.there.calls == []
+
+
+@driven
+async def test_session_that_its_serializer_cannot_read_can_be_ended(*, site: Site) -> None:
+    key = await site.old.store(count=1)
+    await site.carrying.data(key)
+    repository = site.carrying.session_class.repository()
+    with mock.patch("django_multisession.moving.places.Places._parsed", side_effect=InvalidRecord("a test")):
+        await repository.end(repository.records.key(key), None)
+    assert await nowhere(site, key)
 
 
 @driven
