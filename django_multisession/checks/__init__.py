@@ -29,6 +29,7 @@ refuses to start with an error of check_settings(), by way of refuse().
 - **multisession.W052**: a FALLBACK loads pickles.
 - **multisession.W053**: ``manage.py migratesessions`` is another package's.
 - **multisession.I002**, **I003**: where a site stands that has a FALLBACK, and what comes next.
+- **multisession.W009**: the tables of the registry are missing (a database check; registry/checks.py).
 
 With ``--deploy``, for every session:
 

@@ -17,7 +17,7 @@ _ON_DJANGOS_TABLE = ("django.contrib.sessions.backends.db", "django.contrib.sess
 def check_databases(databases: Sequence[str] | None) -> Found:
     """Check those databases that Django allows a check to ask."""
     allowed = databases or ()
-    if apps.is_installed(APP) and not _is_migrating():
+    if apps.is_installed(APP) and not is_migrating():
         for alias in dict.fromkeys(_aliases()):
             if alias in allowed:
                 yield from _check_table(alias)
@@ -25,7 +25,8 @@ def check_databases(databases: Sequence[str] | None) -> Found:
         yield from _check_djangos_sessions(allowed)
 
 
-def _is_migrating() -> bool:
+def is_migrating() -> bool:
+    """Tell whether the check is asked by manage.py migrate."""
     # migrate checks the databases before it makes the table; Django does not tell a check who asks.
     return sys.argv[1:2] == ["migrate"]
 

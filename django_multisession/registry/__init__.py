@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .revocation import (
         NotRevocable,
+        RegistryUnavailable,
         adescribe,
         arevoke,
         arevoke_all,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NotRevocable",
+    "RegistryUnavailable",
     "adescribe",
     "arevoke",
     "arevoke_all",

@@ -21,6 +21,7 @@ from django.utils.translation import ngettext
 
 from ..conf import names
 from .agents import words_of
+from .database import RegistryUnavailable
 from .many import live, revoke_many
 from .models import RegisteredSession
 from .rows import living
@@ -165,12 +166,15 @@ class RegisteredSessionAdmin(_Untouched, _ModelAdmin):
         """End the chosen sessions, and write into the admin's history who did so."""
         user: Any = request.user
         ended, is_pending, refused = 0, False, ""
-        for batch in revoke_many(queryset & living()):
-            marked = RegisteredSession.objects.filter(pk__in=batch.keys).exclude(revoked_at=None)
-            LogEntry.objects.log_actions(user.pk, marked, CHANGE, REVOKED)
-            ended += batch.ended
-            is_pending = is_pending or batch.pending is not None
-            refused = refused or str(batch.refused or "")
+        try:
+            for batch in revoke_many(queryset & living()):
+                marked = RegisteredSession.objects.filter(pk__in=batch.keys).exclude(revoked_at=None)
+                LogEntry.objects.log_actions(user.pk, marked, CHANGE, REVOKED)
+                ended += batch.ended
+                is_pending = is_pending or batch.pending is not None
+                refused = refused or str(batch.refused or "")
+        except RegistryUnavailable as error:
+            refused = str(error)
         if ended:
             said = ngettext("%(count)d session was revoked.", "%(count)d sessions were revoked.", ended)
             self.message_user(request, said % {"count": ended}, messages.SUCCESS)

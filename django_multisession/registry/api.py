@@ -16,6 +16,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect, ensure_csrf_cookie
 from django.views.decorators.http import require_http_methods
 
+from ..breaker import report
+from ..http.unavailable import RETRY_AFTER
+from .database import RegistryUnavailable
 from .devices import Ended, devices_of, end, end_others, is_own_login, one_of
 from .reauthentication import asked_first
 from .revocation import NotRevocable
@@ -43,6 +46,11 @@ def _for_users(view: View) -> View:
             return _error(404, "not_found", _("There is no such session, or it has ended."))
         except NotRevocable as error:
             return _error(409, "not_revocable", str(error))
+        except RegistryUnavailable as error:
+            report(error.outage)
+            response = _error(503, "unavailable", _("Nothing was changed. Try again shortly."))
+            response.headers["Retry-After"] = str(RETRY_AFTER)
+            return response
 
     return answered
 

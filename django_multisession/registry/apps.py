@@ -14,11 +14,12 @@ class RegistryConfig(AppConfig):
     def ready(self) -> None:
         from ..checks import refuse_also
         from ..sessions.registration import follower
-        from .checks import check_registry
+        from .checks import check_registry, check_tables
         from .following import Following
         from .users import follow_users
 
         checks.register(check_registry, "multisession")
+        checks.register(check_tables, checks.Tags.database)
         refuse_also(check_registry)
         follower.make = Following
         follow_users()

@@ -5,19 +5,40 @@
 - **multisession.E021**: a cookie with REVOCABLE could not be revoked everywhere at once: its cache is of this process
   alone, or the middleware is not ours.
 - **multisession.E022**: a limit of logins is for cookies that cannot be revoked.
+- **multisession.W009**: the tables are missing (a database check).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from ..checks.found import Found, Messages, entry_of, error, has_our_middleware, in_cookies, sessions
+from django.db import DatabaseError, InterfaceError, connections
+
+from ..checks.found import Found, Messages, entry_of, error, has_our_middleware, in_cookies, sessions, warning
+from ..checks.tables import is_migrating
 from ..conf import entry
 from . import networks, policy, reauthentication, verdicts
+from .database import alias, missing_tables
+from .models import RegisteredSession
 
 
 def check_registry(app_configs: object = None, **kwargs: Any) -> Messages:
     """Check the settings of the registry."""
     sentences = [*networks.problems(), *reauthentication.problems(), *policy.problems()]
     return [*(error("E020", sentence) for sentence in sentences), *_check_cookies()]
+
+
+def check_tables(app_configs: object = None, databases: Sequence[str] | None = None, **kwargs: Any) -> Messages:
+    """Check that the tables are there, if their database is one of those that Django allows a check to ask."""
+    name = alias()
+    if name not in (databases or ()) or is_migrating():
+        return []
+    connection = connections[name]
+    try:
+        with connection.cursor() as cursor:
+            is_there = RegisteredSession._meta.db_table in connection.introspection.table_names(cursor)
+    except (DatabaseError, InterfaceError):
+        return []
+    return [] if is_there else [warning("W009", f"Database {name!r}: {missing_tables(name)}")]
 
 
 def _check_cookies() -> Found:

@@ -1,14 +1,15 @@
 """Where the registry's tables are, and how they are asked: on Django's own connection, in both colours."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from django.db import InterfaceError, OperationalError, connections, router, transaction
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, InterfaceError, OperationalError, connections, router, transaction
 
-from ..exceptions import StoreUnavailable
-from ..stores.aliases import on_connection
+from ..exceptions import MultisessionError, StoreUnavailable
+from ..stores.aliases import on_connection, table_is_missing
 from ..stores.sql_errors import by_exception
 from .models import RegisteredSession
 
@@ -30,15 +31,51 @@ def by_itself() -> AbstractContextManager[Any]:
     return transaction.atomic(alias()) if in_transaction() else nullcontext()
 
 
+class RegistryUnavailable(MultisessionError):
+    """The database of the registry did not answer a revocation, and sessions go on. Try again.
+
+    StoreUnavailable comes later: then they are marked, and end once their store answers.
+    """
+
+    def __init__(self, outage: StoreUnavailable) -> None:
+        super().__init__(outage)
+        self.outage = outage
+
+    def __str__(self) -> str:
+        return f"{self.outage.location} did not answer, so sessions go on: {self.outage.reason}"
+
+
+@contextmanager
+def before_the_mark() -> Iterator[None]:
+    """Raise RegistryUnavailable for an outage in the block, in which sessions are marked."""
+    try:
+        yield
+    except StoreUnavailable as outage:
+        raise RegistryUnavailable(outage) from outage
+
+
 async def ask(query: Callable[[], T]) -> T:
-    """Return what a query returns; StoreUnavailable if the database does not answer."""
+    """Return what a query returns.
+
+    Raises StoreUnavailable if the database does not answer, and ImproperlyConfigured if the tables are missing.
+    """
     try:
         return await on_connection(query)
-    except (OperationalError, InterfaceError) as error:
+    except (DatabaseError, InterfaceError) as error:
         name = alias()
+        if table_is_missing(error):
+            raise ImproperlyConfigured(missing_tables(name)) from error
+        if not isinstance(error, OperationalError | InterfaceError):
+            raise
         verdict = by_exception(name, error)
         reason = type(error).__name__ if verdict is None else verdict[1]
         raise StoreUnavailable(f"DATABASES[{name!r}]", reason) from error
+
+
+def missing_tables(name: str) -> str:
+    """Say how to make the tables on a database."""
+    app = RegisteredSession._meta.app_label
+    return f"The tables of the registry are missing. Run: python manage.py migrate {app} --database {name}."
 
 
 def at(timestamp: float) -> datetime:

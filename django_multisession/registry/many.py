@@ -14,7 +14,7 @@ from django.utils import timezone
 from ..bridge import iterate, run_sync
 from ..exceptions import StoreUnavailable
 from ..sessions.server import ServerSession
-from .database import alias
+from .database import alias, ask, before_the_mark
 from .models import RegisteredSession, RegisteredUser
 from .revocation import NotRevocable, revoke_where
 from .rows import living
@@ -61,15 +61,25 @@ def revoke_users(moment: datetime, user: AbstractBaseUser | None = None, batch_s
     users = model._base_manager.using(alias()).order_by("pk").values_list("pk", flat=True)
     if user is not None:
         users = users.filter(pk=user.pk)
-    registered = RegisteredUser.objects.using(alias())
-    earlier = registered.filter(Q(revoked_at=None) | Q(revoked_at__lt=moment))
     rest = users
-    while found := list(rest[:batch_size]):
+    while found := _refused(rest[:batch_size], moment):
         rest = users.filter(pk__gt=found[-1])
+        yield len(found)
+
+
+def _refused(users: QuerySet[Any], moment: datetime) -> list[Any]:
+    """Refuse to some users what was logged in to before a moment; return their keys. Raises RegistryUnavailable."""
+
+    def refuse() -> list[Any]:
+        found, registered = list(users), RegisteredUser.objects.using(alias())
+        earlier = registered.filter(Q(revoked_at=None) | Q(revoked_at__lt=moment))
         earlier.filter(pk__in=found).update(revoked_at=moment)
         # Those that have a row by now keep it: MySQL knows no other way to tell which key is in conflict.
         registered.bulk_create([RegisteredUser(user_id=key, revoked_at=moment) for key in found], ignore_conflicts=True)
-        yield len(found)
+        return found
+
+    with before_the_mark():
+        return run_sync(ask(refuse))
 
 
 def delete_records(session: type[ServerSession], moment: datetime, batch_size: int = BATCH_SIZE) -> Iterator[int]:

@@ -7,7 +7,7 @@ not be deleted is tried again by purgesessions; until then, the mark keeps it fr
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,8 @@ from ..exceptions import StoreUnavailable
 from ..sessions.registration import Followed
 from ..sessions.turn import preload
 from . import pending, rows, signals
-from .database import alias, ask, in_transaction
+from .database import RegistryUnavailable as RegistryUnavailable  # noqa: PLC0414 - public from here
+from .database import alias, ask, before_the_mark, in_transaction
 from .following import Following
 from .models import RegisteredSession, RegisteredUser
 from .pending import Key
@@ -50,7 +51,8 @@ async def asessions_of(user: Any, request: HttpRequest | None = None) -> list[Re
 def revoke(row: RegisteredSession) -> int:
     """End one session; return 1, or 0 if it had ended before.
 
-    Raises StoreUnavailable, after the row is marked, if its record could not be deleted yet. Inside of a transaction
+    Raises StoreUnavailable, after the row is marked, if its record could not be deleted yet; RegistryUnavailable
+    before that, if the database did not answer and the session goes on. Inside of a transaction
     the record is deleted when that commits, and what goes wrong then is logged.
     """
     return run_sync(_revoke(row))
@@ -130,7 +132,9 @@ async def _following(session: Any) -> Following | None:
 async def _revoke(row: RegisteredSession) -> int:
     if row.session_name in out_of_reach():
         raise NotRevocable(row.session_name)
-    return await _end([await ask(partial(_mark, [row.pk]))])
+    with before_the_mark():
+        revoked = await ask(partial(_mark, [row.pk]))
+    return await _end([revoked])
 
 
 async def _revoke_all(user: Any, keep: Any) -> int:
@@ -146,19 +150,30 @@ async def _revoke_all(user: Any, keep: Any) -> int:
         return rows.living().filter(user=user.pk)
 
     kept: set[str] = set()
-    if keep is not None:
-        names = await ask(lambda: set(all_of_user().values_list("session_name", flat=True)))
-        kept = await _keys_of(keep, names)
-    return await _end([await ask(mark)], rest=lambda: all_of_user().exclude(storage_key__in=kept))
+    with before_the_mark():
+        if keep is not None:
+            names = await ask(lambda: set(all_of_user().values_list("session_name", flat=True)))
+            kept = await _keys_of(keep, names)
+        revoked = await ask(mark)
+    return await _end([revoked], rest=lambda: all_of_user().exclude(storage_key__in=kept))
 
 
 async def _revoke_where(filters: dict[str, Any]) -> int:
     def found() -> QuerySet[RegisteredSession]:
         return rows.living().filter(**filters)
 
-    ids = await ask(lambda: list(within_reach(found()).values_list("pk", flat=True)))
-    batches = [ids[start : start + BATCH_SIZE] for start in range(0, len(ids), BATCH_SIZE)]
-    return await _end([await ask(partial(_mark, batch)) for batch in batches], rest=found)
+    marked: list[list[RegisteredSession]] = []
+    try:
+        with before_the_mark():
+            ids = await ask(lambda: list(within_reach(found()).values_list("pk", flat=True)))
+            while ids:
+                marked.append(await ask(partial(_mark, ids[:BATCH_SIZE])))
+                ids = ids[BATCH_SIZE:]
+    except RegistryUnavailable:
+        with suppress(StoreUnavailable):
+            await _end(marked)
+        raise
+    return await _end(marked, rest=found)
 
 
 def _mark(row_ids: list[int]) -> list[RegisteredSession]:

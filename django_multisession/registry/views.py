@@ -22,6 +22,8 @@ from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from ..http.unavailable import unavailable
+from .database import RegistryUnavailable
 from .devices import Ended, devices_of, end, end_others, is_own_login, one_of
 from .reauthentication import asked_first
 from .revocation import NotRevocable
@@ -44,7 +46,10 @@ def _page(view: View) -> View:
         if not request.user.is_authenticated:
             # Not back to where he came from: that may take a POST.
             return redirect_to_login(reverse("multisession:devices"))
-        return view(request, *args, **kwargs)
+        try:
+            return view(request, *args, **kwargs)
+        except RegistryUnavailable as error:
+            return unavailable(request, error.outage)
 
     return kept
 

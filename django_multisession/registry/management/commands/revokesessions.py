@@ -17,6 +17,7 @@ from ....conf import entry, names
 from ....exceptions import MultisessionError
 from ....sessions.loading import session_class
 from ....sessions.server import ServerSession
+from ...database import RegistryUnavailable
 from ...many import Batch, delete_records, revoke_many, revoke_users
 from ...models import RegisteredSession
 from ...rows import living
@@ -71,6 +72,8 @@ class Command(BaseCommand):
             left = self._end(rows, count)
             if options["all"]:
                 left += self._delete_all(moment)
+        except RegistryUnavailable as error:
+            raise CommandError(f"{error}. What is revoked by now stays so; run it again for the rest.") from error
         except KeyboardInterrupt:
             message = "Interrupted: what is revoked by now stays so; run it again for the rest."
             raise CommandError(message, returncode=130) from None  # as a shell reports Ctrl-C
