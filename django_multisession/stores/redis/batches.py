@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 import redis
+from redis.asyncio import SSLConnection
 
 from ...bridge import maybe_await
 from ...loop_time import Limit
@@ -43,7 +44,7 @@ class Batches:
     """The batches of one event loop; ``make`` makes an unconnected redis.asyncio.Connection."""
 
     def __init__(self, make: Callable[[], Any], connect_timeout: float, max_idle: float) -> None:
-        self._pool: Pool[Any] = Pool(make, lambda connection: connection.disconnect(nowait=True), max_idle=max_idle)
+        self._pool: Pool[Any] = Pool(make, close, max_idle=max_idle)
         self._together = _Lane(self._pool, connect_timeout, batch_size=None)
         self._alone = _Lane(self._pool, connect_timeout, batch_size=1)
 
@@ -150,6 +151,15 @@ async def exchange(connection: Any, packed: bytes, count: int, connect_timeout: 
         except redis.ResponseError as refusal:
             answers.append(refusal)
     return answers
+
+
+async def close(connection: Any) -> None:
+    """Close a connection.
+
+    TLS ends with a round trip, for which at the end of a loop nobody else would wait; redis-py bounds that by the limit
+    for connecting.
+    """
+    await connection.disconnect(nowait=not isinstance(connection, SSLConnection))
 
 
 async def _connect(connection: Any) -> None:

@@ -20,7 +20,7 @@ from ...bridge import here, maybe_await, native_loop
 from ...runtime import monotonic
 from ..pools import LoopLocal, Pool
 from ..sockets import BoundedSocket, resolve
-from .batches import Batches, exchange
+from .batches import Batches, close, exchange
 from .failures import Command, ends_connection
 
 CLIENT_NAME: Final = "django_multisession"
@@ -154,7 +154,7 @@ class Connections:
         try:
             _: list[Any] = await maybe_await(exchange(connection, packed([command]), 1, seconds), seconds)
         finally:
-            await connection.disconnect(nowait=True)
+            await close(connection)
             await asyncio.sleep(0)  # in which the transport closes its socket
 
     def close(self) -> None:
