@@ -37,7 +37,7 @@ SHOWN = (
 )  # fmt: skip
 """What the admin shows of a session. Keys are of no use to anybody there."""
 REVOKED = "Revoked."
-PENDING = _("The store of these sessions is not answering. They are marked, and end as soon as it answers again.")
+PENDING = _("The store of these sessions is not answering. They are marked, and end soon after it answers again.")
 
 
 class LiveFilter(admin.SimpleListFilter):

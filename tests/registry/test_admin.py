@@ -196,7 +196,7 @@ def test_action_in_an_outage_says_that_they_are_marked(ann: User, settings: Any)
     row = row_of(ann, session_name="away")
     client = staff("view_registeredsession", "revoke_session")
     response = client.post(LIST, {"action": "revoke", "_selected_action": row.pk}, follow=True)
-    assert "They are marked, and end as soon as it answers again." in response.content.decode()
+    assert "They are marked, and end soon after it answers again." in response.content.decode()
     row.refresh_from_db()
     assert row.revoked_at is not None
 

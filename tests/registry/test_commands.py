@@ -92,6 +92,7 @@ def test_listsessions_of_many_rows_asks_one_query(ann: User, django_assert_num_q
         (["--older-than", "30"], "'30' is no age"),
         (["--older-than", "-1d"], "expected one argument"),
         (["--where", "user"], "'user' is no condition"),
+        (["--where", "external_id="], "'external_id=' is no condition"),
         (["--where", "nothing=1"], "Cannot resolve keyword 'nothing'"),
         (["--where", "user_id=x"], "does not fit RegisteredSession"),
         (["--where", "public_id=x"], "does not fit RegisteredSession"),

@@ -145,7 +145,8 @@ def _new_prefix(name: str) -> str:
 
 def _condition(text: str) -> tuple[str, str]:
     field, sign, value = text.partition("=")
-    if not sign or not field:
+    # Most rows have no external_id: an empty value, such as that of a shell's variable, would mean all of them.
+    if not (sign and field and value):
         raise ArgumentTypeError(f"{text!r} is no condition; it is FIELD=VALUE, such as external_id=…")
     return field, value
 
