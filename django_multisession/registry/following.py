@@ -155,7 +155,8 @@ class Following:
         mine, started, rotated = self.known, self._started, self._rotated
         self._started = self._rotated = None
         if course.unsure:
-            await self._try(partial(pending.add, [Key(self.name, key) for key in course.unsure]))
+            left = [Key(self.name, key) for key in course.unsure]
+            await self._try(partial(rows.leave, left, "" if mine is None else mine.key))
         if mine is not None and mine.key != now.key:
             # Two logins or changes of the key at the same time are one: this one has joined the other.
             self.known = now

@@ -105,7 +105,9 @@ class PendingDeletion(models.Model):
     session_name = models.CharField(_("session"), max_length=32)
     due_at = models.DateTimeField(_("due"), db_index=True)
     row_id = models.BigIntegerField(_("row"), null=True, db_index=True)
-    """The registered session whose key this was until another request changed that at the same time."""
+    """The registered session whose key this was until another request changed that."""
+    is_left = models.BooleanField(_("left"), default=False)
+    """Whether that session has left the key for good; otherwise, it may yet turn out to be the one that counts."""
 
     objects: ClassVar[models.Manager["PendingDeletion"]] = models.Manager()
 

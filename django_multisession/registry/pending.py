@@ -1,5 +1,6 @@
 """The outbox: storage keys whose records are still to be deleted, kept until their stores have confirmed that."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -8,7 +9,7 @@ from typing import Final, NamedTuple
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
-from ..conf import entry
+from ..conf import entry, names
 from ..deadline import Operation
 from ..exceptions import StoreUnavailable
 from ..sessions.cookie import CookieSession
@@ -18,23 +19,30 @@ from . import verdicts
 from .database import alias, ask
 from .models import PendingDeletion
 
+logger = logging.getLogger("django_multisession")
+
 UNDER_WAY: Final = timedelta(seconds=120)
 """How long a request may be under way that still goes on with a key which another has taken from its row."""
 
 
 class Key(NamedTuple):
-    """The storage key of a record of a session name; ``row_id`` is that of the row that it was taken from."""
+    """The storage key of a record of a session name; ``row_id`` and ``is_left`` are as in PendingDeletion."""
 
     session_name: str
     storage_key: str
     row_id: int | None = None
+    is_left: bool = False
 
 
-def add(keys: Iterable[Key], due_at: datetime | None = None, row_id: int | None = None) -> None:
+def add(
+    keys: Iterable[Key], due_at: datetime | None = None, row_id: int | None = None, *, is_left: bool = False
+) -> None:
     """Note keys to be deleted, at once or later; those that are noted already stay as they are."""
     due_at = due_at or timezone.now()
     noted = [
-        PendingDeletion(storage_key=key.storage_key, session_name=key.session_name, due_at=due_at, row_id=row_id)
+        PendingDeletion(
+            storage_key=key.storage_key, session_name=key.session_name, due_at=due_at, row_id=row_id, is_left=is_left
+        )
         for key in keys
         if key.storage_key
     ]
@@ -47,7 +55,7 @@ def remove(storage_keys: Iterable[str]) -> None:
 
 
 def of_rows(row_ids: Iterable[int]) -> list[Key]:
-    """Return the keys that were taken from rows by requests at the same time, and make them due."""
+    """Return the keys that rows had, and whose records may be there still; make them due."""
     found = PendingDeletion.objects.using(alias()).filter(row_id__in=list(row_ids))
     found.update(due_at=timezone.now())
     return [Key(name, key) for name, key in found.values_list("session_name", "storage_key")]
@@ -57,7 +65,7 @@ def due(batch_size: int) -> Iterator[list[Key]]:
     """Yield the keys that are due, in batches; one that stays is not yielded again."""
     last = ""
     found = PendingDeletion.objects.using(alias()).filter(due_at__lte=timezone.now()).order_by("storage_key")
-    keys = found.values_list("session_name", "storage_key", "row_id")
+    keys = found.values_list("session_name", "storage_key", "row_id", "is_left")
     while batch := [Key(*key) for key in keys.filter(storage_key__gt=last)[:batch_size]]:
         last = batch[-1].storage_key
         yield batch
@@ -70,6 +78,10 @@ async def delete(keys: Iterable[Key]) -> None:
         by_name[key.session_name].append(key.storage_key)
     outage: StoreUnavailable | None = None
     for name, storage_keys in by_name.items():
+        if name not in names():
+            # Nobody can read the records of a session that is configured no more. They stay noted, see purging.py.
+            logger.warning("Records of session %r cannot be deleted: it is not in MULTISESSION any more.", name)
+            continue
         try:
             with Operation():
                 await _delete(name, storage_keys)
@@ -84,7 +96,7 @@ async def _delete(name: str, storage_keys: list[str]) -> None:
     try:
         found = session_class(name)
     except ImproperlyConfigured as error:
-        # Its entry is gone from MULTISESSION, or wrong: nobody can read the record here.
+        # Its entry is wrong: nobody can read the record here.
         raise StoreUnavailable(f"MULTISESSION[{name!r}]", str(error)) from error
     if issubclass(found, ServerSession):
         await found.records().delete_many(storage_keys)

@@ -39,24 +39,43 @@ def stale() -> int:
 def purge(batch_size: int = 1000) -> Iterator[int]:
     """Delete records that are due, then rows, in batches; yield how many rows each has removed.
 
-    StoreUnavailable where a store does not answer; what is left is for the next run.
+    Raises StoreUnavailable at the end if a store does not answer. What it holds is left for the next run, with its
+    rows; those of others go.
     """
-    run_sync(_delete_pending(batch_size))
+    outages: dict[str, StoreUnavailable] = {}
+    run_sync(_delete_pending(batch_size, outages))
     for kind in (_expired, _revoked):
-        while found := list(kind()[:batch_size]):
-            yield run_sync(_remove(found))
-
-
-async def _delete_pending(batch_size: int) -> None:
-    """Delete the records that are due; StoreUnavailable at the end if some could not be."""
-    outage: StoreUnavailable | None = None
-    for batch in pending.due(batch_size):
-        try:
-            await pending.delete([key for key in batch if key.row_id is None or not await _is_given_back(key)])
-        except StoreUnavailable as error:
-            outage = outage or error
-    if outage is not None:
+        while found := list(kind().exclude(session_name__in=outages)[:batch_size]):
+            yield run_sync(_remove(found, outages))
+    for outage in outages.values():
         raise outage
+
+
+async def _delete_pending(batch_size: int, outages: dict[str, StoreUnavailable]) -> None:
+    """Delete the records that are due; note the ``outages`` of stores, by session name."""
+    configured = set(names())
+    for batch in pending.due(batch_size):
+        for name in {key.session_name for key in batch}.difference(outages):
+            keys = [key for key in batch if key.session_name == name]
+            if name not in configured:
+                _give_up(keys)
+                continue
+            try:
+                await pending.delete(
+                    [key for key in keys if key.row_id is None or key.is_left or not await _is_given_back(key)]
+                )
+            except StoreUnavailable as outage:
+                outages[name] = outage
+
+
+def _give_up(keys: list[Key]) -> None:
+    """Forget the keys of a session that is configured no more, once their rows are gone: the records expire as well."""
+    had = [key.storage_key for key in keys]
+    there = RegisteredSession.objects.using(alias()).filter(
+        Q(storage_key__in=had) | Q(previous_key__in=had) | Q(pk__in=[key.row_id for key in keys if key.row_id])
+    )
+    kept = {value for row in there.values_list("storage_key", "previous_key", "pk") for value in row}
+    pending.remove(key.storage_key for key in keys if kept.isdisjoint((key.storage_key, key.row_id)))
 
 
 async def _is_given_back(key: Key) -> bool:
@@ -79,18 +98,22 @@ def _expired() -> QuerySet[RegisteredSession]:
     now = timezone.now()
     found = RegisteredSession.objects.using(alias()).filter(expires_at__lte=now)
     # A cookie may live for longer than its row knows, and nobody could be asked.
-    lagging = Q(session_name__in=_in_cookies(), expires_at__gt=now - timedelta(seconds=LENGTHENED + SKEW))
+    lagging = Q(session_name__in=_named(CookieSession), expires_at__gt=now - timedelta(seconds=LENGTHENED + SKEW))
     return found.exclude(lagging).order_by("expires_at")
 
 
 def _revoked() -> QuerySet[RegisteredSession]:
     found = RegisteredSession.objects.using(alias()).filter(revoked_at__lte=timezone.now() - KEPT)
-    return found.exclude(session_name__in=_in_cookies()).order_by("revoked_at")
+    return found.filter(session_name__in=_named(ServerSession)).order_by("revoked_at")
 
 
-def _in_cookies() -> list[str]:
-    """Return the session names whose rows must stay until the cookies have expired: no store could be asked."""
-    return [name for name in names() if _has_class(name, CookieSession)]
+def _named(kind: type[SessionBase]) -> list[str]:
+    """Return the names of the sessions of a kind.
+
+    No store can be asked whether a cookie has expired, nor for a session that is configured no more: such rows stay
+    until then.
+    """
+    return [name for name in names() if _has_class(name, kind)]
 
 
 def _has_class(name: str, kind: type[SessionBase]) -> bool:
@@ -100,13 +123,17 @@ def _has_class(name: str, kind: type[SessionBase]) -> bool:
         return False  # nothing here can read such a session
 
 
-async def _remove(found: list[RegisteredSession]) -> int:
+async def _remove(found: list[RegisteredSession], outages: dict[str, StoreUnavailable]) -> int:
     living: set[str] = set()
     for name in {row.session_name for row in found}:
         if _has_class(name, ServerSession):
-            living |= await _living(session_class(name), [row for row in found if row.session_name == name])
-    gone = [row for row in found if living.isdisjoint(key.storage_key for key in rows.keys_of(row))]
-    _prolong(row.pk for row in found if row not in gone)
+            try:
+                living |= await _living(session_class(name), [row for row in found if row.session_name == name])
+            except StoreUnavailable as outage:
+                outages[name] = outage
+    asked = [row for row in found if row.session_name not in outages]
+    gone = [row for row in asked if living.isdisjoint(key.storage_key for key in rows.keys_of(row))]
+    _prolong({row.pk for row in asked} - {row.pk for row in gone})
     there = RegisteredSession.objects.using(alias()).filter(pk__in=[row.pk for row in gone])
     # A request that was under way may have written one since, which is not expired then.
     removed, _ = there.filter(Q(expires_at__lte=timezone.now()) | Q(revoked_at__isnull=False)).delete()

@@ -6,7 +6,7 @@ revocation ends it too.
 """
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, connections, transaction
@@ -134,8 +134,14 @@ def _by_former(key: str) -> RegisteredSession | None:
 
 def _rows_without(key: str) -> list[int]:
     """Return the numbers of the rows that a key was taken from."""
-    found = PendingDeletion.objects.using(alias()).filter(storage_key=key)
+    found = PendingDeletion.objects.using(alias()).filter(storage_key=key, is_left=False)
     return [row_id for row_id in found.values_list("row_id", flat=True) if row_id is not None]
+
+
+def leave(keys: Iterable[Key], now: str) -> None:
+    """Note keys that the session under the key ``now`` has left, but may live still: a revocation ends them, too."""
+    there = living().filter(storage_key=now).values_list("pk", flat=True).first()
+    pending.add(keys, row_id=there, is_left=True)
 
 
 def move(mine: str, target: str) -> None:
@@ -215,10 +221,3 @@ def expire(key: str, at: datetime) -> None:
 def forget(row: RegisteredSession) -> None:
     """Remove the row of a login that has come to nothing."""
     RegisteredSession.objects.using(alias()).filter(storage_key=row.storage_key).delete()
-
-
-def stale(batch_size: int, before: timedelta) -> QuerySet[RegisteredSession]:
-    """Return rows that a purge may remove, oldest first."""
-    now = timezone.now()
-    found = RegisteredSession.objects.using(alias())
-    return found.filter(Q(expires_at__lte=now) | Q(revoked_at__lte=now - before)).order_by("pk")[:batch_size]

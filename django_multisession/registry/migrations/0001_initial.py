@@ -27,6 +27,7 @@ class Migration(migrations.Migration):
                 ("session_name", models.CharField(max_length=32, verbose_name="session")),
                 ("due_at", models.DateTimeField(db_index=True, verbose_name="due")),
                 ("row_id", models.BigIntegerField(db_index=True, null=True, verbose_name="row")),
+                ("is_left", models.BooleanField(default=False, verbose_name="left")),
             ],
             options={
                 "verbose_name": "pending deletion",
