@@ -130,6 +130,27 @@ class Cycles:
         assert await visits.data(key) == {"a": 0}
         assert await visits.data(created) is None
 
+    @pytest.mark.parametrize("how", ["abandoned", "failed"])
+    async def test_cleared_session_whose_cycle_key_comes_to_nothing_still_replaces_everything(
+        self, visits: Visits, how: str
+    ) -> None:
+        key = await visits.store(a=0)
+        ours = await visits.load(key, commits_with_response=True)
+        ours.session.clear()
+        await ours.set("b", 1)
+        if how == "failed":
+            visits.plan.on("insert", lose="command", times=10)
+            with pytest.raises(StoreUnavailable):
+                await ours.cycle_key()
+            visits.plan.forget()
+        else:
+            await ours.cycle_key()
+            await ours.abandon()
+        await visits.change(key, c=2)
+        assert ours.key == key
+        await ours.save()
+        assert await visits.data(key) == {"b": 1}
+
     async def test_cycle_key_twice_in_a_request_leaves_one_session(self, visits: Visits) -> None:
         key = await visits.store(a=0)
         ours = await visits.load(key, commits_with_response=True)
