@@ -54,3 +54,14 @@ def site(backend: Backend, drive: Drive, settings: Any, nightly: bool) -> Site: 
     # Each order is some twenty operations: in memory all of two requests are tried, which are 70, elsewhere a part.
     most = 70 if backend.name == "memory" else 20
     return Site(backend.name, drive, 10 * most if nightly else most)
+
+
+@pytest.fixture
+def alias(site: Site, settings: Any) -> str:
+    """The database in whose transactions a view's writes to its session take part."""
+    if not site.engine.startswith("db"):
+        pytest.skip("Its sessions are in no transaction of Django's.")
+    if site.colour == "async":
+        pytest.skip("A transaction of Django's belongs to a thread.")
+    found: str = settings.MULTISESSION["default"]["LOCATION"]
+    return found

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from django_multisession.bridge import driven
 from django_multisession.exceptions import SessionNotSerializable, SessionTooLarge
 from tests.logins.conftest import Site
 from tests.logins.site import VICTIM, Exchange
@@ -84,25 +83,13 @@ def test_conflict_in_the_last_save_leaves_what_was_there(site: Site) -> None:
 # Where sessions share Django's transaction.
 
 
-def _in_transaction(site: Site, alias: str, act: Callable[[], Any], *, rolled_back: bool) -> None:
-    with transaction.atomic(alias):
-        act()
-        transaction.set_rollback(rolled_back, alias)
-
-
 @pytest.mark.parametrize("status", [200, 400, 403, 500])
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("known", [True, False])
 def test_login_whose_transaction_is_rolled_back_leaves_what_was_there(
-    site: Site, settings: Any, status: int, kept: bool, known: bool
+    site: Site, alias: str, status: int, kept: bool, known: bool
 ) -> None:
-    if not site.engine.startswith("db"):
-        pytest.skip("Its sessions are in no transaction of Django's.")
-    alias = settings.MULTISESSION["default"]["LOCATION"]
-
     async def check() -> None:
-        if not driven():
-            return  # a transaction of Django's belongs to a thread
         browser = await site.visitor(cart=["book"])
         if not known:
             browser.jar.clear()
@@ -125,15 +112,9 @@ def test_login_whose_transaction_is_rolled_back_leaves_what_was_there(
 @pytest.mark.parametrize("inner", [False, True])
 @pytest.mark.parametrize("cleared", [False, True])
 def test_change_whose_transaction_is_rolled_back_is_saved_by_the_response(
-    site: Site, settings: Any, cleared: bool, inner: bool, others: bool
+    site: Site, alias: str, cleared: bool, inner: bool, others: bool
 ) -> None:
-    if not site.engine.startswith("db"):
-        pytest.skip("Its sessions are in no transaction of Django's.")
-    alias = settings.MULTISESSION["default"]["LOCATION"]
-
     async def check() -> None:
-        if not driven():
-            return  # a transaction of Django's belongs to a thread
         browser = await site.visitor(cart=["book"])
         request = browser.request()
         await request.look()

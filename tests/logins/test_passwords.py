@@ -149,14 +149,8 @@ def test_two_changes_of_password_at_once_log_nobody_out(site: Site) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 403, 500])
-def test_logout_whose_transaction_is_rolled_back_is_final(site: Site, settings: Any, status: int) -> None:
-    if not site.engine.startswith("db"):
-        pytest.skip("Its sessions are in no transaction of Django's.")
-    alias = settings.MULTISESSION["default"]["LOCATION"]
-
+def test_logout_whose_transaction_is_rolled_back_is_final(site: Site, alias: str, status: int) -> None:
     async def check() -> None:
-        if not driven():
-            return  # a transaction of Django's belongs to a thread
         browser = await site.user(cart=["book"])
         key, request = browser.key, browser.request()
         with transaction.atomic(alias):
