@@ -209,10 +209,11 @@ class Following:
             self._ended += gone
         if self.known is not None and self.known.key in gone:
             self.known = None
+        self.description = {}
         self._unsure = [key for key in self._unsure if key not in gone]
 
     def set_aside(self, key: str, until: float) -> None:
-        self._aside = (key, until)
+        self._aside, self.known, self.description = (key, until), None, {}
 
     async def close(self) -> None:
         aside, ended, unsure = self._aside, self._ended, self._unsure

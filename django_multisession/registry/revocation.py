@@ -5,9 +5,8 @@ if there is one. Then the records are deleted, which is what the next request in
 not be deleted is tried again by purgesessions; until then, the mark keeps it from a new key and from its next use.
 """
 
-import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,20 +15,18 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from ..bridge import driven, run_sync
+from ..bridge import run_sync
 from ..exceptions import StoreUnavailable
 from ..sessions.registration import Followed
 from ..sessions.turn import preload
-from . import pending, rows, signals
+from . import rows
 from .database import RegistryUnavailable as RegistryUnavailable  # noqa: PLC0414 - public from here
-from .database import alias, ask, before_the_mark, in_transaction
+from .database import alias, ask, before_the_mark
+from .deleting import delete
 from .following import Following
-from .models import RegisteredSession, RegisteredUser
-from .pending import Key
+from .models import LONGEST_EXTERNAL_ID, LONGEST_LABEL, RegisteredSession, RegisteredUser
 from .revocable import NotRevocable as NotRevocable  # noqa: PLC0414 - public from here
 from .revocable import beyond_reach, out_of_reach, within_reach
-
-logger = logging.getLogger("django_multisession")
 
 BATCH_SIZE = 500
 """Rows that one transaction marks."""
@@ -77,7 +74,10 @@ async def arevoke_all(user: Any, keep: HttpRequest | None = None) -> int:
 
 
 def revoke_where(**filters: Any) -> int:
-    """End the sessions that RegisteredSession.objects.filter() finds; return how many. See revoke()."""
+    """End the sessions that RegisteredSession.objects.filter() finds; return how many. See revoke().
+
+    Raises ValueError without a filter, and for one that asks for an empty ``external_id``: most sessions have none.
+    """
     return run_sync(_revoke_where(filters))
 
 
@@ -89,7 +89,9 @@ async def arevoke_where(**filters: Any) -> int:
 def describe(request: HttpRequest, *, label: str | None = None, external_id: str | None = None) -> None:
     """Say more of the session that a request has logged in to: a name for people, and an identity provider's ``sid``.
 
-    Before the response the row may not be written yet; it then has that from the beginning.
+    Before the response the row may not be written yet; it then has that from the beginning. A label is cut to 100
+    characters. Raises ValueError for an external_id of more than 255, or with characters that are not printable: that
+    one is looked for, and would not be found.
     """
     run_sync(_describe(request, label, external_id))
 
@@ -138,6 +140,9 @@ async def _revoke(row: RegisteredSession) -> int:
 
 
 async def _revoke_all(user: Any, keep: Any) -> int:
+    if user.pk is None:
+        return 0  # a visitor, or a user who is not saved yet
+
     def mark() -> list[RegisteredSession]:
         now = timezone.now()
         with transaction.atomic(alias()):
@@ -159,6 +164,11 @@ async def _revoke_all(user: Any, keep: Any) -> int:
 
 
 async def _revoke_where(filters: dict[str, Any]) -> int:
+    if not filters:
+        raise ValueError("revoke_where() needs a filter. To end everybody's sessions, run manage.py revokesessions.")
+    if any(filters.get(name, True) in ("", None) for name in ("external_id", "external_id__exact")):
+        raise ValueError("revoke_where() got an empty external_id, which all sessions have that nobody has described.")
+
     def found() -> QuerySet[RegisteredSession]:
         return rows.living().filter(**filters)
 
@@ -189,10 +199,7 @@ async def _end(
     Raises NotRevocable after that if the ``rest``, which was to end as well, is in cookies that cannot be revoked.
     """
     revoked = [row for batch in batches for row in batch]
-    if driven() and in_transaction():
-        transaction.on_commit(lambda: run_sync(_delete_later(revoked)), using=alias())
-    elif revoked:
-        await _delete(revoked)
+    await delete(batches)
     now = timezone.now()
     if rest is not None and out_of_reach():
         name = await ask(lambda: beyond_reach(rest()).values_list("session_name", flat=True).first())
@@ -201,44 +208,14 @@ async def _end(
     return sum(row.expires_at > now for row in revoked)
 
 
-async def _delete(revoked: list[RegisteredSession]) -> None:
-    keys: list[Key] = [key for row in revoked for key in rows.keys_of(row)]
-    taken = await ask(lambda: pending.of_rows(row.pk for row in revoked))
-    try:
-        await pending.delete([*keys, *taken])
-    finally:
-        for row in revoked:
-            await signals.send(
-                signals.session_ended,
-                session_name=row.session_name,
-                user_id=row.user_id,
-                request=None,
-                row=row,
-                reason="revoked",
-            )
-
-
-async def _delete_later(revoked: list[RegisteredSession]) -> None:
-    with _logged():
-        await _delete(revoked)
-
-
-async def delete_later(keys: list[Key]) -> None:
-    """Delete records; log where that is not possible yet."""
-    with _logged():
-        await pending.delete(keys)
-
-
-@contextmanager
-def _logged() -> Iterator[None]:
-    try:
-        yield
-    except StoreUnavailable as error:
-        logger.warning("Revoked sessions could not be deleted yet; purgesessions will try again: %s", error)
-
-
 async def _describe(request: Any, label: str | None, external_id: str | None) -> None:
-    given = {name: value for name, value in (("label", label), ("external_id", external_id)) if value is not None}
+    given: dict[str, str] = {}
+    if label is not None:
+        given["label"] = "".join(filter(str.isprintable, label)).strip()[:LONGEST_LABEL]
+    if external_id is not None:
+        if len(external_id) > LONGEST_EXTERNAL_ID or not external_id.isprintable():
+            raise ValueError(f"external_id is no text of at most {LONGEST_EXTERNAL_ID} printable characters.")
+        given["external_id"] = external_id
     following = await _following(request.session)
     if following is None or not given:
         return

@@ -201,7 +201,7 @@ def _admit(row: RegisteredSession, authenticated_at: datetime | None) -> bool:
 
 def end(keys: Iterable[str], *, tells: bool) -> list[RegisteredSession]:
     """Mark the rows of sessions whose records are gone; return them if somebody is to be told."""
-    had, now = list(keys), timezone.now()
+    had, now, without = list(keys), timezone.now(), list[int]()
     if not living().filter(storage_key__in=had).update(revoked_at=now):
         former = living().filter(previous_key__in=had) if had else living().none()
         if not former.update(revoked_at=now):
@@ -210,7 +210,7 @@ def end(keys: Iterable[str], *, tells: bool) -> list[RegisteredSession]:
     if not tells:
         return []
     found = RegisteredSession.objects.using(alias()).filter(revoked_at=now)
-    return list(found.filter(Q(storage_key__in=had) | Q(previous_key__in=had)))
+    return list(found.filter(Q(storage_key__in=had) | Q(previous_key__in=had) | Q(pk__in=without)))
 
 
 def expire(key: str, at: datetime) -> None:

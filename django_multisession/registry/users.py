@@ -3,6 +3,7 @@
 from contextlib import suppress
 from typing import Any
 
+from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in
 from django.db import transaction
@@ -12,19 +13,24 @@ from ..bridge import run_sync
 from ..sessions.registration import Followed
 from . import pending, rows
 from .database import alias
+from .deleting import delete_later
 from .following import Following
 from .models import RegisteredSession
 from .revocable import NotRevocable
-from .revocation import delete_later, revoke_all
+from .revocation import revoke_all
 
 _UID = "django_multisession.registry"
 
 
 def follow_users() -> None:
     """Listen to what Django tells of users."""
-    user = get_user_model()
-    post_save.connect(_saved, sender=user, dispatch_uid=_UID)
-    pre_delete.connect(_deleted, sender=user, dispatch_uid=_UID)
+    user = get_user_model()._meta.concrete_model
+    # A proxy of the model sends for itself, and so does what inherits from it. Not for every sender: Django deletes in
+    # one statement only where nobody listens to pre_delete.
+    for model in apps.get_models():
+        if user is not None and issubclass(model, user):
+            post_save.connect(_saved, sender=model, dispatch_uid=_UID)
+            pre_delete.connect(_deleted, sender=model, dispatch_uid=_UID)
     user_logged_in.connect(_logged_in, dispatch_uid=_UID)
 
 
@@ -47,7 +53,7 @@ def _deleted(instance: Any, **kwargs: Any) -> None:
         keys += pending.of_rows(found.values_list("pk", flat=True))
         pending.add(keys)
         if keys:
-            transaction.on_commit(lambda: run_sync(delete_later(keys)), using=alias())
+            transaction.on_commit(lambda: run_sync(delete_later(keys)), using=alias(), robust=True)
 
 
 def _logged_in(request: Any, user: Any, **kwargs: Any) -> None:
@@ -56,8 +62,10 @@ def _logged_in(request: Any, user: Any, **kwargs: Any) -> None:
     Django changes the key where somebody else was there before. No I/O.
     """
     session = getattr(request, "session", None)
-    if not isinstance(session, Followed) or session.has_rotated or not isinstance(session.registration, Following):
+    if not isinstance(session, Followed) or not isinstance(session.registration, Following):
         return
-    known = session.registration.known
-    if known is not None and known.user == user._meta.pk.value_to_string(user) and known == session.standing():
+    known, now = session.registration.known, session.standing()
+    if known is None or now is None or known.key not in (now.key, session.leaves):
+        return
+    if known.user == now.user == user._meta.pk.value_to_string(user):
         session.is_login_renewed = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -13,6 +14,7 @@ from django.test import Client, override_settings
 from django.urls import path
 
 from django_multisession.registry.models import RegisteredSession, RegisteredUser
+from django_multisession.registry.users import follow_users
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,6 +52,21 @@ def kept(clients: list[Client]) -> list[bool]:
     return ["_auth_user_id" in client.session for client in clients]
 
 
+@pytest.fixture
+def staff(ann: User) -> Iterator[User]:
+    """Her as a proxy of the user's model has her, as some projects make one."""
+
+    class Staff(User):
+        class Meta:
+            proxy = True
+            app_label = "auth"
+
+    follow_users()  # as at the start, where all models are there
+    yield Staff.objects.get(pk=ann.pk)
+    del apps.all_models["auth"]["staff"]
+    apps.clear_cache()
+
+
 def save(user: User) -> None:
     user.is_active = False
     user.save()
@@ -81,6 +98,15 @@ def test_user_who_is_deactivated_loses_his_sessions_for_good(
     assert kept(clients) == [False, False]
     User.objects.filter(pk=ann.pk).update(is_active=True)
     assert [client.get("/").content for client in clients] == [b"", b""]
+
+
+@pytest.mark.parametrize("end", [save, save_alone])
+def test_proxy_of_a_user_who_is_deactivated_loses_his_sessions(
+    staff: User, clients: list[Client], end: Callable[[User], None]
+) -> None:
+    end(staff)
+    assert kept(clients) == [False, False]
+    assert not RegisteredSession.objects.filter(user=staff.pk, revoked_at=None).exists()
 
 
 def test_user_whose_deactivation_is_rolled_back_keeps_his_sessions(ann: User, clients: list[Client]) -> None:
@@ -124,6 +150,20 @@ def test_user_who_is_deleted_takes_his_sessions_along(
     assert kept(clients) == [False, False]
     assert not RegisteredSession.objects.filter(user=pk).exists()
     assert not RegisteredUser.objects.filter(user=pk).exists()
+
+
+def delete_query_of(user: User) -> None:
+    type(user).objects.filter(pk=user.pk).delete()
+
+
+@pytest.mark.parametrize("remove", [delete, delete_query_of])
+def test_proxy_of_a_user_who_is_deleted_takes_his_sessions_along(
+    staff: User, clients: list[Client], remove: Callable[[User], None]
+) -> None:
+    pk = staff.pk
+    remove(staff)
+    assert kept(clients) == [False, False]
+    assert not RegisteredSession.objects.filter(user=pk).exists()
 
 
 def test_user_whose_deletion_is_rolled_back_keeps_his_sessions(ann: User, clients: list[Client]) -> None:
