@@ -3,6 +3,7 @@
 What counts is waiting; see deadline.Allowance.
 """
 
+import errno
 import math
 import os
 import select
@@ -22,8 +23,8 @@ AddressInfo = tuple[int, int, int, str, Any]
 READ: Final = 1
 WRITE: Final = 2
 
-KEEPALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
-"""Options of TCP, where the system has them: after a minute of silence a probe every 10 s, three in all."""
+_UNACKNOWLEDGED: Final = 0.5
+"""The part of an answer's time after which what nobody has acknowledged is a lost connection."""
 
 _SLACK: Final = 0.005
 """Seconds by which a wait may be longer than what is left."""
@@ -150,16 +151,18 @@ def connect(
     seconds: float,
     tls: ssl.SSLContext | None = None,
     options: Iterable[tuple[Any, ...]] = (),
+    answer: float = 0.0,
 ) -> BoundedSocket:
     """Return a socket that is connected to a host and port, or to the path of a Unix socket.
 
     The name, the first address that takes the connection, and TLS share the seconds (TimeoutError after that), and the
-    socket is bounded by what is left of them. ``options`` are arguments of setsockopt(). Unlike
-    socket.create_connection(), whose limit is for each address.
+    socket is bounded by what is left of them. ``options`` are arguments of setsockopt(); ``answer`` is the
+    time of one, see tcp_options(). Unlike socket.create_connection(), whose limit is for each address.
     """
     allowance = Allowance(seconds)
     if isinstance(address, str):
         return _connected((socket.AF_UNIX, socket.SOCK_STREAM, 0, "", address), seconds, None, options)
+    options = [*((socket.IPPROTO_TCP, *option) for option in tcp_options(answer).items()), *options]
     encryption = (tls, address[0]) if tls is not None else None
     *others, last = resolve(*address, seconds)
     for number, info in enumerate(others):
@@ -168,6 +171,21 @@ def connect(
         except OSError:
             continue
     return _connected(last, allowance.left(), encryption, options)
+
+
+def tcp_options(answer: float) -> dict[int, int]:
+    """Return options of TCP that the system has: after a minute of silence a probe every 10 s, three in all; and what a
+    firewall has forgotten is found out while an answer, which may take so many seconds, can still come anew."""
+    options = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+    options["TCP_USER_TIMEOUT"] = int(1000 * _UNACKNOWLEDGED * answer)  # 0 is the system's own
+    return {getattr(socket, name): value for name, value in options.items() if hasattr(socket, name)}
+
+
+def is_unacknowledged(error: BaseException | None) -> bool:
+    """Tell whether an exception comes of TCP's own giving up, which Python takes for a time limit's end."""
+    while error is not None and not (isinstance(error, OSError) and error.errno == errno.ETIMEDOUT):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _connected(
@@ -180,9 +198,6 @@ def _connected(
             # One packet an exchange: nothing to gather, so Nagle's algorithm could only delay it.
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for name, value in KEEPALIVE.items():
-                if hasattr(socket, name):
-                    made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         for option in options:
             made.setsockopt(*option)
         made.bound(seconds)

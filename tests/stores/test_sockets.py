@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from django_multisession.stores import sockets
 from django_multisession.stores.sockets import connect, resolve
 
 PATIENCE = 10.0
@@ -42,10 +41,11 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
 
 def test_connect_sets_keepalive_and_no_delay() -> None:
     with listening() as address:
-        connected = connect(address, PATIENCE)
+        connected = connect(address, PATIENCE, answer=0.5)
         assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == sockets.KEEPALIVE["TCP_KEEPIDLE"]
+        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
+        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 250
         connected.close()
 
 

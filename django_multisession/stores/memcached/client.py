@@ -37,8 +37,9 @@ class Link:
     pymemcache's own timeouts are for each recv(), and it tries the first address of a name alone.
     """
 
-    def __init__(self, connect_timeout: float, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, connect_timeout: float, read_timeout: float, tls: ssl.SSLContext | None) -> None:
         self._connect_timeout = connect_timeout
+        self._read_timeout = read_timeout
         self._tls = tls
         self._seconds = 0.0
         self._options: list[tuple[Any, ...]] = []
@@ -77,7 +78,7 @@ class Link:
     def connect(self, address: str | tuple[str, int]) -> None:
         """See sockets.connect()."""
         limit = min(self._seconds, self._connect_timeout)
-        self._socket = connect(address, limit, self._tls, self._options)
+        self._socket = connect(address, limit, self._tls, self._options, self._read_timeout)
         self._socket.bound(self._seconds - limit + self._socket.left())
 
     def sendall(self, data: bytes) -> None:
@@ -110,20 +111,20 @@ class Connection(NamedTuple):
 class Node:
     """A server: its name is the same in every process, for it decides which keys are its own."""
 
-    def __init__(self, name: str, settings: Settings, connect_timeout: float) -> None:
+    def __init__(self, name: str, settings: Settings, connect_timeout: float, read_timeout: float) -> None:
         self.name = name
         self.breaker = breaker_for(name)
         self._make = settings.client or Client
         self._arguments = dict(settings.arguments)
         self._tls = self._arguments.pop("tls_context", None)
-        self._connect_timeout = connect_timeout
+        self._connect_timeout, self._read_timeout = connect_timeout, read_timeout
         self._pool: Pool[Connection] = Pool(self.connection, _close, _unharmed, settings.max_idle)
         self._pool.close_at_exit()
         self.threads: LoopLocal[Threads] = LoopLocal(lambda: Threads(THREADS, name), Threads.aclose)
 
     def connection(self) -> Connection:
         """Return a new connection, without I/O; ImproperlyConfigured if pymemcache refuses its arguments."""
-        link = Link(self._connect_timeout, self._tls)
+        link = Link(self._connect_timeout, self._read_timeout, self._tls)
         try:
             client = self._make(self.name, socket_module=link, default_noreply=False, **self._arguments)
         except (TypeError, ValueError, OSError) as error:

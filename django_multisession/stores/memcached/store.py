@@ -77,7 +77,9 @@ class MemcachedStore(Store):
         settings = settings_of(options.options)
         self._head = head_of(options.prefix)
         self.max_payload = settings.item_size - _ITEM_OVERHEAD
-        self._nodes = tuple(Node(name, settings, options.connect_timeout) for name in names_of(options.location))
+        self._nodes = tuple(
+            Node(name, settings, options.connect_timeout, options.read_timeout) for name in names_of(options.location)
+        )
         self._named_nodes = [(node.name.encode(), node) for node in self._nodes]
         self._nodes[0].connection()  # not connected: pymemcache checks its arguments
         super().__init__(options)

@@ -19,7 +19,7 @@ from ...breaker import PROBE_TIMEOUT
 from ...bridge import here, maybe_await, native_loop
 from ...runtime import monotonic
 from ..pools import LoopLocal, Pool
-from ..sockets import BoundedSocket, resolve
+from ..sockets import BoundedSocket, resolve, tcp_options
 from .batches import Batches, close, exchange
 from .failures import Command, ends_connection
 
@@ -36,10 +36,12 @@ class Maker(Protocol):
         """Return an unconnected redis.asyncio.Connection, of any event loop."""
 
 
-def settings_for(settings: Mapping[str, Any], connect_timeout: float) -> dict[str, Any]:
+def settings_for(settings: Mapping[str, Any], connect_timeout: float, read_timeout: float) -> dict[str, Any]:
     """Return the arguments of a connection of either colour, given those of OPTIONS and LOCATION."""
+    tcp = {"socket_keepalive": True, "socket_keepalive_options": tcp_options(read_timeout)}
     return {
         "client_name": CLIENT_NAME,
+        **({} if "path" in settings else tcp),
         **settings,
         "protocol": 2,
         "driver_info": None,  # no CLIENT SETINFO: two round trips a connection

@@ -6,6 +6,7 @@ from typing import Any, Final
 import redis
 
 from ..base import Failure
+from ..sockets import is_unacknowledged
 from ..wording import LOST, NO_ANSWER, WRONG_LOGIN
 
 Command = tuple[str | bytes | int, ...]
@@ -83,6 +84,8 @@ def failure(error: Exception) -> tuple[Failure, str] | None:
     """Return what an exception of redis-py says, without any data; None for one that says nothing of the server."""
     if isinstance(error, redis.RedisError) and (answer := _answer(error)) is not None:
         return answer
+    if is_unacknowledged(error):
+        return Failure.LOSS, LOST
     return next(((kind, said) for of_class, kind, said in _CLASSES if isinstance(error, of_class)), None)
 
 

@@ -25,7 +25,7 @@ def server_at(options: StoreOptions) -> Server:
     location = located(options.location) if client is None else located_by(client, options.location)
     name = location.name
     ours = RedisOptions.checked(given, location.settings, location)
-    settings = settings_for(ours.client, options.connect_timeout)
+    settings = settings_for(ours.client, options.connect_timeout, options.read_timeout)
 
     def connections(maker: Maker) -> Connections:
         return Connections(maker, options.connect_timeout, ours.max_idle)
