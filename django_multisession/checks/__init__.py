@@ -17,6 +17,8 @@ refuses to start with an error of check_settings(), by way of refuse().
 - **multisession.E011**: a session's cookie has the name of one of Django's own.
 - **multisession.E020**: a setting of the registry is wrong (registry/checks.py).
 - **multisession.E021**: a cookie with REVOCABLE could not be revoked everywhere at once (registry/checks.py).
+- **multisession.E022**: a limit of logins is for cookies that cannot be revoked (registry/checks.py).
+- **multisession.E023**: users and the registry are written to two databases (registry/checks.py).
 - **multisession.W002**: the table is missing (a database check: ``check --database ALIAS``).
 - **multisession.W003**: the cookies of all sessions together can pass what servers accept in a header.
 - **multisession.W004**: MULTISESSION["default"] means nothing, as SESSION_ENGINE is none of ours.

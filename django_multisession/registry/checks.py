@@ -5,26 +5,28 @@
 - **multisession.E021**: a cookie with REVOCABLE could not be revoked everywhere at once: its cache is of this process
   alone, or the middleware is not ours.
 - **multisession.E022**: a limit of logins is for cookies that cannot be revoked.
+- **multisession.E023**: users and the registry are written to two databases.
 - **multisession.W009**: the tables are missing (a database check).
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.contrib.auth import get_user_model
+from django.db import DatabaseError, InterfaceError, connections, router
 
 from ..checks.found import Found, Messages, entry_of, error, has_our_middleware, in_cookies, sessions, warning
 from ..checks.tables import is_migrating
 from ..conf import entry
 from . import networks, policy, reauthentication, verdicts
 from .database import alias, missing_tables
-from .models import RegisteredSession
+from .models import PendingDeletion, RegisteredSession, RegisteredUser
 
 
 def check_registry(app_configs: object = None, **kwargs: Any) -> Messages:
     """Check the settings of the registry."""
     sentences = [*networks.problems(), *reauthentication.problems(), *policy.problems()]
-    return [*(error("E020", sentence) for sentence in sentences), *_check_cookies()]
+    return [*(error("E020", sentence) for sentence in sentences), *_check_database(), *_check_cookies()]
 
 
 def check_tables(app_configs: object = None, databases: Sequence[str] | None = None, **kwargs: Any) -> Messages:
@@ -39,6 +41,22 @@ def check_tables(app_configs: object = None, databases: Sequence[str] | None = N
     except (DatabaseError, InterfaceError):
         return []
     return [] if is_there else [warning("W009", f"Database {name!r}: {missing_tables(name)}")]
+
+
+def _check_database() -> Found:
+    """Check that one transaction can write a user, his rows and what is still to be deleted."""
+    user = get_user_model()
+    there = router.db_for_write(user)
+    for model in (RegisteredSession, RegisteredUser, PendingDeletion):
+        here = router.db_for_write(model)
+        if here != there:
+            yield error(
+                "E023",
+                f"DATABASE_ROUTERS send {model._meta.label} to {here!r} and {user._meta.label} to {there!r}. They need "
+                "one database, since a row refers to its user, and both are written in one transaction.",
+                f"Let db_for_write() return {there!r} for the application {model._meta.app_label!r}, and migrate that.",
+            )
+            return
 
 
 def _check_cookies() -> Found:
