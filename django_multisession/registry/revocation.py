@@ -2,8 +2,8 @@
 
 A revocation is a mark on the row, which nothing undoes, and keys in the outbox, both in one transaction: the caller's,
 if there is one. Then the records are deleted, which is what the next request in any process meets. A record that could
-not be deleted is tried again by purgesessions. Until then it can be used, for nobody asks the registry about a record on
-a server; the mark keeps it from a new key, and ends it when its use is written down next.
+not be deleted is tried again by purgesessions. Until then it can be used, for nobody asks the registry about a record
+on a server; the mark keeps it from a new key, and ends it when its use is written down next.
 """
 
 from collections.abc import Callable, Iterable
