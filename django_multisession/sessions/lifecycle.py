@@ -30,7 +30,7 @@ class Lifecycle:
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
-        self._unsettled = Unsettled()
+        self._unsettled: Unsettled | None = None
         self.state = State.NEW
         self.loaded: Loaded | None = None
         self.outage: StoreUnavailable | None = None
@@ -109,8 +109,7 @@ class Lifecycle:
 
         SessionEnded if there is nothing any more that could be saved.
         """
-        instead = self._instead(draft.data)
-        if instead is not None:
+        if (instead := self._instead(draft.data)) is not None:
             return instead
         if draft.age <= 0:
             return Next.DELETE
@@ -118,12 +117,13 @@ class Lifecycle:
         if not store.transactional:
             return await self._write(key, draft)
         latest = Ground(self.loaded, self.state is State.CLEARED)
-        ground = await self._unsettled.ground(latest, partial(self._repository.look, key))
+        self._unsettled = unsettled = self._unsettled or Unsettled()
+        ground = await unsettled.ground(latest, partial(self._repository.look, key))
         if ground is not latest:
             self._go_back(ground, latest.is_cleared)
         saved = await self._write(key, draft)
         if isinstance(saved, Saved):
-            self._unsettled.note(store, ground, saved.loaded)
+            unsettled.note(store, ground, saved.loaded)
         return saved
 
     async def _write(self, key: SessionKey, draft: Draft) -> Saved | Next:

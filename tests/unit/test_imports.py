@@ -164,7 +164,8 @@ def test_engine_is_about_ten_lines(engine: str) -> None:
 
 
 AT_A_STRETCH = {
-    "sessions.server": "each operation of a session with the docstring that users read, one body for both colours",
+    "sessions.server": "each operation of a session with the docstring that users read, one body for both colours, and "
+    "what its registration asks of it (sessions/registering.py)",
 }
 """What is longer than one sitting, and why."""
 
