@@ -28,6 +28,14 @@ from .unavailable import Outage, unavailable
 async def finish(request: HttpRequest, response: HttpResponseBase, opened: list[SessionBase]) -> HttpResponseBase:
     """Return the response to send: the given one, or another if an outage or a failed save has to be answered."""
     handles = [Handle(session, request) for session in opened]
+    try:
+        return await _finish(request, response, handles)
+    finally:
+        for handle in handles:
+            await handle.close()  # what has ended has, also where the request fails for something else
+
+
+async def _finish(request: HttpRequest, response: HttpResponseBase, handles: list[Handle]) -> HttpResponseBase:
     for handle in handles:
         with suppress(StoreUnavailable):  # which the session remembers
             await handle.end_again()

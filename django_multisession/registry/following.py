@@ -11,21 +11,21 @@ from functools import partial
 from typing import Any, NamedTuple
 from weakref import ReferenceType, ref
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 
-from ..conf import entry
 from ..envelope import REGISTERED
 from ..exceptions import StoreUnavailable
 from ..sessions.exceptions import SessionEnded
 from ..sessions.registration import Standing
 from ..sessions.rotation import Course
 from . import pending, rows, signals
-from .database import alias, ask, at, in_transaction
+from .database import ask, at, in_transaction
 from .logins import logins_of
 from .models import RegisteredSession
 from .new_rows import row_of
 from .pending import Key
 from .policy import LENGTHENED, is_due
+from .starting import Start
 
 logger = logging.getLogger("django_multisession")
 
@@ -49,8 +49,9 @@ class Following:
         """The login that has a row, as its record was seen last."""
         self.description: dict[str, str] = {}
         """What the row of this login is to say beside; see describe()."""
+        self.is_sure = True
+        self.start = Start(self.name)
         self._has_started = False
-        self._started: RegisteredSession | None = None
         self._rotated: Rotated | None = None
         self._ended: list[str] = []
         self._unsure: list[str] = []
@@ -80,6 +81,7 @@ class Following:
             return True  # no user of this project: nobody is logged in by that
         if await self._logins.admits(row, found.header):
             self.known = found
+            self.is_sure = bool(found.header.flags & REGISTERED) or not in_transaction()
             return True
         await self._tell(signals.session_rejected, user_id=row.user_id, reason="revoked")
         return False
@@ -102,9 +104,15 @@ class Following:
             return None
         if known is not None and known.user != now.user and known.key != now.key:
             self.left([known.key])
+        if known is not None and known.user == now.user and not self.is_sure:
+            # It was loaded in a transaction, and its row may have gone with that.
+            self.is_sure = await self._logins.admits(self._row(known) or row, known.header)
+            if not self.is_sure:
+                raise self._revoked()
         if known is None or known.user != now.user:
-            await self._start(row, left or "")
-        elif known.key == now.key:
+            await self._begin(row, now, left or "")
+            return None
+        if known.key == now.key:
             await self._use(row, known, now)
         elif left is None:
             return None  # another request has changed the key, and the row: what this one has changed was taken along
@@ -118,30 +126,16 @@ class Following:
         self.known = now
         return None
 
-    async def _start(self, row: RegisteredSession, left: str) -> None:
+    async def _begin(self, row: RegisteredSession, now: Standing, left: str) -> None:
         row.previous_key = left
         if self._request is None and in_transaction():
-            # What comes to nothing with the transaction has no row then, and no mark either.
-            transaction.on_commit(partial(rows.insert, row), using=alias(), robust=True)
+            self.start.write_later(row, partial(setattr, self, "known", now))
             return
-        configured = entry(self.name)
-        if configured.max_sessions_per_user is None:
-            has_user = await ask(partial(rows.insert, row))
-        else:
-            limit, refuses = configured.max_sessions_per_user, configured.on_max_sessions == "refuse"
-            has_user, evicted = await ask(partial(rows.insert_within, row, limit, refuses=refuses))
-            await self._evict(evicted)
-        if not has_user:
+        self._has_started = True
+        await self.close()  # what this request has ended counts for no limit
+        if not await self.start.write(row):
             raise self._revoked()
-        self._started, self._has_started = row, True
-
-    async def _evict(self, evicted: list[RegisteredSession]) -> None:
-        try:
-            await pending.delete(key for row in evicted for key in rows.keys_of(row))
-        except StoreUnavailable as error:
-            logger.warning("Sessions that were too many could not be deleted yet: %s", error)
-        for row in evicted:
-            await self._tell(signals.session_ended, row=row, user_id=row.user_id, reason="evicted")
+        self.known = now
 
     async def _use(self, row: RegisteredSession, known: Standing, now: Standing) -> None:
         if not await self._logins.lives(row, known.header):
@@ -152,8 +146,7 @@ class Following:
             raise self._revoked()
 
     async def settled(self, now: Standing, course: Course) -> None:
-        mine, started, rotated = self.known, self._started, self._rotated
-        self._started = self._rotated = None
+        mine, started, rotated, self._rotated = self.known, self.start.take(), self._rotated, None
         if course.unsure:
             left = [Key(self.name, key) for key in course.unsure]
             await self._try(partial(rows.leave, left, "" if mine is None else mine.key))
@@ -171,10 +164,11 @@ class Following:
             await self._logins.end([rotated.left])
             await self._tell(signals.session_rotated, row=rotated.row, user_id=rotated.row.user_id)
         if started is not None:
+            await self.start.evict(started, self._tell)
             await self._tell(signals.session_started, row=started, user_id=started.user_id)
 
     async def undone(self) -> None:
-        started, rotated, self._started, self._rotated = self._started, self._rotated, None, None
+        started, rotated, self._rotated = self.start.take(), self._rotated, None
         if started is not None:
             await self._try(partial(rows.forget, started))
         if rotated is not None:
@@ -210,6 +204,7 @@ class Following:
         if self.known is not None and self.known.key in gone:
             self.known = None
         self.description = {}
+        self.start.forget(gone)
         self._unsure = [key for key in self._unsure if key not in gone]
 
     def set_aside(self, key: str, until: float) -> None:

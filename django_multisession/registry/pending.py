@@ -54,6 +54,12 @@ def remove(storage_keys: Iterable[str]) -> None:
     PendingDeletion.objects.using(alias()).filter(storage_key__in=list(storage_keys)).delete()
 
 
+def put_off(key: Key) -> None:
+    """Have a key come due again later."""
+    noted = PendingDeletion.objects.using(alias()).filter(storage_key=key.storage_key)
+    noted.update(due_at=timezone.now() + UNDER_WAY)
+
+
 def of_rows(row_ids: Iterable[int]) -> list[Key]:
     """Return the keys that rows had, and whose records may be there still; make them due."""
     found = PendingDeletion.objects.using(alias()).filter(row_id__in=list(row_ids))

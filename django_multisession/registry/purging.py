@@ -79,18 +79,24 @@ def _give_up(keys: list[Key]) -> None:
 
 
 async def _is_given_back(key: Key) -> bool:
-    """Give a key back to the row that it was taken from, if its session lives and that under the row's key does not.
+    """Give a key back to the row that it was taken from, if its session lives; tell whether its record is to stay.
 
-    The process that has taken it has died before it could do so.
+    Of two requests that have changed the key, the process of the later one has died before it could do so. Its own
+    record may be there, too, under a key that nobody knows: then it is not told which is whose, and both stay.
+    A revocation ends both.
     """
     row = rows.living().filter(pk__in=[key.row_id or 0]).first()
     if row is None or not _has_class(key.session_name, ServerSession):
         return False
     store: Any = session_class(key.session_name).records().store
     with Operation():
-        if set(await store.exists([key.storage_key, row.storage_key])) != {key.storage_key}:
-            return False
-    rows.move(row.storage_key, key.storage_key)
+        there = set(await store.exists([key.storage_key, row.storage_key]))
+    if key.storage_key not in there:
+        return False
+    if row.storage_key in there:
+        pending.put_off(key)
+    else:
+        rows.move(row.storage_key, key.storage_key)
     return True
 
 

@@ -6,6 +6,7 @@ not be deleted is tried again by purgesessions. Until then it can be used, for n
 on a server; the mark keeps it from a new key, and ends it when its use is written down next.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -108,8 +109,9 @@ async def _sessions_of(user: Any, request: HttpRequest | None) -> list[Registere
     found = await ask(lambda: list(live))
     if request is not None:
         current = await _keys_of(request, {row.session_name for row in found})
+        numbers = await ask(partial(rows.numbers_of, current)) if current else set()
         for row in found:
-            row.current = row.storage_key in current
+            row.current = row.pk in numbers
     return found
 
 
@@ -149,7 +151,7 @@ async def _revoke_all(user: Any, keep: Any) -> int:
         with transaction.atomic(alias()):
             rows.lock(user.pk)
             RegisteredUser.objects.using(alias()).filter(pk=user.pk).update(revoked_at=now)
-            found = within_reach(all_of_user()).exclude(storage_key__in=kept)
+            found = within_reach(all_of_user()).exclude(pk__in=rows.numbers_of(kept))
             return rows.revoke(found.values_list("pk", flat=True))
 
     def all_of_user() -> QuerySet[RegisteredSession]:
@@ -161,7 +163,9 @@ async def _revoke_all(user: Any, keep: Any) -> int:
             names = await ask(lambda: set(all_of_user().values_list("session_name", flat=True)))
             kept = await _keys_of(keep, names)
         revoked = await ask(mark)
-    return await _end([revoked], rest=lambda: all_of_user().exclude(storage_key__in=kept))
+    if keep is not None and (following := await _following(keep.session)) is not None:
+        following.start.since = time.time()  # a login of that request, whose row is still to come, stays as well
+    return await _end([revoked], rest=lambda: all_of_user().exclude(pk__in=rows.numbers_of(kept)))
 
 
 async def _revoke_where(filters: dict[str, Any]) -> int:

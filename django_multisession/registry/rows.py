@@ -17,7 +17,6 @@ from . import pending
 from .database import alias, by_itself
 from .models import PendingDeletion, RegisteredSession, RegisteredUser
 from .pending import UNDER_WAY, Key
-from .policy import SessionLimitReached
 
 
 def living() -> QuerySet[RegisteredSession]:
@@ -57,33 +56,15 @@ def insert(row: RegisteredSession) -> bool:
 
 
 def _take_over(row: RegisteredSession) -> bool:
-    """Let the row that has the key of this one be another user's from now on, if there is one."""
-    there = living().filter(storage_key=row.storage_key).first()
-    if there is None:
-        return False  # what was violated is the key of the user, who is gone
-    row.pk, row.public_id = there.pk, there.public_id
-    row.save(using=alias(), force_update=True)
+    """Let the row that has the key of this one be of this login from now on, if it lives."""
+    there = living().filter(storage_key=row.storage_key)
+    values = {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+    for name in ("id", "public_id", "revoked_at"):
+        del values[name]
+    if not there.update(**values):
+        return False  # it was revoked; or what is violated is the key of the user, who is gone
+    row.pk = there.values_list("pk", flat=True).first()
     return True
-
-
-def insert_within(row: RegisteredSession, limit: int, *, refuses: bool) -> tuple[bool, list[RegisteredSession]]:
-    """Write the row of a login, and revoke those that are too many then, the oldest logins first.
-
-    Returns what insert() does, and the revoked ones. Raises SessionLimitReached in place of that if it ``refuses``.
-    """
-    with transaction.atomic(alias()):
-        lock(row.user_id)
-        others = living().filter(user=row.user_id, session_name=row.session_name, expires_at__gt=timezone.now())
-        if row.previous_key:
-            # A login that was clicked twice: one of the two will join the other.
-            others = others.exclude(previous_key=row.previous_key)
-        too_many = list(others.exclude(storage_key=row.storage_key).order_by("-authenticated_at", "-pk")[limit - 1 :])
-        if refuses and too_many:
-            raise SessionLimitReached(
-                f"The user has {limit} sessions, as many as MAX_SESSIONS_PER_USER of session {row.session_name!r} "
-                "allows. One of them has to end first."
-            )
-        return insert(row), revoke([one.pk for one in too_many])
 
 
 def revoke(row_ids: Iterable[int]) -> list[RegisteredSession]:
@@ -121,6 +102,14 @@ def rotate(old: str, row: RegisteredSession) -> str | None:
             living().filter(pk=there.pk).update(**values)
             pending.remove([row.storage_key])
         return there.storage_key
+
+
+def numbers_of(keys: Iterable[str]) -> set[int]:
+    """Return the numbers of the living rows that have, or had, one of these keys."""
+    had = list(keys)
+    without = [row_id for key in had for row_id in _rows_without(key)]
+    found = living().filter(Q(storage_key__in=had) | Q(previous_key__in=had) | Q(pk__in=without))
+    return set(found.values_list("pk", flat=True))
 
 
 def _by_former(key: str) -> RegisteredSession | None:

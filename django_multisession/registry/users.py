@@ -1,5 +1,6 @@
 """What Django tells of users: who is deactivated loses his sessions, and so does who is deleted or logs in anew."""
 
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -64,6 +65,7 @@ def _logged_in(request: Any, user: Any, **kwargs: Any) -> None:
     session = getattr(request, "session", None)
     if not isinstance(session, Followed) or not isinstance(session.registration, Following):
         return
+    session.registration.start.since = time.time()
     known, now = session.registration.known, session.standing()
     if known is None or now is None or known.key not in (now.key, session.leaves):
         return

@@ -24,7 +24,7 @@ async def admit(session: Followed) -> bool:
         return True
     if not await registration.admits(found):
         return False
-    if registration.marks and not found.header.flags & REGISTERED:
+    if registration.marks and registration.is_sure and not found.header.flags & REGISTERED:
         await session.restamp(registers=True)
     return True
 

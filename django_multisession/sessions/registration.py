@@ -32,6 +32,10 @@ class Registration(Protocol):
     def marks(self) -> bool:
         """Whether a login that is saved now has its row before anybody learns of its key."""
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether the row of what was admitted stays whatever becomes of the caller's transaction."""
+
     async def admits(self, found: Standing) -> bool:
         """Tell whether a session that was just loaded may be used, and go on with it."""
 

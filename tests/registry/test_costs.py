@@ -64,7 +64,7 @@ def test_requests_ask_for_what_they_change_alone(site: Site, monkeypatch: pytest
     assert of(site, browser, Exchange.look) == []
     assert of(site, browser, lambda request: request.put(n=1)) == []
     assert of(site, browser, Exchange.cycle_key) == []
-    assert of(site, browser, Exchange.login) == ["INSERT"]
+    assert of(site, browser, Exchange.login) == ["INSERT", "SELECT"]  # whether the user was revoked meanwhile
     assert of(site, browser, Exchange.look) == []
     assert of(site, browser, lambda request: request.put(n=2)) == []
     assert of(site, browser, Exchange.cycle_key) == ["UPDATE"]

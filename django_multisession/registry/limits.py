@@ -1,0 +1,65 @@
+"""The row of a login, as far as the user's other sessions count: refused, or in the place of the oldest one."""
+
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from . import rows
+from .database import alias
+from .models import RegisteredSession, RegisteredUser
+from .policy import SessionLimitReached
+
+
+def start(row: RegisteredSession, since: datetime | None, limit: int | None) -> bool:
+    """Write the row of a login; return what insert() does, False also if its user was revoked ``since``.
+
+    With a limit, raises SessionLimitReached if the user has as many sessions already.
+    """
+    try:
+        if limit is None:
+            return _inserted(row, since)
+        with transaction.atomic(alias()):
+            rows.lock(row.user_id)
+            if _others(row).count() >= limit:
+                raise SessionLimitReached(
+                    f"The user has {limit} sessions, as many as MAX_SESSIONS_PER_USER of session "
+                    f"{row.session_name!r} allows. One of them has to end first."
+                )
+            return _inserted(row, since)
+    except IntegrityError:
+        return False  # its user is gone, which some databases find when the transaction commits
+
+
+def _inserted(row: RegisteredSession, since: datetime | None) -> bool:
+    if not rows.insert(row):
+        return False
+    # After the row is there: a revocation that is under way sees the row, or is seen.
+    if (
+        since is not None
+        and RegisteredUser.objects.using(alias()).filter(pk=row.user_id, revoked_at__gt=since).exists()
+    ):
+        rows.forget(row)
+        return False
+    return True
+
+
+def _others(row: RegisteredSession) -> QuerySet[RegisteredSession]:
+    """Return the live rows that count for the limit beside a new one."""
+    others = rows.living().filter(user=row.user_id, session_name=row.session_name, expires_at__gt=timezone.now())
+    if row.previous_key:
+        # A login that was clicked twice: one of the two will join the other.
+        others = others.exclude(previous_key=row.previous_key)
+    return others.exclude(storage_key=row.storage_key)
+
+
+def evict(row: RegisteredSession, limit: int) -> list[RegisteredSession]:
+    """Revoke those sessions of a row's user that are too many, the oldest logins first; return them. Never the row."""
+    with transaction.atomic(alias()):
+        rows.lock(row.user_id)
+        newer = Q(authenticated_at__gt=row.authenticated_at) | Q(authenticated_at=row.authenticated_at, pk__gt=row.pk)
+        others, kept = _others(row), limit - 1
+        if others.filter(newer).count() >= limit:
+            kept = limit  # this one is the oldest of too many by now, and the next login ends it
+        return rows.revoke([one.pk for one in others.order_by("-authenticated_at", "-pk")[kept:]])

@@ -1,0 +1,78 @@
+"""A login that a request has made, from its row to the moment that it is certain; then older ones may have to end."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from django.db import DatabaseError, transaction
+
+from ..conf import entry
+from ..exceptions import StoreUnavailable
+from . import limits, pending, rows, signals
+from .database import alias, ask, at
+from .models import RegisteredSession
+
+logger = logging.getLogger("django_multisession")
+
+
+class Start:
+    """The login that one session object has begun, if it has."""
+
+    def __init__(self, session_name: str) -> None:
+        self._name = session_name
+        self._row: RegisteredSession | None = None
+        self._waiting: RegisteredSession | None = None
+        self.since: float | None = None
+        """When django.contrib.auth told of the login, or its user was revoked but for this request."""
+
+    async def write(self, row: RegisteredSession) -> bool:
+        """Write the row; tell whether there is its user, and he was not revoked since he has logged in.
+
+        Raises SessionLimitReached if it is one too many, and is to be refused.
+        """
+        configured, since = entry(self._name), None if self.since is None else at(self.since)
+        limit = configured.max_sessions_per_user if configured.on_max_sessions == "refuse" else None
+        if not await ask(partial(limits.start, row, since, limit)):
+            return False
+        self._row = row
+        return True
+
+    def write_later(self, row: RegisteredSession, then: Callable[[], None]) -> None:
+        """Write the row when the transaction commits, unless another one waits by then; then call a function.
+
+        What comes to nothing with the transaction has no row then.
+        """
+
+        def write() -> None:
+            if self._waiting is row:
+                self._waiting = None
+                if rows.insert(row):
+                    then()
+
+        self._waiting = row
+        transaction.on_commit(write, using=alias(), robust=True)
+
+    def forget(self, keys: list[str]) -> None:
+        """Write no row later of what has ended."""
+        if self._waiting is not None and self._waiting.storage_key in keys:
+            self._waiting = None
+
+    def take(self) -> RegisteredSession | None:
+        """Return the row that was written, once."""
+        row, self._row = self._row, None
+        return row
+
+    async def evict(self, row: RegisteredSession, tell: Callable[..., Any]) -> None:
+        """End the oldest logins of a user if there are too many, now that this one is certain."""
+        limit = entry(self._name).max_sessions_per_user
+        if limit is None:
+            return
+        try:
+            evicted = await ask(partial(limits.evict, row, limit))
+            await pending.delete(key for one in evicted for key in rows.keys_of(one))
+        except (StoreUnavailable, DatabaseError) as error:
+            logger.warning("Sessions that are too many could not be deleted yet: %s", error)
+            return
+        for one in evicted:
+            await tell(signals.session_ended, row=one, user_id=one.user_id, reason="evicted")
