@@ -104,14 +104,13 @@ async def adescribe(request: HttpRequest, *, label: str | None = None, external_
 
 
 async def _sessions_of(user: Any, request: HttpRequest | None) -> list[RegisteredSession]:
-    now = timezone.now()
-    live = rows.living().filter(user=user.pk, expires_at__gt=now).order_by("-authenticated_at", "-pk")
-    found = await ask(lambda: list(live))
+    live = rows.living().filter(user=user.pk, expires_at__gt=timezone.now())
+    found = await ask(lambda: list(live.order_by("-authenticated_at", "-pk")))
     if request is not None:
         current = await _keys_of(request, {row.session_name for row in found})
-        numbers = await ask(partial(rows.numbers_of, current)) if current else set()
+        mine = await ask(partial(rows.numbers_of, current)) if current else set()
         for row in found:
-            row.current = row.pk in numbers
+            row.current = row.pk in mine
     return found
 
 
@@ -164,7 +163,7 @@ async def _revoke_all(user: Any, keep: Any) -> int:
             kept = await _keys_of(keep, names)
         revoked = await ask(mark)
     if keep is not None and (following := await _following(keep.session)) is not None:
-        following.start.since = time.time()  # a login of that request, whose row is still to come, stays as well
+        following.start.since = time.time()  # its own login stays as well, whose row is still to come
     return await _end([revoked], rest=lambda: all_of_user().exclude(pk__in=rows.numbers_of(kept)))
 
 
@@ -225,6 +224,5 @@ async def _describe(request: Any, label: str | None, external_id: str | None) ->
     if following is None or not given:
         return
     following.description |= given
-    key = following.known and following.known.key
-    if key is not None:
-        await ask(lambda: rows.living().filter(storage_key=key).update(**given))
+    if (known := following.known) is not None:
+        await ask(lambda: rows.living().filter(storage_key=known.key).update(**given))

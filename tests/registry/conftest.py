@@ -11,12 +11,13 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from django_multisession.registry import database
 from django_multisession.sessions.loading import session_class
+from django_multisession.sessions.registration import follower
 from django_multisession.stores import aliases
 from django_multisession.testing.drive import Drive, driving
 from tests.contract.conftest import Backend, backend  # noqa: F401 - a fixture
 from tests.databases import sqlite
 from tests.logins.conftest import Site
-from tests.logins.site import Users
+from tests.logins.site import Browser, Users
 from tests.registry.sites import ROUTER, registry_database
 from tests.registry.steps import SteppedStore, Steps
 from tests.system.backends import leave_thread
@@ -64,3 +65,11 @@ def steps(site: Any, monkeypatch: pytest.MonkeyPatch) -> Steps:
 
     monkeypatch.setattr(database, "on_connection", asked)
     return found
+
+
+@pytest.fixture
+def older(site: Site, monkeypatch: pytest.MonkeyPatch) -> Browser:
+    """Return a browser that has logged in before the registry was installed."""
+    with monkeypatch.context() as patch:
+        patch.setattr(follower, "make", None)
+        return site.drive(site.user(cart=["book"]))

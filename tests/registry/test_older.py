@@ -25,14 +25,6 @@ from tests.registry.test_rows import live, row_and_key
 USER = Users().get_user(VICTIM)
 
 
-@pytest.fixture
-def older(site: Site, monkeypatch: pytest.MonkeyPatch) -> Browser:
-    """Return a browser that has logged in before the registry was installed."""
-    with monkeypatch.context() as patch:
-        patch.setattr(follower, "make", None)
-        return site.drive(site.user(cart=["book"]))
-
-
 def test_older_session_has_a_row_and_the_mark_from_its_first_load_on(site: Site, older: Browser) -> None:
     assert of(site, older, Exchange.look) != []
     row, key = site.drive(row_and_key(older))
