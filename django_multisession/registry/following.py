@@ -49,6 +49,7 @@ class Following:
         """The login that has a row, as its record was seen last."""
         self.description: dict[str, str] = {}
         """What the row of this login is to say beside; see describe()."""
+        self._began_inside = False
         self.is_sure = True
         self.start = Start(self.name)
         self._has_started = False
@@ -62,7 +63,11 @@ class Following:
         return {**self.__dict__, "_request": None}
 
     def serves(self, request: Any) -> None:
-        self._request = ref(request)
+        self._request, self._began_inside = ref(request), in_transaction()
+
+    def _is_safe(self) -> bool:
+        """Tell whether what is written now stays whatever becomes of the view's transaction; TestCase's is another."""
+        return self._logins.in_cookies or self._began_inside or not in_transaction()
 
     @property
     def request(self) -> Any:
@@ -81,7 +86,7 @@ class Following:
             return True  # no user of this project: nobody is logged in by that
         if await self._logins.admits(row, found.header):
             self.known = found
-            self.is_sure = bool(found.header.flags & REGISTERED) or not in_transaction()
+            self.is_sure = bool(found.header.flags & REGISTERED) or self._is_safe()
             return True
         await self._tell(signals.session_rejected, user_id=row.user_id, reason="revoked")
         return False

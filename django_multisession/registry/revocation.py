@@ -108,9 +108,10 @@ async def _sessions_of(user: Any, request: HttpRequest | None) -> list[Registere
     found = await ask(lambda: list(live.order_by("-authenticated_at", "-pk")))
     if request is not None:
         current = await _keys_of(request, {row.session_name for row in found})
-        mine = await ask(partial(rows.numbers_of, current)) if current else set()
+        taken = current - {key for row in found for key in (row.storage_key, row.previous_key)}
+        taken_from = await ask(partial(rows.numbers_of, taken)) if taken else set()
         for row in found:
-            row.current = row.pk in mine
+            row.current = row.pk in taken_from or not current.isdisjoint((row.storage_key, row.previous_key))
     return found
 
 
@@ -119,8 +120,7 @@ async def _keys_of(request: Any, names: Iterable[str]) -> set[str]:
     keys = set()
     for name in names:
         session = request.session if name == "default" else getattr(request, "sessions", {}).get(name)
-        following = await _following(session)
-        if following is not None and following.known is not None:
+        if (following := await _following(session)) is not None and following.known is not None:
             keys.add(following.known.key)
     return keys
 
