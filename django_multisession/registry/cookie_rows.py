@@ -4,20 +4,44 @@ A row is found by the ``sid`` that its cookie has now. Of one that a change of k
 wherever it comes from. Run by database.ask().
 """
 
-from datetime import datetime
+import time
+from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
 
+from ..sessions.records import POINTER_TTL
 from . import pending
 from .database import alias
 from .models import PendingDeletion, RegisteredSession
 from .pending import Key
+from .policy import is_due
 from .rows import insert, living, lock, values_of
 
 
 def lives(row: RegisteredSession) -> bool:
-    """Tell whether there is a living row for a cookie, of the same user."""
-    return living().filter(storage_key=row.storage_key, user=row.user_id).exists()
+    """Tell whether there is a living row for a cookie, of the same user; write that it is in use, if that is due."""
+    found = living().filter(storage_key=row.storage_key, user=row.user_id)
+    last_seen = found.values_list("last_seen", flat=True).first()
+    if last_seen is None:
+        return False
+    if is_due(row.storage_key, int(last_seen.timestamp()), time.time()):
+        # After the caller's transaction, if there is one: other requests of the session would wait for its end.
+        transaction.on_commit(partial(_see, found.filter(last_seen=last_seen), row), using=alias(), robust=True)
+    return True
+
+
+def _see(found: QuerySet[RegisteredSession], row: RegisteredSession) -> None:
+    where = {} if row.ip_address is None else {"ip_address": row.ip_address, "user_agent": row.user_agent}
+    found.update(last_seen=timezone.now(), **where)
+
+
+def has_moved(row: RegisteredSession) -> bool:
+    """Tell whether a change of key has just left this cookie behind."""
+    just = timezone.now() - timedelta(seconds=POINTER_TTL)
+    return living().filter(previous_key=row.storage_key, user=row.user_id, last_seen__gt=just).exists()
 
 
 def admit(row: RegisteredSession, authenticated_at: datetime | None) -> bool:

@@ -52,6 +52,7 @@ class Following:
         self._began_inside = False
         self.is_sure = True
         self.start = Start(self.name)
+        self.has_moved = False
         self._has_started = False
         self._rotated: Rotated | None = None
         self._ended: list[str] = []
@@ -88,6 +89,7 @@ class Following:
             self.known = found
             self.is_sure = bool(found.header.flags & REGISTERED) or self._is_safe()
             return True
+        self.has_moved = await self._logins.has_moved(row)
         await self._tell(signals.session_rejected, user_id=row.user_id, reason="revoked")
         return False
 
@@ -166,7 +168,7 @@ class Following:
         if rotated is not None:
             if course.is_contended and await ask(partial(rows.rotate, rotated.left, rotated.row)) is None:
                 raise self._revoked()
-            await self._logins.end([rotated.left])
+            await self._logins.end([rotated.left], moved=True)
             await self._tell(signals.session_rotated, row=rotated.row, user_id=rotated.row.user_id)
         if started is not None:
             await self.start.evict(started, self._tell)
@@ -223,11 +225,12 @@ class Following:
         if unsure:
             await self._try(partial(pending.add, [Key(self.name, key) for key in unsure]))
         if keys := dict.fromkeys([*ended, *unsure]):
-            tells = signals.session_ended.has_listeners(RegisteredSession)
+            tells = self.has_moved or signals.session_ended.has_listeners(RegisteredSession)
             reason = "replaced" if self._has_started else "logout"
-            for row in await self._try(partial(rows.end, keys, tells=tells)) or ():
+            gone = await self._try(partial(rows.end, keys, tells=tells)) or ()
+            for row in gone:
                 await self._tell(signals.session_ended, row=row, user_id=row.user_id, reason=reason)
-            await self._logins.end(keys)
+            await self._logins.end([*keys, *(row.storage_key for row in gone)])
 
     async def _try(self, query: Any) -> Any:
         """Ask for what must not fail the request: the store has ended by now what is to be ended."""

@@ -37,11 +37,14 @@ class Logins(Protocol):
     async def lives(self, row: RegisteredSession, header: Header) -> bool:
         """Tell whether a session that was admitted still lives, before the browser is sent what it holds."""
 
+    async def has_moved(self, row: RegisteredSession) -> bool:
+        """Tell whether what was not admitted has just got another key."""
+
     async def rotate(self, left: Standing, row: RegisteredSession) -> str | None:
         """Give the row of what is left what this one says; None if it has ended. See rows.py and cookie_rows.py."""
 
-    async def end(self, keys: Iterable[str]) -> None:
-        """Have refused at once what the rows refuse already, as far as that is possible."""
+    async def end(self, keys: Iterable[str], *, moved: bool = False) -> None:
+        """Have refused at once what the rows refuse already, as far as that is possible; what has ``moved`` goes on."""
 
 
 class ServerLogins:
@@ -56,10 +59,13 @@ class ServerLogins:
     async def lives(self, row: RegisteredSession, header: Header) -> bool:
         return True  # its record was just written
 
+    async def has_moved(self, row: RegisteredSession) -> bool:
+        return False  # its record would say so
+
     async def rotate(self, left: Standing, row: RegisteredSession) -> str | None:
         return await ask(partial(rows.rotate, left.key, row))
 
-    async def end(self, keys: Iterable[str]) -> None:
+    async def end(self, keys: Iterable[str], *, moved: bool = False) -> None:
         pass  # the records are gone
 
 
@@ -95,14 +101,21 @@ class CookieLogins:
 
     lives = admits
 
+    async def has_moved(self, row: RegisteredSession) -> bool:
+        return await ask(partial(self._has_moved, row))
+
+    def _has_moved(self, row: RegisteredSession) -> bool:
+        known = None if self._verdicts is None else self._verdicts.has_moved(row.storage_key)
+        return cookie_rows.has_moved(row) if known is None else known
+
     async def rotate(self, left: Standing, row: RegisteredSession) -> str | None:
         was_marked = bool(left.header.flags & REGISTERED)
         return await ask(partial(cookie_rows.rotate, left.key, row, was_marked=was_marked))
 
-    async def end(self, keys: Iterable[str]) -> None:
+    async def end(self, keys: Iterable[str], *, moved: bool = False) -> None:
         if self._verdicts is not None:
             with suppress(StoreUnavailable):  # of which the log has been told
-                await verdicts.end(self._name, keys)
+                await verdicts.end(self._name, keys, moved=moved)
 
 
 def logins_of(session: MultisessionBase) -> Logins:

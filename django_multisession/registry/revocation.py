@@ -65,7 +65,9 @@ async def arevoke(row: RegisteredSession) -> int:
 def revoke_all(user: Any, keep: HttpRequest | None = None) -> int:
     """End all sessions of a user, but for those that the request ``keep`` came with; return how many. See revoke().
 
-    Sessions that have no row yet, since they are older than the registry, are refused when they are loaded.
+    Sessions that have no row yet, since they are older than the registry, are refused when they are loaded. Raises
+    NotRevocable, after the others have ended, if some are in cookies without REVOCABLE: within a transaction, catch it
+    there, or what was revoked is rolled back.
     """
     return run_sync(_revoke_all(user, keep))
 
@@ -76,7 +78,7 @@ async def arevoke_all(user: Any, keep: HttpRequest | None = None) -> int:
 
 
 def revoke_where(**filters: Any) -> int:
-    """End the sessions that RegisteredSession.objects.filter() finds; return how many. See revoke().
+    """End the sessions that RegisteredSession.objects.filter() finds; return how many. See revoke_all().
 
     Raises ValueError without a filter, and for one that asks for an empty ``external_id``: most sessions have none.
     """

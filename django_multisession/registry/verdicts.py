@@ -10,6 +10,7 @@ what a revocation has set, or does not take it, may it tell others for ACCEPTED_
 No coroutines here: a cache is asked where the database is, on the thread of Django's connections.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
@@ -28,6 +29,7 @@ from ..envelope import SKEW
 from ..exceptions import StoreUnavailable
 from ..runtime import ALWAYS, Kept, cached, monotonic
 from ..sessions.config import session_config
+from ..sessions.records import POINTER_TTL
 from ..stores.aliases import on_connection
 
 ACCEPTED_FOR: Final = 5
@@ -54,23 +56,32 @@ class Verdicts:
         if self._alias is None or monotonic() - _failed_at.value.get(self._alias, -PAUSE) < PAUSE:
             return None
         found = self._try(lambda cache: cache.get(_key(sid)))
-        if found == _ENDED:
-            return False
-        return True if found == _accepted(user) else None
+        if found == _accepted(user):
+            return True
+        return False if isinstance(found, str) and found.startswith(_ENDED) else None
+
+    def has_moved(self, sid: str) -> bool | None:
+        """Tell whether a change of key has just left a cookie behind that may not be used; None as of()."""
+        found = None if self._alias is None else self._try(lambda cache: cache.get(_key(sid)))
+        if not isinstance(found, str) or not found.startswith(_ENDED):
+            return None
+        moved_at = found.removeprefix(_ENDED).strip()
+        return bool(moved_at) and time.time() < int(moved_at) + POINTER_TTL
 
     def accept(self, sid: str, user: str) -> None:
         """Remember that the database knows nothing against a cookie, unless its session has ended since."""
         if self._alias is not None and self._alias not in _failed_at.value:
             self._try(lambda cache: cache.add(_key(sid), _accepted(user), ACCEPTED_FOR))
 
-    def end(self, sids: Iterable[str]) -> None:
+    def end(self, sids: Iterable[str], *, moved: bool = False) -> None:
         """Remember that sessions have ended, for as long as a cookie lives; StoreUnavailable if that is not possible.
 
-        A cookie that lives longer, by set_expiry(), is looked up in the database then.
+        ``moved`` tells that they go on under another ``sid``. A cookie that lives longer, by set_expiry(), is looked up
+        in the database then.
         """
         if self._alias is None:
             return
-        ended = {_key(sid): _ENDED for sid in sids}
+        ended = dict.fromkeys(map(_key, sids), f"{_ENDED} {int(time.time())}" if moved else _ENDED)
         seconds = session_config(self._name).cookie_age() + SKEW
         try:
             refused = caches[self._alias].set_many(ended, seconds)
@@ -113,9 +124,9 @@ def verdicts_of(name: str) -> Verdicts:
     return Verdicts(entry(name))
 
 
-async def end(name: str, sids: Iterable[str]) -> None:
+async def end(name: str, sids: Iterable[str], *, moved: bool = False) -> None:
     """Have the cache of a session name remember that sessions have ended. See Verdicts.end()."""
-    await on_connection(partial(verdicts_of(name).end, list(sids)))
+    await on_connection(partial(verdicts_of(name).end, list(sids), moved=moved))
 
 
 def problems(described: Entry) -> list[str]:

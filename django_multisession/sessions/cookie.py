@@ -67,7 +67,7 @@ class CookieSession(CarriedCookie):
         self._content = content
         self._user_before = body.data.get("_auth_user_id")
         if self.registration is not None and not await registering.admit(self):
-            await self.withdraw()
+            await self._refuse()
             self._is_unreadable = True  # the browser may have another cookie by now, which must not be deleted
             return {}
         if body.options:
@@ -85,6 +85,7 @@ class CookieSession(CarriedCookie):
         data = await self._data(no_load=must_create)
         if self._is_unreadable and not data:
             return  # the cookie stays for the process that can read it, as in a rolling deploy with a new secret
+        self._let_newer_cookie_be(data)
         previous = self._content
         if must_create:
             self._begin()

@@ -8,6 +8,7 @@ from ..codec import CookieContent
 from ..deadline import in_both_colours
 from ..exceptions import StoreUnavailable
 from .base import MultisessionBase
+from .exceptions import SessionEnded
 from .registration import Standing
 
 
@@ -18,6 +19,8 @@ class FollowedCookie(MultisessionBase):
     _user_before: Any = None
     _left: str | None = None
     """The sid that the session had before it was given another."""
+    _moved: str | None = None
+    """The sid of a cookie that may not be used, since a change of key has just left it behind."""
 
     def standing(self) -> Standing | None:
         content = self._content
@@ -60,12 +63,25 @@ class FollowedCookie(MultisessionBase):
     async def withdraw(self) -> None:
         self._session_cache, self._content = {}, None
 
+    async def _refuse(self) -> None:
+        """Know nothing of what the cookie holds: it may not be used."""
+        if self._content is not None and self.registration is not None and self.registration.has_moved:
+            self._moved = self._content.sid.hex()
+        await self.withdraw()
+
+    def _let_newer_cookie_be(self, data: Mapping[str, Any]) -> None:
+        """Raise SessionEnded where a cookie with this data would take the place of the one after a change of key."""
+        if self._moved is not None and "_auth_user_id" not in data:
+            raise SessionEnded(f"Session {self.session_name!r} goes on in a newer cookie.")
+
     def _tell_of_end(self) -> None:
-        """Tell of a login that ends, also one that nobody could be asked about."""
-        standing, left = self.standing(), self._left
-        if self.registration is not None and standing is not None and standing.user is not None:
-            self.registration.left([standing.key] if left is None else [standing.key, left])
-        self._left = None
+        """Tell of a login that ends, also one that nobody could be asked about, and one that goes on elsewhere."""
+        standing = self.standing()
+        sids = [] if standing is None or standing.user is None else [standing.key]
+        gone = [*sids, *filter(None, (self._left if sids else None, self._moved))]
+        if self.registration is not None and gone:
+            self.registration.left(gone)
+        self._left = self._moved = None
 
     def _loses_user(self, data: Mapping[str, Any]) -> bool:
         """Tell whether the user is another one than before: who has a copy of the old cookie is not to go on as him."""

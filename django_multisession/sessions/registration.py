@@ -28,6 +28,9 @@ class Registration(Protocol):
     def serves(self, request: Any) -> None:
         """Take note of the request that the session is opened for."""
 
+    has_moved: bool
+    """Whether the cookie of a session that may not be used was just left behind by a change of key."""
+
     @property
     def marks(self) -> bool:
         """Whether a login that is saved now has its row before anybody learns of its key."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.db import transaction
+from django.utils import timezone
 
 from django_multisession.envelope import REGISTERED
 from django_multisession.registry import (
@@ -17,6 +19,7 @@ from django_multisession.registry import (
     arevoke,
     arevoke_all,
     arevoke_where,
+    cookie_rows,
     pending,
     purging,
     revoke,
@@ -235,6 +238,77 @@ def test_two_changes_of_key_at_once_both_go_on_and_end_as_one(site: Site) -> Non
     site.drive(check())
 
 
+def test_page_beside_a_change_of_key_does_not_take_its_cookies_place(site: Site) -> None:
+    async def check() -> None:
+        browser = await site.user()
+        first, second = browser.request(), browser.request()
+        await first.look()
+        await first.cycle_key()
+        await first.respond()
+        await second.put(message="hello")
+        await second.respond(races=True)
+        assert (second.response.status_code, second.sent) == (400, None)
+        await first.answer()
+        await second.answer()
+        assert await browser.finds() == {"user": VICTIM}
+
+    site.drive(check())
+
+
+def test_login_with_the_cookie_of_before_a_change_of_key_stands(site: Site) -> None:
+    async def check() -> None:
+        browser = await site.user()
+        other = site.browser(browser.key)
+        await browser.visit(lambda request: request.cycle_key())
+        await other.visit(lambda request: request.login())
+        assert (await other.finds())["user"] == VICTIM
+
+    site.drive(check())
+
+
+def test_logout_with_the_cookie_of_before_a_change_of_key_ends_the_session(site: Site) -> None:
+    async def check() -> None:
+        browser = await site.user()
+        other = site.browser(browser.key)
+        await browser.visit(lambda request: request.cycle_key())
+        assert (await browser.finds())["user"] == VICTIM
+        await other.visit(lambda request: request.logout())
+        assert await live() == []
+        assert (await browser.finds())["user"] is None
+
+    site.drive(check())
+
+
+def test_visitor_may_begin_anew_a_minute_after_the_change_of_key(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check() -> None:
+        browser = await site.user()
+        other = site.browser(browser.key)
+        await browser.visit(lambda request: request.cycle_key())
+        for module in (cookie_rows, verdicts):
+            monkeypatch.setattr(module, "POINTER_TTL", -1)
+        await other.visit(lambda request: request.put(cart=["book"]))
+        assert await other.finds() == {"user": None, "cart": ["book"]}
+
+    site.drive(check())
+
+
+def test_use_is_written_once_in_an_interval(site: Site) -> None:
+    async def check() -> None:
+        browser = await site.user()
+        long_ago = timezone.now() - timedelta(days=2)
+        await ask(lambda: RegisteredSession.objects.update(last_seen=long_ago, ip_address=None))
+        async with queries() as captured:
+            await browser.visit(lambda request: request.look())
+        assert len(captured) == 2
+        (row,) = await live()
+        assert (row.last_seen > long_ago, row.ip_address) == (True, "127.0.0.1")
+        async with queries() as captured:
+            await browser.visit(lambda request: request.look())
+        assert len(captured) <= 1
+
+    site.drive(check())
+
+
 def test_change_of_key_that_races_a_logout_is_400(site: Site) -> None:
     async def check() -> None:
         browser = await site.user()
@@ -352,7 +426,7 @@ def test_queries_are_one_in_five_seconds_and_none_for_visitors(site: Site, cache
         assert await asked(browser, look) == (0 if cache else 1)
         assert await asked(browser, change) == (0 if cache else 2)
         await arevoke_all(victim())
-        assert await asked(browser, look) == (0 if cache else 1)
+        assert await asked(browser, look) == (0 if cache else 2)
 
     site.drive(check())
 
