@@ -49,7 +49,9 @@ def registry_database(settings: Mapping[str, Any], *, makes: bool = True) -> Ite
     """Add the database, with its tables, and two users of the keys 1 and 2; our own table is there, too."""
     with database(settings, ALIAS, migrate=False):
         connection = connections[ALIAS]
-        models = [*MODELS, SessionRecord] if makes else []
+        # On a server that tests share, the engines' own may have made our table by now.
+        there = connection.introspection.table_names()
+        models = [model for model in (*MODELS, SessionRecord) if makes and model._meta.db_table not in there]
         if models:
             with connection.schema_editor() as editor:
                 for model in models:
