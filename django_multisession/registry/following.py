@@ -53,7 +53,6 @@ class Following:
         self.is_sure = True
         self.start = Start(self.name)
         self.has_moved = False
-        self._has_started = False
         self._rotated: Rotated | None = None
         self._ended: list[str] = []
         self._unsure: list[str] = []
@@ -135,11 +134,11 @@ class Following:
 
     async def _begin(self, row: RegisteredSession, now: Standing, left: str) -> None:
         row.previous_key = left
-        if self._request is None and in_transaction():
-            self.start.write_later(row, partial(setattr, self, "known", now))
+        if self._request is None and await ask(
+            partial(self.start.waits_with, row, partial(setattr, self, "known", now))
+        ):
             return
-        self._has_started = True
-        await self.close()  # what this request has ended counts for no limit
+        await self.close(successor=row.user_id)  # what this request has ended counts for no limit
         if not await self.start.write(row):
             raise self._revoked()
         self.known = now
@@ -217,7 +216,7 @@ class Following:
     def set_aside(self, key: str, until: float) -> None:
         self._aside, self.known, self.description = (key, until), None, {}
 
-    async def close(self) -> None:
+    async def close(self, successor: Any = None) -> None:
         aside, ended, unsure = self._aside, self._ended, self._unsure
         self._aside, self._ended, self._unsure = None, [], []
         if aside is not None:
@@ -226,9 +225,9 @@ class Following:
             await self._try(partial(pending.add, [Key(self.name, key) for key in unsure]))
         if keys := dict.fromkeys([*ended, *unsure]):
             tells = self.has_moved or signals.session_ended.has_listeners(RegisteredSession)
-            reason = "replaced" if self._has_started else "logout"
             gone = await self._try(partial(rows.end, keys, tells=tells)) or ()
             for row in gone:
+                reason = "logout" if successor in (None, row.user_id) else "replaced"
                 await self._tell(signals.session_ended, row=row, user_id=row.user_id, reason=reason)
             await self._logins.end([*keys, *(row.storage_key for row in gone)])
 

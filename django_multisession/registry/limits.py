@@ -51,7 +51,8 @@ def _others(row: RegisteredSession) -> QuerySet[RegisteredSession]:
     if row.previous_key:
         # A login that was clicked twice: one of the two will join the other.
         others = others.exclude(previous_key=row.previous_key)
-    return others.exclude(storage_key=row.storage_key)
+    # The session that the login has left may be there for a while: one that is set aside for a new password.
+    return others.exclude(storage_key__in=[key for key in (row.storage_key, row.previous_key) if key])
 
 
 def evict(row: RegisteredSession, limit: int) -> list[RegisteredSession]:

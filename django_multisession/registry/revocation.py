@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -139,21 +139,21 @@ async def _revoke(row: RegisteredSession) -> int:
     if row.session_name in out_of_reach():
         raise NotRevocable(row.session_name)
     with before_the_mark():
-        revoked = await ask(partial(_mark, [row.pk]))
-    return await _end([revoked])
+        batch = await ask(partial(_mark, [row.pk]))
+    return await _end([batch.rows])
 
 
 async def _revoke_all(user: Any, keep: Any) -> int:
     if user.pk is None:
         return 0  # a visitor, or a user who is not saved yet
 
-    def mark() -> list[RegisteredSession]:
-        now = timezone.now()
+    def begin() -> Marked:
         with transaction.atomic(alias()):
             rows.lock(user.pk)
-            RegisteredUser.objects.using(alias()).filter(pk=user.pk).update(revoked_at=now)
+            RegisteredUser.objects.using(alias()).filter(pk=user.pk).update(revoked_at=timezone.now())
             found = within_reach(all_of_user()).exclude(pk__in=rows.numbers_of(kept))
-            return rows.revoke(found.values_list("pk", flat=True))
+            ids = list(found.values_list("pk", flat=True))
+            return Marked(rows.revoke(ids[:BATCH_SIZE]), ids[BATCH_SIZE:])
 
     def all_of_user() -> QuerySet[RegisteredSession]:
         return rows.living().filter(user=user.pk)
@@ -163,10 +163,10 @@ async def _revoke_all(user: Any, keep: Any) -> int:
         if keep is not None:
             names = await ask(lambda: set(all_of_user().values_list("session_name", flat=True)))
             kept = await _keys_of(keep, names)
-        revoked = await ask(mark)
+    marked = await _marked(begin)
     if keep is not None and (following := await _following(keep.session)) is not None:
         following.start.since = time.time()  # its own login stays as well, whose row is still to come
-    return await _end([revoked], rest=lambda: all_of_user().exclude(pk__in=rows.numbers_of(kept)))
+    return await _end(marked, rest=lambda: all_of_user().exclude(pk__in=rows.numbers_of(kept)))
 
 
 async def _revoke_where(filters: dict[str, Any]) -> int:
@@ -178,23 +178,42 @@ async def _revoke_where(filters: dict[str, Any]) -> int:
     def found() -> QuerySet[RegisteredSession]:
         return rows.living().filter(**filters)
 
+    def begin() -> Marked:
+        return _mark(list(within_reach(found()).values_list("pk", flat=True)))
+
+    return await _end(await _marked(begin), rest=found)
+
+
+class Marked(NamedTuple):
+    """Rows that one transaction has marked, and the numbers of the rest, which are still to be."""
+
+    rows: list[RegisteredSession]
+    rest: list[int]
+
+
+async def _marked(begin: Callable[[], Marked]) -> list[list[RegisteredSession]]:
+    """Mark rows in batches, from the one on that ``begin`` marks; return them.
+
+    RegistryUnavailable if the database stops answering, after those that it has marked by then have ended.
+    """
     marked: list[list[RegisteredSession]] = []
     try:
         with before_the_mark():
-            ids = await ask(lambda: list(within_reach(found()).values_list("pk", flat=True)))
-            while ids:
-                marked.append(await ask(partial(_mark, ids[:BATCH_SIZE])))
-                ids = ids[BATCH_SIZE:]
+            batch = await ask(begin)
+            marked.append(batch.rows)
+            while batch.rest:
+                batch = await ask(partial(_mark, batch.rest))
+                marked.append(batch.rows)
     except RegistryUnavailable:
         with suppress(StoreUnavailable):
-            await _end(marked)
+            await delete(marked)
         raise
-    return await _end(marked, rest=found)
+    return marked
 
 
-def _mark(row_ids: list[int]) -> list[RegisteredSession]:
+def _mark(row_ids: list[int]) -> Marked:
     with transaction.atomic(alias()):
-        return rows.revoke(row_ids)
+        return Marked(rows.revoke(row_ids[:BATCH_SIZE]), row_ids[BATCH_SIZE:])
 
 
 async def _end(

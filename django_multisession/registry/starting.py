@@ -10,7 +10,7 @@ from django.db import DatabaseError, transaction
 from ..conf import entry
 from ..exceptions import StoreUnavailable
 from . import limits, pending, rows, signals
-from .database import alias, ask, at
+from .database import alias, ask, at, in_transaction
 from .models import RegisteredSession
 
 logger = logging.getLogger("django_multisession")
@@ -38,11 +38,14 @@ class Start:
         self._row = row
         return True
 
-    def write_later(self, row: RegisteredSession, then: Callable[[], None]) -> None:
-        """Write the row when the transaction commits, unless another one waits by then; then call a function.
+    def waits_with(self, row: RegisteredSession, then: Callable[[], None]) -> bool:
+        """If there is a transaction, on this thread, write the row when that commits; tell whether there is.
 
-        What comes to nothing with the transaction has no row then.
+        Unless another one waits by then; afterwards, call a function. What comes to nothing with the transaction has no
+        row then.
         """
+        if not in_transaction():
+            return False
 
         def write() -> None:
             if self._waiting is row:
@@ -52,6 +55,7 @@ class Start:
 
         self._waiting = row
         transaction.on_commit(write, using=alias(), robust=True)
+        return True
 
     def forget(self, keys: list[str]) -> None:
         """Write no row later of what has ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from django_multisession.registry import (
     adescribe,
     arevoke_all,
     arevoke_where,
+    revocation,
     revoke_all,
     revoke_where,
+    signals,
 )
 from django_multisession.registry import rows as registered
 from django_multisession.registry.database import alias, ask
@@ -143,5 +146,111 @@ def test_end_of_a_row_that_another_request_has_moved_is_told(site: Site) -> None
 
         assert [one.pk for one in await ask(take)] == [row.pk]
         assert await live() == []
+
+    site.drive(check())
+
+
+def test_many_sessions_of_one_user_end_in_batches(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check() -> None:
+        browsers = [await site.user() for _ in range(7)]
+        sizes = []
+        store = browsers[0].request().session.records().store
+        delete_many = store.delete_many
+
+        async def counted(keys: Any) -> Any:
+            sizes.append(len(keys))
+            return await delete_many(keys)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(revocation, "BATCH_SIZE", 3)
+            patch.setattr(store, "delete_many", counted)
+            assert await arevoke_all(USER) == 7
+        assert len(sizes) == 3
+        assert max(sizes) <= 3 * 2  # with the key that each had as a visitor's
+        assert [(await browser.finds())["user"] for browser in browsers] == [None] * 7
+
+    site.drive(check())
+
+
+async def reasons_of(site: Site, view: Callable[[Exchange], Awaitable[object]]) -> list[str]:
+    """Let a user visit a view; return why sessions have ended then."""
+    reasons = []
+
+    def ended(reason: str, **kwargs: Any) -> None:
+        reasons.append(reason)
+
+    browser = await site.user()
+    signals.session_ended.connect(ended)
+    try:
+        await browser.visit(view)
+    finally:
+        signals.session_ended.disconnect(ended)
+    return reasons
+
+
+def test_logout_followed_by_a_login_of_the_same_user_is_a_logout(site: Site) -> None:
+    async def view(request: Exchange) -> None:
+        await request.logout()
+        await request.login()
+
+    async def check() -> None:
+        assert await reasons_of(site, view) == ["logout"]
+
+    site.drive(check())
+
+
+def test_login_of_another_user_replaces(site: Site) -> None:
+    async def check() -> None:
+        assert await reasons_of(site, lambda request: request.login(ATTACKER)) == ["replaced"]
+
+    site.drive(check())
+
+
+def test_logout_of_the_session_object_that_has_logged_in_is_a_logout(site: Site) -> None:
+    reasons = []
+
+    def ended(reason: str, **kwargs: Any) -> None:
+        reasons.append(reason)
+
+    async def check() -> None:
+        Users.passwords.clear()
+        session = site.browser().request().session.__class__()
+        data = {
+            "_auth_user_id": str(VICTIM),
+            "_auth_user_backend": f"{Users.__module__}.{Users.__qualname__}",
+            "_auth_user_hash": USER.get_session_auth_hash(),
+        }
+        if site.colour == "sync":
+            session.update(data)
+            session.save()
+            session.flush()
+        else:
+            await session.aupdate(data)
+            await session.asave()
+            await session.aflush()
+
+    signals.session_ended.connect(ended)
+    try:
+        site.drive(check())
+    finally:
+        signals.session_ended.disconnect(ended)
+    assert reasons == ["logout"]
+
+
+def test_login_in_a_new_password_counts_for_no_limit(site: Site, settings: Any) -> None:
+    settings.MULTISESSION = {
+        "default": {**settings.MULTISESSION["default"], "MAX_SESSIONS_PER_USER": 1, "ON_MAX_SESSIONS": "refuse"}
+    }
+
+    async def check() -> None:
+        browser = await site.user()
+        Users.passwords[VICTIM] = "second"
+        request = browser.request()
+        await request.user()
+        await request.login()
+        await request.respond(races=True)
+        await request.answer()
+        assert request.response.status_code == 200
+        assert (await browser.finds())["user"] == VICTIM
 
     site.drive(check())
