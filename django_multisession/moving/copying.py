@@ -49,6 +49,10 @@ class Copier:
             return not await self._here.exists([storage_key])
         token = await self._here.insert(storage_key, record.payload, age, header.version)
         if token is None:
+            here = await self._here.read(storage_key)
+            # The same version may be a walk's that is about to remove it there: it would take that for a logout.
+            if here is not None and Header.unpack(here.payload).version != header.version:
+                await self._there.delete(storage_key, record.token)
             return False
         if await self._there.delete(storage_key, record.token):
             return True

@@ -38,6 +38,9 @@ class Places(Records):
         self._bodies = config.bodies
         self._required = source.fallback.required
         self._until = source.fallback.until.timestamp()
+        # The walk copies records as they are, which say nothing of where they were: see copying.py.
+        is_alike = source.fallback.entry.key_prefix == config.entry.key_prefix
+        self._has_copies = source.hashes_keys and is_alike and not source.why_not_scannable
         self.key = self._key  # Records takes that of StorageKeys
         self._alone = partial(Records, codec=config.record_codec, keys=self._keys, max_size=config.entry.max_size)
 
@@ -145,12 +148,17 @@ class Places(Records):
         return max(int(last - time.time()) + SKEW, POINTER_TTL)
 
     def _standing_of(self, stored: Loaded) -> int | None:
-        """Return the seconds for which a session that is here may still be there; None if it never was."""
+        """Return the seconds for which a session that is here may still be there; None if it never was.
+
+        A walk that was stopped leaves the last record that it has copied in both places.
+        """
         try:
             until: float | None = self._parsed(stored).options.get(CARRIED_UNTIL)
         except InvalidRecord:
             return self._standing()  # its serializer cannot read it any more; it is to end all the same
-        return None if until is None else self._standing(until)
+        if until is None:
+            return self._standing() if self._has_copies else None
+        return self._standing(until)
 
     @staticmethod
     def _ended() -> Header:

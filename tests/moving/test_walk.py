@@ -305,3 +305,26 @@ def test_walk_fails_for_records_of_secrets_that_the_entry_does_not_have(entry: d
         output, error = failure()
     assert "failed: 2 unreadable: sealed with a secret" in output
     assert error.returncode == 1
+
+
+def test_logout_of_a_record_that_a_stopped_walk_has_left_in_both_places_is_final(
+    entry: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = entry["KEY_PREFIX"]
+    (key,) = save_ours(1, KEY_PREFIX=prefix)
+    with ours(entry, KEY_PREFIX=prefix):
+        places: Any = session_class("default").records()
+        with monkeypatch.context() as stopped:
+            stopped.setattr(type(places.source.store), "delete", _stop)
+            with pytest.raises(KeyboardInterrupt):
+                call()
+        assert session_class("default")(key)["n"] == 0
+        session_class("default")(key).flush()
+        assert session_class("default")(key).load() == {}
+        assert "0 moved" in call()
+        assert session_class("default")(key).load() == {}
+        assert run_sync(places.source.store.read(places.key(key).storage_key)) is None
+
+
+async def _stop(*arguments: Any) -> bool:
+    raise KeyboardInterrupt
