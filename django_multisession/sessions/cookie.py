@@ -35,6 +35,10 @@ class CookieSession(CarriedCookie):
         there = session_there(cls, session_key)
         return super().__new__(cls) if there is None else there
 
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        # Whoever copies or pickles a session means one of its kind, which __new__() would choose anew.
+        return object.__new__, (type(self),), self.__dict__
+
     def _accepts(self, key: str) -> bool:
         return len(key) >= 8  # whatever else is wrong with it, the codec reports
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import secrets
 import time
 from collections.abc import Iterator
@@ -174,6 +176,27 @@ def test_cookie_of_a_process_that_carries_already_is_honoured(drive: Drive, name
         visit = session(value)
         assert isinstance(visit, CookieSession)
         assert drive(data_of(visit)) == {"count": 1}
+
+
+def pickled(session: Any) -> Any:
+    return pickle.loads(pickle.dumps(session))  # noqa: S301 - a test's own
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
+@pytest.mark.parametrize("name", COOKIES)
+def test_copy_of_a_session_is_of_its_kind_while_it_does_not_carry(drive: Drive, name: str, copied: Any) -> None:
+    with engine(path_of(name)) as session:
+        value = drive(stored(session(), count=1))
+    with engine(path_of(name), MEMORY, CARRY=False) as session:
+        visit = session(value)
+        for is_loaded in (False, True):
+            if is_loaded:
+                drive(data_of(visit))
+            other = copied(visit)
+            assert isinstance(other, CookieSession)
+            drive(stored(other, more=2))
+            assert drive(data_of(session(other.session_key))) == {"count": 1, "more": 2}
+        assert isinstance(copied(session("a" * 32)), ServerSession)
 
 
 @pytest.mark.parametrize("carry", [True, False])
