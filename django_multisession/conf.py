@@ -197,7 +197,10 @@ def _values(given: Mapping[str, Any]) -> dict[str, Any]:
 def _fallback(name: str, values: dict[str, Any]) -> Fallback:
     own = {key: values.pop(key) for key in ("carry", "required", "allow_pickle") if key in values}
     until = end_of(values.pop("until"))
-    return Fallback(Entry(name, **values), until if timezone.is_aware(until) else timezone.make_aware(until), **own)
+    if timezone.is_naive(until):
+        # The project's time zone, not that which a request has activated.
+        until = timezone.make_aware(until, timezone.get_default_timezone())
+    return Fallback(Entry(name, **values), until, **own)
 
 
 def _guarded(given: Iterable[str] | None) -> frozenset[str]:

@@ -13,7 +13,7 @@ from .source import Source
 
 def places_of(store: Store, config: SessionConfig) -> Places | None:
     """Return the two places of a session name, None if it has no FALLBACK; ImproperlyConfigured if that is wrong."""
-    source = _source_of(config)
+    source = source_for(config)
     if source is None:
         return None
     where = _where(config)
@@ -32,11 +32,12 @@ def places_of(store: Store, config: SessionConfig) -> Places | None:
 
 def into_cookies(config: SessionConfig) -> IntoCookies | None:
     """Return where the sessions of a cookie engine come from, None if from nowhere; ImproperlyConfigured if wrong."""
-    source = _source_of(config)
+    source = source_for(config)
     return None if source is None else IntoCookies(config, source)
 
 
-def _source_of(config: SessionConfig) -> Source | None:
+def source_for(config: SessionConfig) -> Source | None:
+    """Return the source of a session name, None if it has no FALLBACK; ImproperlyConfigured if that is wrong."""
     fallback = config.entry.fallback
     if fallback is None:
         return None
@@ -49,7 +50,15 @@ def _source_of(config: SessionConfig) -> Source | None:
             f"without FALLBACK look for them under that name. Give the session itself the name {name!r} until it "
             "carries."
         )
-    return source_of(fallback)
+    try:
+        return source_of(fallback)
+    except ImproperlyConfigured as error:
+        raise ImproperlyConfigured(f"{_where(config)}: {str(error).removeprefix('MULTISESSION: ')}") from error
+    except (ImportError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ImproperlyConfigured(
+            f"{_where(config)} names what cannot be used ({type(error).__name__}: {error}). Correct its SERIALIZER, or "
+            "the entry of CACHES or DATABASES that it reads."
+        ) from error
 
 
 def _where(config: SessionConfig) -> str:

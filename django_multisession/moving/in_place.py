@@ -14,6 +14,7 @@ from ..sessions.repository import Repository
 from ..sessions.server import ServerSession
 from ..stores.base import Record, Store, StoreOptions
 from .beside import Beside
+from .composition import source_for
 from .ours import is_ours
 
 
@@ -58,11 +59,10 @@ class SessionThere(ServerSession):
 
 @cached
 def _repository(name: str) -> Repository:
-    from .sources import source_of  # see composition.py
-
     config = session_config(name)
-    assert config.entry.fallback is not None  # noqa: S101 - session_there() has looked
-    return Repository(Beside(Nowhere(StoreOptions()), config, source_of(config.entry.fallback)), config)
+    source = source_for(config)
+    assert source is not None  # noqa: S101 - session_there() has looked
+    return Repository(Beside(Nowhere(StoreOptions()), config, source), config)
 
 
 def session_there(session: Any, value: str | None) -> SessionThere | None:

@@ -76,6 +76,14 @@ def test_date_counts_to_its_end_in_the_time_zone_of_the_project() -> None:
     assert fallback.until == datetime(2027, 1, 31, 23, tzinfo=UTC)
 
 
+@override_settings(TIME_ZONE="Europe/Berlin")
+def test_date_counts_in_the_time_zone_of_the_project_whatever_a_request_has_activated() -> None:
+    with timezone.override("Asia/Tokyo"), configured({**OLD, "UNTIL": "2027-01-31"}):
+        fallback = entry("default").fallback
+    assert fallback is not None
+    assert fallback.until == datetime(2027, 1, 31, 23, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     ("fallback", "sentence"),
     [
@@ -102,6 +110,32 @@ def test_engine_that_is_none_keeps_the_site_from_starting(engine: str, fallback:
     assert str(fallback["ENGINE"]) in found(fallback, engine)["E004"].msg
     with configured(fallback, engine), pytest.raises(ImproperlyConfigured, match="ENGINE"):
         refuse()
+
+
+@pytest.mark.parametrize("engine", ["memory", "signed_cookies"])
+@pytest.mark.parametrize("carry", [True, False])
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"SERIALIZER": "no.such.Serializer"}, "SERIALIZER"),
+        ({"SERIALIZER": "os.path"}, "SERIALIZER"),
+        ({"ENGINE": f"{DJANGOS}.cache", "LOCATION": "broken", "ALLOW_PICKLE": True}, "CACHES"),
+        ({"ENGINE": f"{DJANGOS}.cache", "LOCATION": "empty", "ALLOW_PICKLE": True}, "CACHES"),
+        ({"LOCATION": "no such alias"}, "DATABASES"),
+        ({"ENGINE": f"{DJANGOS}.cache", "LOCATION": "remote"}, "ALLOW_PICKLE"),
+    ],
+)
+def test_source_that_cannot_be_made_is_named_with_the_remedy(
+    engine: str, carry: bool, wrong: dict[str, Any], named: str, settings: Any
+) -> None:
+    remote = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1"}
+    settings.CACHES = {**settings.CACHES, "broken": {"BACKEND": "no.such.Cache"}, "empty": {}, "remote": remote}
+    fallback = {**OLD, **wrong, "CARRY": carry}
+    message = found(fallback, engine)["E004"].msg
+    assert message.startswith("MULTISESSION['default']['FALLBACK']")
+    assert named in message
+    with configured(fallback, engine), pytest.raises(ImproperlyConfigured, match=named):
+        session_class("default")("a" * 32).load()
 
 
 @pytest.mark.parametrize("engine", ["memory", "signed_cookies"])
