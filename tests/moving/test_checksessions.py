@@ -26,6 +26,12 @@ def test_checksessions_with_two_working_places_succeeds(carry: bool) -> None:
 
 
 @pytest.mark.parametrize("carry", [True, False])
+def test_where_a_move_stands_is_no_problem_to_checksessions(carry: bool) -> None:
+    stands = [line for line in checked(CARRY=carry).splitlines() if "['FALLBACK']" in line]
+    assert [line.split()[0] for line in stands] == ["note"]
+
+
+@pytest.mark.parametrize("carry", [True, False])
 def test_checksessions_tells_that_the_old_place_does_not_answer(carry: bool) -> None:
     with pytest.raises(CommandError):
         checked(CARRY=carry, ENGINE=f"{ENGINES}.redis", LOCATION="redis://127.0.0.1:1/0")

@@ -66,7 +66,7 @@ class Command(BaseCommand):
             yield name, report
         # Of some sessions alone, the settings as a whole say nothing.
         report = Report() if options["sessions"] else _settings(said)
-        if report.failures or report.problems:
+        if report.failures or report.problems or report.notes:
             self._show(SETTINGS, report)
             yield SETTINGS, report
 
@@ -105,11 +105,18 @@ def _report(session: type[MultisessionBase], *, prepare: bool) -> Report:
     return report
 
 
+def _place(report: Report, message: checks.CheckMessage) -> list[str]:
+    if message.level >= checks.ERROR:
+        return report.failures
+    # What is for information, such as where a move stands, is nothing to be mended.
+    return report.problems if message.level >= checks.WARNING else report.notes
+
+
 def _settings(said: set[str]) -> Report:
     """Return what the system checks say, but for what a session's report has said already."""
     report = Report()
     for message in check_settings():
         if message.msg not in said:
-            place = report.failures if message.level >= checks.ERROR else report.problems
+            place = _place(report, message)
             place.append(f"{message.msg} {message.hint or ''}".rstrip())
     return report
