@@ -28,6 +28,8 @@ _instances: Kept["weakref.WeakSet[Pool[Any] | PerProcess[Any] | LoopLocal[Any]]"
 def _leave_to_the_parent() -> None:
     for instance in list(_instances.value):
         instance.forget()
+    _inherited.extend(_closers.values())
+    _closers.clear()
 
 
 class Pool(Generic[C]):
@@ -172,14 +174,14 @@ class LoopLocal(Generic[C]):
     """One asynchronous client, or pool of them, for each event loop, closed when its loop shuts its generators down.
 
     asyncio.run() and asgiref do that before they close a loop. A dictionary with weak keys would leak every client:
-    each holds its loop, and nothing would await its closing.
+    each holds its loop, and nothing would await its closing. Nor may a client go before its loop does, with the last
+    reference to this: see _closers.
     """
 
     def __init__(self, connect: Callable[[], C], close: Callable[[C], Awaitable[object]]) -> None:
         self._connect = connect
         self._close = close
         self._clients: dict[asyncio.AbstractEventLoop, C] = {}
-        self._closers: dict[asyncio.AbstractEventLoop, AsyncIterator[None]] = {}
         _instances.value.add(self)
 
     def get(self, loop: asyncio.AbstractEventLoop) -> C:
@@ -190,11 +192,11 @@ class LoopLocal(Generic[C]):
             return self._open(loop)
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> C:
-        for closed in [other for other in list(self._clients) if other.is_closed()]:
-            self._clients.pop(closed, None)
-            self._closers.pop(closed, None)
+        for instance, other in list(_closers):
+            if other.is_closed():
+                instance._drop(other)
         client = self._clients[loop] = self._connect()
-        closer = self._closers[loop] = self._closing(loop, client)
+        closer = _closers[self, loop] = self._closing(loop, client)
         # The first step registers the generator with its loop and reaches the yield without suspending.
         run_sync(closer.__anext__())  # type: ignore[arg-type]  # has send(), which is all that run_sync() needs
         return client
@@ -203,15 +205,21 @@ class LoopLocal(Generic[C]):
         try:
             yield
         finally:
-            self._clients.pop(loop, None)
-            self._closers.pop(loop, None)
+            self._drop(loop)
             await self._close(client)
+
+    def _drop(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._clients.pop(loop, None)
+        _closers.pop((self, loop), None)
 
     def forget(self) -> None:
         _inherited.extend(self._clients.values())
-        _inherited.extend(self._closers.values())
         self._clients = {}
-        self._closers = {}
+
+
+_closers: dict[tuple[LoopLocal[Any], asyncio.AbstractEventLoop], AsyncIterator[None]] = {}
+"""What closes the client of a loop. Loops know their generators weakly: where settings change while a loop runs, its
+clients would be collected open, with a ResourceWarning each."""
 
 
 class Pools(Generic[C]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
@@ -559,6 +560,15 @@ def test_event_loops_leave_nothing_behind(store: MongoDBStore, converted: bool) 
         time.sleep(0.05)
     assert open_files() <= before[0]
     assert threading.active_count() <= before[1]
+
+
+def test_store_that_is_forgotten_in_a_loop_leaves_no_client_open(mongodb_server: MongoDBServer) -> None:
+    async def scenario() -> None:
+        await put(store_at(mongodb_server.location, timeout=20.0), make_key())
+        gc.collect()  # pytest makes an error of what this would find open
+
+    asyncio.run(scenario())
+    gc.collect()
 
 
 def test_forked_child_opens_clients_of_its_own(store: MongoDBStore) -> None:

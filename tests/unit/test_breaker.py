@@ -14,6 +14,7 @@ from django_multisession import runtime
 from django_multisession.breaker import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
+    PROBE_TIMEOUT,
     REPORT_INTERVAL,
     Breaker,
     BreakerOpen,
@@ -108,6 +109,28 @@ def test_probe_comes_sooner_first_and_once_a_second_then(
         pauses.append(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
     assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.0, 1.0])
+
+
+def test_pause_between_probes_begins_with_the_end_of_the_last_one(breaker: Breaker, now: SimpleNamespace) -> None:
+    ended = 0.0
+
+    async def silent() -> str | None:
+        nonlocal ended
+        now.now += PROBE_TIMEOUT
+        ended = now.now
+        return "no answer in time"
+
+    run_sync(breaker.suspect(breaker.answers, silent, "no answer in time"))
+    pause = FIRST_PAUSE
+    for _ in range(5):
+        before = ended
+        now.now = before + pause - 0.001
+        assert not run_sync(breaker.admits(silent))
+        assert ended == before
+        now.now = before + pause + 0.001
+        assert not run_sync(breaker.admits(silent))
+        assert ended > before
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def test_answered_probe_closes_the_breaker_and_lets_its_call_go_on(

@@ -258,7 +258,7 @@ def test_per_loop_is_one_client_a_loop(per_loop: LoopLocal[Client]) -> None:
     assert first is not second
     assert (first.closed, second.closed) == (1, 1)
     assert not per_loop._clients
-    assert not per_loop._closers
+    assert per_loop not in {instance for instance, _ in pools._closers}
 
 
 def test_per_loop_is_closed_in_loops_of_async_to_sync(per_loop: LoopLocal[Client]) -> None:
@@ -297,13 +297,32 @@ def test_per_loop_forgets_loops_that_closed_without_a_word(per_loop: LoopLocal[C
     async def other() -> None:
         per_loop.get(asyncio.get_running_loop())
         assert abandoned not in per_loop._clients
-        assert abandoned not in per_loop._closers
+        assert abandoned not in {loop for _, loop in pools._closers}
 
     with warnings.catch_warnings():
         # asyncio's own, about the generator whose loop was closed too early.
         warnings.simplefilter("ignore")
         asyncio.run(other())
         gc.collect()
+
+
+def test_per_loop_that_is_forgotten_leaves_no_client_open() -> None:
+    # As where settings change while a loop runs: nothing of ours holds the stores of the old ones any more.
+    seen: list[int] = []
+
+    class Watched(Client):
+        def __del__(self) -> None:
+            seen.append(self.closed)
+
+    async def body() -> None:
+        LoopLocal(Watched, Watched.aclose).get(asyncio.get_running_loop())
+        gc.collect()
+        assert not seen
+        await asyncio.sleep(0)
+
+    asyncio.run(body())
+    gc.collect()
+    assert seen == [1]
 
 
 # Forks
