@@ -27,7 +27,6 @@ class Beside(Places):
 
     def __init__(self, store: Store, config: SessionConfig, source: Source) -> None:
         super().__init__(store, config, source)
-        self._age = config.cookie_age()
         self._left_there: dict[str, str] = {}
         """What was written there after it had been carried: the session key by the storage key."""
 

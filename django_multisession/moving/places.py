@@ -38,6 +38,7 @@ class Places(Records):
         self._bodies = config.bodies
         self._required = source.fallback.required
         self._until = source.fallback.until.timestamp()
+        self._age = config.cookie_age()
         # The walk copies records as they are, which say nothing of where they were: see copying.py.
         is_alike = source.fallback.entry.key_prefix == config.entry.key_prefix
         self._has_copies = source.hashes_keys and is_alike and not source.why_not_scannable
@@ -143,9 +144,13 @@ class Places(Records):
     # What stands here in the place of a session.
 
     def _standing(self, until: float | None = None) -> int:
-        """Return the seconds for which the source may still be asked for a session that lives there until then."""
-        last = self._until if until is None else min(until, self._until)
-        return max(int(last - time.time()) + SKEW, POINTER_TTL)
+        """Return the seconds for which a session may live there that ends there at a time, or at one that is not known.
+
+        UNTIL is no end of it: it may be set to a later day.
+        """
+        now = time.time()
+        last = max(self._until, now + self._age) if until is None else until
+        return max(int(last - now) + SKEW, POINTER_TTL)
 
     def _standing_of(self, stored: Loaded) -> int | None:
         """Return the seconds for which a session that is here may still be there; None if it never was.

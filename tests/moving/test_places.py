@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import time
+from datetime import timedelta
 from typing import Any
 from unittest import mock
 
 import pytest
 from django.contrib.sessions.backends.base import UpdateError
+from django.utils import timezone
 
 from django_multisession.exceptions import InvalidRecord, StoreUnavailable
 from django_multisession.testing import Drive
@@ -138,6 +140,19 @@ async def test_what_never_was_there_leaves_no_tombstone(*, site: Site) -> None:
 @pytest.mark.parametrize("process", ["beside", "carrying"])
 @driven
 async def test_tombstone_stands_for_as_long_as_the_session_could_live_there(*, site: Site, process: str) -> None:
+    await _ends_for_a_month(site, process)
+
+
+@pytest.mark.parametrize("process", ["beside", "carrying"])
+def test_tombstone_outlasts_until_which_may_be_set_to_a_later_day(
+    backend: Backend, drive: Drive, process: str
+) -> None:
+    with backend.configured():
+        site = made_site(backend, drive, UNTIL=(timezone.now() + timedelta(hours=1)).isoformat())
+        drive(_ends_for_a_month(site, process))
+
+
+async def _ends_for_a_month(site: Site, process: str) -> None:
     visit = site.old.open()
     await visit.set_expiry(30 * 24 * HOUR)
     await visit.save()
