@@ -46,7 +46,8 @@ def _check_move(where: str, session: type[MultisessionBase], fallback: Fallback)
             "W050",
             f"{where} ends in {max(left.days, 0)} days, at {fallback.until:%Y-%m-%d %H:%M}: whoever has not come until "
             f"then, and has a session in {source.name}, has to log in again.",
-            _walk(source) + " Or set UNTIL to a later day.",
+            (_walk(source) if fallback.carry else "Nothing moves before CARRY is removed.")
+            + " Or set UNTIL to a later day.",
         )
     if fallback.allow_pickle and source.pickles:
         yield warning(

@@ -167,6 +167,7 @@ def test_check_tells_where_the_site_stands_and_what_comes_next(engine: str) -> N
 def test_check_warns_in_the_last_days() -> None:
     soon = (timezone.now() + timedelta(days=5, hours=1)).isoformat()
     assert "ends in 5 days" in found({**OLD, "UNTIL": soon})["W050"].msg
+    assert "before CARRY is removed" in str(found({**OLD, "UNTIL": soon, "CARRY": False})["W050"].hint)
     later = (timezone.now() + timedelta(days=15)).isoformat()
     assert "W050" not in found({**OLD, "UNTIL": later})
 
