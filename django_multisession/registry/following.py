@@ -13,6 +13,7 @@ from weakref import ReferenceType, ref
 
 from django.db import DatabaseError
 
+from ..bridge import driven
 from ..envelope import REGISTERED
 from ..exceptions import StoreUnavailable
 from ..sessions.exceptions import SessionEnded
@@ -76,7 +77,8 @@ class Following:
 
     @property
     def marks(self) -> bool:
-        return self._request is not None or not (self._logins.in_cookies or in_transaction())
+        # An event loop does not know whether there is a transaction, on the connection's thread.
+        return self._request is not None or (driven() and not (self._logins.in_cookies or in_transaction()))
 
     # Loading.
 
@@ -134,9 +136,7 @@ class Following:
 
     async def _begin(self, row: RegisteredSession, now: Standing, left: str) -> None:
         row.previous_key = left
-        if self._request is None and await ask(
-            partial(self.start.waits_with, row, partial(setattr, self, "known", now))
-        ):
+        if self._request is None and await self.start.waits_with(row, partial(setattr, self, "known", now)):
             return
         await self.close(successor=row.user_id)  # what this request has ended counts for no limit
         if not await self.start.write(row):

@@ -38,12 +38,15 @@ class Start:
         self._row = row
         return True
 
-    def waits_with(self, row: RegisteredSession, then: Callable[[], None]) -> bool:
-        """If there is a transaction, on this thread, write the row when that commits; tell whether there is.
+    async def waits_with(self, row: RegisteredSession, then: Callable[[], None]) -> bool:
+        """If the caller is in a transaction, write the row when that commits; tell whether he is.
 
         Unless another one waits by then; afterwards, call a function. What comes to nothing with the transaction has no
         row then.
         """
+        return await ask(partial(self._waits_with, row, then))
+
+    def _waits_with(self, row: RegisteredSession, then: Callable[[], None]) -> bool:
         if not in_transaction():
             return False
 

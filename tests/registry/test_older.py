@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
@@ -130,6 +131,23 @@ def test_login_outside_of_requests_has_its_row_at_once(site: Site) -> None:
             await session.aflush()
         assert await live() == []
 
+    site.drive(check())
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_login_in_an_event_loop_in_a_transaction_has_its_row_with_the_commit(site: Site, is_kept: bool) -> None:
+    if site.colour != "sync":
+        pytest.skip("Transactions of Django's belong to threads.")
+
+    async def check() -> None:
+        assert len(await live()) == is_kept
+        assert (await site.browser(session.session_key).finds())["user"] == VICTIM
+        assert len(await live()) == 1
+
+    Users.passwords.clear()
+    with transaction.atomic(alias()):
+        session = async_to_sync(_log_in_outside)()
+        transaction.set_rollback(not is_kept, alias())
     site.drive(check())
 
 
