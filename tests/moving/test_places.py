@@ -144,9 +144,7 @@ async def test_tombstone_stands_for_as_long_as_the_session_could_live_there(*, s
 
 
 @pytest.mark.parametrize("process", ["beside", "carrying"])
-def test_tombstone_outlasts_until_which_may_be_set_to_a_later_day(
-    backend: Backend, drive: Drive, process: str
-) -> None:
+def test_tombstone_outlasts_until_which_may_be_set_to_a_later_day(backend: Backend, drive: Drive, process: str) -> None:
     with backend.configured():
         site = made_site(backend, drive, UNTIL=(timezone.now() + timedelta(hours=1)).isoformat())
         drive(_ends_for_a_month(site, process))
