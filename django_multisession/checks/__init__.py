@@ -26,6 +26,7 @@ refuses to start with an error of check_settings(), by way of refuse().
 - **multisession.W006**: LOCATION means nothing to the engine.
 - **multisession.W007**: a cache shares a session's Redis database or memcached, and cache.clear() empties it.
 - **multisession.W008**: Django's own session table has live sessions that nobody reads (a database check).
+- **multisession.W030**: sessions on an SQLite database whose settings let requests at once fail, not wait.
 - **multisession.W050**: a FALLBACK ends within 14 days.
 - **multisession.W051**: a FALLBACK is over, and to be removed.
 - **multisession.W052**: a FALLBACK loads pickles.
@@ -42,7 +43,6 @@ With ``--deploy``, for every session:
 - **multisession.W025**, **W026**: the session is in memory; logins are on memcached.
 - **multisession.W027**, **W028**: the server is elsewhere and reached without TLS, or its certificate is not verified.
 - **multisession.W029**: error reports can show session keys.
-- **multisession.W030**: ATOMIC_REQUESTS on SQLite without IMMEDIATE transactions.
 - **multisession.I001**: the cookie could have the prefix ``__Host-``.
 """
 

@@ -8,7 +8,6 @@ from urllib.parse import parse_qsl
 
 from django.conf import global_settings, settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
 from django.utils.module_loading import import_string
 
 from ..conf import DEFAULT, GUARDED, Entry, entry
@@ -119,9 +118,6 @@ def _check_place(name: str, session: type[MultisessionBase]) -> Found:
             "Choose an engine that keeps what it has acknowledged, such as redis, postgresql or db.",
         )
     yield from _check_transport(entry(name), ("redis", "mongodb"))
-    alias = getattr(store, "alias", None)
-    if alias is not None and is_kept_by(store, "db"):
-        yield from _check_sqlite(name, alias)
 
 
 def _check_transport(given: Entry, schemes: tuple[str, ...]) -> Found:
@@ -147,18 +143,6 @@ def _check_transport(given: Entry, schemes: tuple[str, ...]) -> Found:
             f"The certificate of the server of session {given.name!r} is not verified: anybody on the way can answer "
             "in its place.",
             "Remove that option, and name the authority's certificate (ssl_ca_certs, tlsCAFile) if it is your own.",
-        )
-
-
-def _check_sqlite(name: str, alias: str) -> Found:
-    database = connections.settings[alias]
-    mode = str(database.get("OPTIONS", {}).get("transaction_mode", "")).upper()
-    if database["ENGINE"].endswith("sqlite3") and database.get("ATOMIC_REQUESTS") and mode != "IMMEDIATE":
-        yield warning(
-            "W030",
-            f"Session {name!r} is on the SQLite database {alias!r} with ATOMIC_REQUESTS: a request that has read and "
-            "then writes fails at once with 'database is locked' if another wrote meanwhile.",
-            f"Set DATABASES[{alias!r}]['OPTIONS']['transaction_mode'] to 'IMMEDIATE'.",
         )
 
 

@@ -12,6 +12,7 @@ from ..sessions.cookie import CookieSession
 from ..sessions.loading import session_class
 from ..sessions.server import ServerSession
 from ..stores.aliases import APP, TABLE
+from ..stores.sqlite import sqlite_problems
 from .found import (
     Found,
     attempt,
@@ -20,6 +21,7 @@ from .found import (
     error,
     has_our_middleware,
     in_cookies,
+    is_kept_by,
     store_of,
     warning,
 )
@@ -77,6 +79,8 @@ def _check_session(name: str) -> Found:
             "INSTALLED_APPS: its migrations do not run.",
             f"Add {APP!r} to INSTALLED_APPS.",
         )
+    if alias is not None and is_kept_by(store_of(session), "db"):
+        yield from (warning("W030", f"Session {name!r}: {problem}") for problem in sqlite_problems(alias))
 
 
 def _check_keys_of_others(name: str, session: type[MultisessionBase]) -> Found:

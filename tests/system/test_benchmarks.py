@@ -35,6 +35,14 @@ def test_quick_run_prints_its_tables_and_keeps_its_results(tmp_path: Path) -> No
     assert all(one.median > 0 for one in ratios)
 
 
+def test_sealing_prints_both_forms_of_each_size() -> None:
+    command = [sys.executable, "-m", "benchmarks.sealing"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stderr
+    line = r"^(.+): authenticated alone [\d.]+ µs a load, sealed [\d.]+ µs, [\d.]+ times as long$"
+    assert re.findall(line, run.stdout, re.MULTILINE) == ["0.5 kB", "64 kB"]
+
+
 @pytest.mark.skipif(SyncServer.available() is not None, reason="gunicorn is not installed")
 def test_faults_print_what_visitors_noticed() -> None:
     command = [sys.executable, "-m", "benchmarks.faults", "--quick", "redis", "sync", "SIGSTOP"]

@@ -419,3 +419,23 @@ def test_middleware_does_not_start_with_what_cannot_work() -> None:
 def test_refuse_lets_warnings_pass() -> None:
     with override_settings(SESSION_ENGINE=f"{ENGINES}.memory", MULTISESSION={"default": {"LOCATION": "x"}}):
         refuse()
+
+
+@pytest.mark.parametrize(
+    ("changes", "remedies"),
+    [
+        ({}, []),
+        ({"ATOMIC_REQUESTS": True}, ["IMMEDIATE"]),
+        ({"ATOMIC_REQUESTS": True, "OPTIONS": {"transaction_mode": "IMMEDIATE"}}, []),
+        ({"OPTIONS": {"timeout": 1}}, ["'timeout'"]),
+        ({"ATOMIC_REQUESTS": True, "OPTIONS": {"timeout": 1}}, ["IMMEDIATE", "'timeout'"]),
+    ],
+)
+def test_check_of_sqlite_that_does_not_wait_names_the_remedy(
+    changes: dict[str, Any], remedies: list[str], django_db_blocker: DjangoDbBlocker
+) -> None:
+    given = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:", **changes}
+    with django_db_blocker.unblock(), database(given, migrate=False) as alias:
+        sentences = found({"default": {"LOCATION": alias}}, "db").get("W030", [])
+    assert [remedy in sentence for remedy, sentence in zip(remedies, sentences, strict=True)] == [True] * len(remedies)
+    assert all(repr(alias) in sentence for sentence in sentences)

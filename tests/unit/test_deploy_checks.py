@@ -12,7 +12,6 @@ from django.test import override_settings
 from django_multisession.checks import check_deploy
 from django_multisession.http.error_reports import ExceptionReporterFilter
 from django_multisession.runtime import Event, reset
-from tests.databases import database
 
 ENGINES = "django_multisession.engines"
 OURS = "django_multisession.middleware.SessionMiddleware"
@@ -146,22 +145,6 @@ class Filter(ExceptionReporterFilter):
 )
 def test_check_of_error_reports_that_show_keys_finds_them(changes: dict[str, Any], finds: bool) -> None:
     assert ("W029" in found(**changes)) is finds
-
-
-@pytest.mark.parametrize(
-    ("changes", "finds"),
-    [
-        ({"ATOMIC_REQUESTS": True}, True),
-        ({"ATOMIC_REQUESTS": True, "OPTIONS": {"transaction_mode": "IMMEDIATE"}}, False),
-        ({}, False),
-    ],
-)
-def test_check_of_atomic_requests_on_sqlite_finds_it(
-    changes: dict[str, Any], finds: bool, django_db_blocker: Any
-) -> None:
-    entry = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:", **changes}
-    with django_db_blocker.unblock(), database(entry, migrate=False) as alias:
-        assert ("W030" in found({"LOCATION": alias}, "db")) is finds
 
 
 def test_check_of_one_cookie_session_tells_what_nginx_needs() -> None:
