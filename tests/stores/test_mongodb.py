@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -36,6 +37,7 @@ from django_multisession.bridge import run_sync
 from django_multisession.deadline import Operation
 from django_multisession.envelope import ENDED
 from django_multisession.exceptions import StoreRefused, StoreUnavailable
+from django_multisession.runtime import Event, reset
 from django_multisession.stores.base import Failure, StoreOptions
 from django_multisession.stores.mongodb.collection import COLLECTION, TTL_INDEX
 from django_multisession.stores.mongodb.diagnosis import failure_of
@@ -532,6 +534,43 @@ def test_absent_server_is_an_outage_with_its_reason(drive: Drive) -> None:
     with pytest.raises(StoreUnavailable, match="ConnectionRefusedError"):
         drive(store.read(make_key()))
     assert store.breaker.is_open
+    store.close()
+
+
+@pytest.mark.parametrize("knows_the_server", [False, True])
+def test_resolver_that_hangs_is_given_up(
+    drive: Drive, mongodb_server: MongoDBServer, monkeypatch: pytest.MonkeyPatch, knows_the_server: bool
+) -> None:
+    hangs, ends, real = threading.Event(), threading.Event(), socket.getaddrinfo
+    answers: list[str] = []
+
+    def getaddrinfo(host: str, *arguments: Any, **more: Any) -> Any:
+        if host != "hung.test" or more.get("flags"):
+            return real(host, *arguments, **more)
+        if hangs.is_set():
+            ends.wait(30)
+            answers.append(host)
+        return real("127.0.0.1", *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    reset(Event.TEST)
+    # Connections that were idle are not used again, so that the client that knows the server has to connect anew.
+    store = store_at(mongodb_server.location.replace("127.0.0.1", "hung.test"), options={"max_idle": 0.001})
+
+    async def scenario() -> None:
+        if knows_the_server:
+            with Operation():
+                await put(store, make_key())
+            await pause(0.1)
+        hangs.set()
+        try:
+            with pytest.raises(StoreUnavailable):
+                await store.read(make_key())
+            assert not answers
+        finally:
+            ends.set()
+
+    drive(scenario())
     store.close()
 
 

@@ -4,7 +4,7 @@ PyMongo's clients keep pools of their own, and watch the servers with threads or
 """
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -28,6 +28,7 @@ except ImportError as error:
     ) from error
 
 # isort: split
+from .names import Names
 from .waiting import in_task, in_time, wait_for_primary
 
 HEARTBEAT = 500
@@ -49,24 +50,33 @@ class LoopClient(NamedTuple):
     limit: ConcurrencyLimit
 
 
+class ThreadsClient(NamedTuple):
+    """The client of all threads, and what knows when one of them has to connect."""
+
+    client: MongoClient[Any]
+    names: Names
+
+
 class Clients:
     """The clients of one location; ``indexed`` holds the collections whose TTL index this process has made."""
 
     def __init__(self, location: Location, make: Callable[..., Any], patience: float) -> None:
-        def close(client: MongoClient[Any]) -> None:
+        def connect() -> ThreadsClient:
+            names = Names()
+            # connect=True starts looking for the servers in the background.
+            return ThreadsClient(make(MongoClient, [names], connect=True, **_ONE_STEP), names)
+
+        def close(place: ThreadsClient) -> None:
             # It takes leave of the server, which may hang: without a bound, so would this.
             with timeout(patience):
-                client.close()
+                place.client.close()
 
         async def close_in_loop(place: LoopClient) -> None:
             with timeout(patience):
                 await place.client.close()
 
         self._make = make
-        # connect=True starts looking for the servers in the background.
-        self.process: PerProcess[MongoClient[Any]] = PerProcess(
-            lambda: make(MongoClient, connect=True, **_ONE_STEP), close
-        )
+        self.process: PerProcess[ThreadsClient] = PerProcess(connect, close)
         self.loops: LoopLocal[LoopClient] = LoopLocal(
             lambda: LoopClient(make(AsyncMongoClient, connect=False), ConcurrencyLimit(IN_FLIGHT, location.shown)),
             close_in_loop,
@@ -76,7 +86,7 @@ class Clients:
     def get(self) -> Any:
         """Return the client that the caller can use."""
         loop = native_loop()
-        return self.process.get() if loop is None else self.loops.get(loop).client
+        return self.process.get().client if loop is None else self.loops.get(loop).client
 
     async def probe(self, database: str, command: Mapping[str, Any], total: float) -> None:
         """Run a command on a new connection to the primary, within PROBE_TIMEOUT seconds.
@@ -121,8 +131,16 @@ def clients_for(location: Location, options: StoreOptions) -> Clients:
     return _shared.setdefault(identity, Clients(location, make, options.connect_timeout))
 
 
-def _make(factory: Callable[..., Any], url: str, settings: Mapping[str, Any], kind: type[Any], **more: Any) -> Any:
-    return factory(kind, url, **{**settings, **more})
+def _make(
+    factory: Callable[..., Any],
+    url: str,
+    settings: Mapping[str, Any],
+    kind: type[Any],
+    listeners: Sequence[Any] = (),
+    **more: Any,
+) -> Any:
+    listening = {"event_listeners": [*settings.get("event_listeners", ()), *listeners]} if listeners else {}
+    return factory(kind, url, **{**settings, **listening, **more})
 
 
 def _new(kind: type[Any], url: str, **settings: Any) -> Any:

@@ -36,7 +36,7 @@ from .documents import (
     left_over,
     update_to,
 )
-from .waiting import in_task, in_time, no_primary, wait_for_primary
+from .waiting import in_task, in_time, no_primary
 
 logger = logging.getLogger("django_multisession")
 
@@ -90,18 +90,20 @@ class MongoDBStore(Store):
             limit.release()
 
     async def _ask(self, seconds: float, command: Command, expected: Any, harmless: bool) -> Any:
-        client = self._clients.process.get()
+        client, names = self._clients.process.get()
         if not client.topology_description.has_writable_server():
             seconds = self._longer(seconds)
 
         def ask() -> Any:
-            wait_for_primary(client, seconds)
+            names.wait_for_primary(client, seconds)
             return command(self._collection.of(client))
 
         try:
             return in_time(seconds, ask, harmless, self.options.timeout)
         except expected:
             return None
+        finally:
+            names.done()
 
     async def _ask_in_loop(self, seconds: float, client: Any, command: Command, expected: Any) -> Any:
         if not client.topology_description.has_writable_server():
