@@ -8,6 +8,7 @@ write has left there is removed then. See carrying.py for the other side.
 """
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
 
@@ -83,7 +84,9 @@ class Beside(Places):
     async def _overtaken(self, key: SessionKey, stored: Loaded, plaintext: bytes) -> Loaded | None:
         """Return what is here if that has what was just written there, None if it is to be brought here."""
         if self.meaning(stored) is not stored:
-            await self.source.remove(key.secret)  # it has ended, and the write has brought it back
+            # It has ended, or another key has taken its place, and the write has brought it back.
+            if not stored.plaintext or await self._confirm(stored):
+                await self.source.remove(key.secret)
             return None
         if self._parsed(stored).data == self._parsed(plaintext).data:
             return stored  # whoever has carried it saw the change, and removes it there
@@ -105,8 +108,20 @@ class Beside(Places):
             return False
         if await self.source.remove(expected.key.secret, expected.token.found) is Removal.REMOVED:
             return True
-        await super().delete(mark.key, mark)
-        return False
+        if await super().delete(mark.key, mark):
+            return False
+        # Not a logout there, if somebody has confirmed the mark: see _confirm().
+        stored = await self.fetch(mark.key)
+        return stored is not None and (stored.header.flags & flags, stored.plaintext) == (flags, body)
+
+    async def _confirm(self, mark: Loaded) -> bool:
+        """Put again what stands here in the place of a session; return whether it still stood.
+
+        By that, whoever has put it here learns that his session was not ended by somebody else, but removed by one who
+        had written there and who goes on with what it says.
+        """
+        header = mark.header._replace(version=os.urandom(8))
+        return await self.remark(mark, mark.header.flags, mark.plaintext, header, self._standing_there(mark))
 
     async def delete(self, key: SessionKey, expected: Loaded | None = None) -> bool:
         """See Records.delete(); a tombstone comes here first, then the session is removed there."""

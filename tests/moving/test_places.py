@@ -213,6 +213,23 @@ async def test_change_of_key_takes_along_what_is_written_meanwhile(*, site: Site
     assert await nowhere(site, key)
 
 
+@pytest.mark.parametrize(("place", "operation"), [("here", "insert"), ("there", "delete")])
+@driven
+async def test_change_of_key_whose_pointer_meets_a_save_in_the_old_place_takes_it_along(
+    *, site: Site, place: str, operation: str
+) -> None:
+    key = await site.old.store(count=1, _auth_user_id="7", _auth_user_hash="a hash")
+    ours, theirs = await site.beside.load(key), await site.beside.load(key)
+    await theirs.set("theirs", 1)
+    plan, when = getattr(site, place), "after" if place == "here" else "before"
+    plan.on(operation, **{when: theirs.save})
+    await ours.cycle_key()
+    assert plan.done()
+    assert theirs.key == ours.key != key
+    assert ((await site.beside.data(ours.key)) or {})["theirs"] == 1
+    assert await nowhere(site, key)
+
+
 @pytest.mark.parametrize("process", ["beside", "carrying"])
 @pytest.mark.parametrize("who", ["old", "beside"])
 @driven
