@@ -82,8 +82,8 @@ class Carrying(Places):
             elif await self._end(carried):
                 return None
         except StoreUnavailable as error:
-            # The session is here, and counts. What has stayed there is looked at if it ends here by itself before it would
-            # have ended there; the walk removes it.
+            # The session is here, and counts. What has stayed there is looked at if it ends here by itself before it
+            # would have ended there; the walk removes it.
             report(error)
             return carried
         return await self.here(key)
