@@ -162,7 +162,7 @@ class Places(Records):
         except InvalidRecord:
             return self._standing()  # its serializer cannot read it any more; it is to end all the same
         if until is None:
-            return self._standing() if self._has_copies else None
+            return self._standing(max(stored.header.expires_at, time.time() + self._age)) if self._has_copies else None
         return self._standing(until)
 
     @staticmethod
