@@ -66,6 +66,16 @@ def run_sync(body: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("A body that is driven synchronously awaited something that was not ready.")
 
 
+def foreign(method: Callable[..., T], *arguments: object) -> T:
+    """Call a method that may be a project's own, driven by nobody: it may run an event loop of its own."""
+    outer = here.driven, here.blocks_a_loop
+    here.driven = here.blocks_a_loop = False
+    try:
+        return method(*arguments)
+    finally:
+        here.driven, here.blocks_a_loop = outer
+
+
 def driven() -> bool:
     """Tell whether the code that asks is driven by run_sync()."""
     return here.driven

@@ -60,9 +60,8 @@ class Lifecycle:
     async def load(self, secret: str, now: float) -> Body | None:
         """Return the session under a key; None if there is none, which the state then tells apart.
 
-        InvalidRecord if it cannot be read. A session that has been looked at already, by another thread for one, is
-        only looked at again: what a save merges with stays what it was, and a save of a session that is gone by now
-        finds that out.
+        InvalidRecord if it cannot be read. A session that has been looked at already is only looked at again: what a
+        save merges with stays what it was, and a save of a session that is gone by now finds that out.
         """
         key = self.key(secret)
         try:
@@ -210,7 +209,8 @@ class Lifecycle:
         """Return what a change of key is to leave behind, if anything."""
         if secret is None or self.state is State.UNREADABLE:
             return None
-        return Rotation(self.key(secret), None if self.state is State.CLEARED else self.loaded)
+        base = None if self.state is State.CLEARED else self.loaded
+        return Rotation(self.key(secret), base, user_before=self.user_before, written=self.written)
 
     async def leave(self, left: Rotation | None) -> bool:
         """Note what was left by a change of key, once the new one stands; tell whether that is to be committed."""
@@ -239,7 +239,7 @@ class Lifecycle:
         left, new = self.rotation, self.loaded
         if left is None:
             return None
-        self.rotation, self.loaded = None, left.base
+        self.rotation, self.loaded, self.user_before, self.written = None, left.base, left.user_before, left.written
         self.state = State.MOVED if left.had_moved else State.CLEARED if left.base is None else State.LOADED
         if new is not None and new.key is not left.key:
             await withdraw(self._repository, new)

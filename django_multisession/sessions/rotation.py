@@ -7,7 +7,7 @@ pointer, and goes on under the key that won, if user and password are the same t
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..deadline import left
 from ..exceptions import StoreRefused, StoreUnavailable
@@ -39,12 +39,15 @@ class Rotation(NamedTuple):
     """What a change of key leaves behind: the old key, and what was loaded under it.
 
     ``base`` is None where nothing of that counts, since the session was cleared or not loaded. ``had_moved`` tells that
-    there was a pointer already when the session was looked at first.
+    there was a pointer already when the session was looked at first. ``user_before`` and ``written`` are those of the
+    old session's Lifecycle.
     """
 
     key: SessionKey
     base: Loaded | None
     had_moved: bool = False
+    user_before: Any = None
+    written: bool = False
 
     async def commit(self, repository: Repository, new: Loaded, draft: Draft, course: Course) -> Saved | None:
         """End the old session with a pointer to the new one; first take along what others have saved there.

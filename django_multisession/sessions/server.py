@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 from django.contrib.sessions.backends.base import CreateError
 
-from ..bridge import here, iterate, maybe_await
+from ..bridge import foreign, here, iterate, maybe_await
 from ..deadline import in_both_colours
 from ..exceptions import InvalidRecord, StoreUnavailable
 from ..stores.base import Store
@@ -137,7 +137,7 @@ class ServerSession(MultisessionBase):
         if hasattr(self, "_session_cache"):
             self.accessed = True
             return self._session_cache
-        return self._get_session() if here.driven else await self._aget_session()
+        return foreign(self._get_session) if here.driven else await self._aget_session()
 
     async def _load(self) -> dict[str, Any]:
         """Return the session's data; empty, and without a key, if there is no such session.
@@ -278,7 +278,7 @@ class ServerSession(MultisessionBase):
         if getattr(public, "__func__", None) in _OURS:
             await body(*arguments)
         else:
-            await maybe_await(public(*arguments))
+            await maybe_await(foreign(public, *arguments))
 
     async def _exists(self, session_key: str) -> bool:
         """Tell whether there is a live session with this key."""

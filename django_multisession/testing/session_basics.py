@@ -89,6 +89,25 @@ class Basics:
         expected = "asave" if _in_loop() else "save"
         assert await visits.data(visit.key) == {"saved_by": expected}
 
+    @pytest.mark.parametrize("operation", ["create", "cycle_key", "save"])
+    async def test_save_of_a_subclass_that_runs_a_loop_of_its_own_is_honoured(
+        self, visits: Visits, operation: str
+    ) -> None:
+        class Audited(visits.session_class):  # type: ignore[misc, name-defined]  # made for this test
+            def save(self, must_create: bool = False) -> None:
+                self["saved_by"] = "save"
+                asyncio.run(self.asave(must_create))
+
+        key = await visits.store(a=1)
+        audited = Visits(Audited, visits.drive)
+        visit = audited.open() if operation == "create" else await audited.load(key)
+        await visit.set("b", 2)
+        await getattr(visit, operation)()
+        visits.opened += audited.opened
+        kept = {} if operation == "create" else {"a": 1}
+        by = {} if _in_loop() else {"saved_by": "save"}
+        assert await visits.data(visit.key) == {**kept, "b": 2, **by}
+
     # What cannot be kept.
 
     @pytest.mark.parametrize("value", [object(), {"deep": [1, object()]}, {1, 2}])

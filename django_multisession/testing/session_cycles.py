@@ -130,6 +130,26 @@ class Cycles:
         assert await visits.data(key) == {"a": 0}
         assert await visits.data(created) is None
 
+    async def test_login_after_an_abandoned_one_counts_as_a_new_one(self, visits: Visits) -> None:
+        key = await visits.store(a=0)
+        ours = await visits.load(key, commits_with_response=True)
+        await ours.cycle_key()
+        await ours.update(ALICE)
+        await ours.save()
+        await ours.abandon()
+        await ours.save()
+        assert (await visits.header(key)).authenticated_at
+
+    async def test_cookie_after_an_abandoned_cycle_key_is_sent_for_no_write_of_the_new_key(
+        self, visits: Visits
+    ) -> None:
+        key = await visits.store(a=0)
+        ours = await visits.load(key, commits_with_response=True)
+        await ours.cycle_key()
+        await ours.abandon()
+        ours.session.modified = True  # set to the value it had
+        assert await ours.answer() is None
+
     @pytest.mark.parametrize("how", ["abandoned", "failed"])
     async def test_cleared_session_whose_cycle_key_comes_to_nothing_still_replaces_everything(
         self, visits: Visits, how: str

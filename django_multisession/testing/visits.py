@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
-from ..bridge import driven
+from ..bridge import driven, foreign
 from ..envelope import VERSION, Header
 from ..http.handle import Handle
 from ..sessions import response
@@ -94,7 +94,7 @@ class Visit:
     def __getattr__(self, method: str) -> Callable[..., Any]:
         async def call(*arguments: Any, **named: Any) -> Any:
             if driven():
-                return getattr(self.session, method)(*arguments, **named)
+                return foreign(functools.partial(getattr(self.session, method), *arguments, **named))
             return await getattr(self.session, f"a{method}")(*arguments, **named)
 
         return call
