@@ -15,7 +15,7 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 PAIRS = {"3.11": "5.2", "3.12": "6.0", "3.13": "6.1"}
 OLDEST, NEWEST = min(PAIRS), max(PAIRS)
 # What starts many processes, builds, installs or needs a browser is the newest pair's alone.
-CORE = ("tests/unit", "tests/contract", "tests/django_suite", "tests/middleware", "tests/moving")
+CORE = ("tests/unit", "tests/contract", "tests/django_suite", "tests/middleware", "tests/moving", "tests/registry")
 CLIENTS = ("tests/unit", "tests/contract", "tests/stores")
 WITHOUT_SERVERS = ("-m", "not server")
 

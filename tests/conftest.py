@@ -74,11 +74,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("server")
 
 
-@pytest.fixture(autouse=True)
-def _registry(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _unfollowed() -> Iterator[None]:
     """Have the registry, whose tables are there for all tests, follow logins in its own alone."""
-    if "registry" not in request.path.relative_to(HERE).parts:
-        monkeypatch.setattr(follower, "make", None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(follower, "make", None)
+        yield
 
 
 class _Running:

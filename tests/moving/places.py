@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from django.apps import apps
+from django.contrib import admin
 from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connection
@@ -94,6 +95,8 @@ def configured(place: Place, location: Any, directory: Path, **options: Any) -> 
             call_command("createcachetable", verbosity=0)
             stack.callback(_drop, "cached_sessions")
         if place.app is not None:
+            # Whose admin has registered its models, which later tests know nothing of.
+            stack.callback(_unregister, list(apps.get_app_config(place.app).get_models()))
             call_command("migrate", place.app, verbosity=0)
             # What pytest-django flushes are the tables of the apps that are always installed.
             stack.callback(lambda: apps.get_model(str(place.app), "Session")._base_manager.all()._raw_delete("default"))
@@ -102,6 +105,12 @@ def configured(place: Place, location: Any, directory: Path, **options: Any) -> 
             caches["sessions"].close()  # a test may have cut its connection
             caches["sessions"].clear()
             caches["sessions"].close()
+
+
+def _unregister(models: list[Any]) -> None:
+    for model in models:
+        if admin.site.is_registered(model):
+            admin.site.unregister(model)
 
 
 def _drop(table: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
 from django_multisession.registry import database
+from django_multisession.registry.following import Following
 from django_multisession.sessions.loading import session_class
 from django_multisession.sessions.registration import follower
 from django_multisession.stores import aliases
@@ -21,6 +22,12 @@ from tests.logins.site import Browser, Users
 from tests.registry.sites import ROUTER, registry_database
 from tests.registry.steps import SteppedStore, Steps
 from tests.system.backends import leave_thread
+
+
+@pytest.fixture(autouse=True)
+def _followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the registry follow logins; see tests/conftest.py."""
+    monkeypatch.setattr(follower, "make", Following)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,6 +84,15 @@ async def cache_restored(cache: Proxy[Any]) -> None:
     cache.restore()
     _failed_at.renew()
     await ask(close_cache)
+    await ask(wait_for_cache)
+
+
+def wait_for_cache() -> None:
+    """Wait until the cache takes values: pymemcache asks no server for a second after it has failed."""
+    ends = time.monotonic() + 10
+    while caches["shared"].set_many({"anything": 1}):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
 
 
 async def outage_of(site: Site, key: str | None) -> HttpResponse:

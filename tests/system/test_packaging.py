@@ -254,7 +254,7 @@ def snippets() -> Iterator[Any]:
             alternatives = [ast.unparse(each) for each in ast.parse(source).body]
             settings: dict[str, Any] = {}
             for statement in alternatives:
-                shown: dict[str, Any] = {}
+                shown: dict[str, Any] = {"INSTALLED_APPS": []} if statement.startswith("INSTALLED_APPS +=") else {}
                 exec(statement, shown)  # noqa: S102  # our own documents
                 (name,) = shown.keys() - {"__builtins__"}
                 if name in settings:  # another engine in its place
