@@ -75,11 +75,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _unfollowed() -> Iterator[None]:
+def _unfollowed() -> None:
     """Have the registry, whose tables are there for all tests, follow logins in its own alone."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(follower, "make", None)
-        yield
+    follower.make = None
+
+
+@pytest.fixture(autouse=True)
+def _still_unfollowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what a test brings about that sets INSTALLED_APPS: the registry's application becomes ready once more."""
+    monkeypatch.setattr(follower, "make", None)
 
 
 class _Running:
