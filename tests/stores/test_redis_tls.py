@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from django_multisession.bridge import pause
+from django_multisession.bridge import pause, run_sync
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.stores.base import StoreOptions
 from django_multisession.stores.redis.store import RedisStore
@@ -164,7 +165,14 @@ class TLSSentinel(RedisSentinel):
 
 @pytest.fixture(scope="module")
 def tls_sentinel(certificate: Path) -> Iterator[TLSSentinel]:
+    def serves() -> bool:
+        # Sentinels agree a moment before each of them has reached the master over TLS.
+        with closing(store_at(sentinel.location, ssl_ca_certs=str(certificate))) as store, suppress(StoreUnavailable):
+            return run_sync(store.read(KEYS[0])) is None
+        return False
+
     with TLSSentinel(*tls(certificate)) as sentinel:
+        sentinel.wait_for(serves, "serve over TLS")
         yield sentinel
 
 
