@@ -96,7 +96,7 @@ def configured(place: Place, location: Any, directory: Path, **options: Any) -> 
             stack.callback(_drop, "cached_sessions")
         if place.app is not None:
             # Whose admin has registered its models, which later tests know nothing of.
-            stack.callback(_unregister, list(apps.get_app_config(place.app).get_models()))
+            stack.callback(unregister, list(apps.get_app_config(place.app).get_models()))
             call_command("migrate", place.app, verbosity=0)
             # What pytest-django flushes are the tables of the apps that are always installed.
             stack.callback(lambda: apps.get_model(str(place.app), "Session")._base_manager.all()._raw_delete("default"))
@@ -107,7 +107,8 @@ def configured(place: Place, location: Any, directory: Path, **options: Any) -> 
             caches["sessions"].close()
 
 
-def _unregister(models: list[Any]) -> None:
+def unregister(models: list[Any]) -> None:
+    """Take the models of an app that is about to go out of the admin."""
     for model in models:
         if admin.site.is_registered(model):
             admin.site.unregister(model)

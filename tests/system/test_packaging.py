@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.db import connections
 from django.test import override_settings
@@ -25,6 +26,7 @@ from django_multisession.sessions.base import MultisessionBase
 from django_multisession.sessions.loading import session_class
 from django_multisession.testing.servers.base import free_port
 from django_multisession.testing.servers.redis import RedisServer
+from tests.moving.places import unregister
 from tests.system.demo import Answer, Browser, wait_until_it_answers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -280,6 +282,8 @@ def test_settings_in_the_documents_are_right(shown: dict[str, Any], monkeypatch:
         assert [message for message in check_settings() if message.id not in said] == []
         for name in ["default", *ours.get("MULTISESSION", {})]:
             assert issubclass(session_class(name), MultisessionBase)
+        for app in others_apps:
+            unregister(list(apps.get_app_config(app).get_models()))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
