@@ -23,7 +23,12 @@ from django_multisession.testing.servers.memcached_ring import MemcachedRing
 from django_multisession.testing.servers.mongodb import MongoDBServer
 from django_multisession.testing.servers.pgbouncer import PgBouncerServer
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
-from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer, ValkeyServer
+from django_multisession.testing.servers.redis import (
+    NewestRedisServer,
+    OlderValkeyServer,
+    RedisServer,
+    ValkeyServer,
+)
 from django_multisession.testing.servers.redis_cluster import RedisCluster
 from django_multisession.testing.servers.redis_sentinel import RedisSentinel
 from tests import timing
@@ -165,6 +170,11 @@ def mongodb_server() -> Iterator[MongoDBServer]:
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[ValkeyServer]:
     yield from serve(ValkeyServer)
+
+
+@pytest.fixture(scope="session")
+def older_valkey_server() -> Iterator[OlderValkeyServer]:
+    yield from serve(OlderValkeyServer)
 
 
 @pytest.fixture(scope="session")

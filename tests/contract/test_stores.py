@@ -29,7 +29,12 @@ from django_multisession.testing.servers.memcached import MemcachedServer
 from django_multisession.testing.servers.mongodb import DATABASE, MongoDBServer
 from django_multisession.testing.servers.pgbouncer import PgBouncerServer
 from django_multisession.testing.servers.postgresql import PostgreSQLServer, SpeaksPostgreSQL
-from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer, ValkeyServer
+from django_multisession.testing.servers.redis import (
+    NewestRedisServer,
+    OlderValkeyServer,
+    RedisServer,
+    ValkeyServer,
+)
 from django_multisession.testing.servers.redis_cluster import RedisCluster
 from django_multisession.testing.servers.redis_sentinel import RedisSentinel
 from tests.databases import database, sqlite
@@ -72,6 +77,12 @@ class TestRedisStoreOnValkey(TestRedisStore):
     @pytest.fixture
     def redis_server(self, valkey_server: ValkeyServer) -> RedisServer:
         return valkey_server
+
+
+class TestRedisStoreOnOlderValkey(TestRedisStore):
+    @pytest.fixture
+    def redis_server(self, older_valkey_server: OlderValkeyServer) -> RedisServer:
+        return older_valkey_server
 
 
 @pytest.mark.server

@@ -20,13 +20,19 @@ from django_multisession.testing.servers.memcached import MemcachedServer
 from django_multisession.testing.servers.mongodb import MongoDBServer
 from django_multisession.testing.servers.pgbouncer import PgBouncerServer
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
-from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer, ValkeyServer
+from django_multisession.testing.servers.redis import (
+    NewestRedisServer,
+    OlderValkeyServer,
+    RedisServer,
+    ValkeyServer,
+)
 from tests.conftest import serve
 
 KINDS = [
     RedisServer,
     NewestRedisServer,
     ValkeyServer,
+    OlderValkeyServer,
     MemcachedServer,
     PostgreSQLServer,
     PgBouncerServer,

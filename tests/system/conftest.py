@@ -18,7 +18,7 @@ NETWORKED = list(SERVERS)
 LOCAL = ("memory", "db-sqlite")
 SERVER_SIDE = ["memory", *NETWORKED, "db-sqlite", "db-postgresql", "db-mariadb"]
 GROWN = [
-    *("redis-valkey", "redis-redis_cluster", "redis-redis_sentinel"),
+    *("redis-valkey", "redis-older_valkey", "redis-redis_cluster", "redis-redis_sentinel"),
     *("memcached-memcached_ring", "postgresql-pgbouncer"),
 ]
 """Engines on other servers, or several, by the fixtures of these."""

