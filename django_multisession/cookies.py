@@ -170,6 +170,10 @@ class CookieOptions:
             dict.__setitem__(response.cookies, f"{name}; {self.path}; {self.domain}", response.cookies.pop(name))
             dict.__setitem__(response.cookies, name, kept)
 
+    def is_sent_to(self, path: str) -> bool:
+        """Tell whether browsers send the cookie to a URL of this path (RFC 6265, section 5.1.4)."""
+        return path == self.path or path.startswith(self.path if self.path.endswith("/") else f"{self.path}/")
+
     def same_place(self, other: "CookieOptions") -> bool:
         """Tell whether a browser takes a cookie of the other's for this one."""
         mine, others = ((o.path, o.domain or None, o.partitioned) for o in (self, other))

@@ -129,7 +129,9 @@ def _logged_out(request: Any, **kwargs: Any) -> None:
 
 def leave_all(request: Any) -> None:
     """Have all sessions of a request that end with the login end with its response."""
-    default = getattr(request, "session", None)
+    default, sessions = getattr(request, "session", None), getattr(request, "sessions", None)
+    if sessions is not None:
+        sessions.has_logged_out = True
     if isinstance(default, ServerSession):
         default.is_logged_out = True
     for belonging in _of_the_user(request):

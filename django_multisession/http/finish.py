@@ -21,7 +21,7 @@ from ..bridge import driven
 from ..exceptions import StoreUnavailable
 from . import response_cookies
 from .handle import Handle
-from .logout import forget, is_logout
+from .logout import forget, is_logout_of_the_user
 from .unavailable import Outage, unavailable
 
 
@@ -36,6 +36,7 @@ async def finish(request: HttpRequest, response: HttpResponseBase, opened: list[
 
 
 async def _finish(request: HttpRequest, response: HttpResponseBase, handles: list[Handle]) -> HttpResponseBase:
+    has_ended = response.status_code < 500
     for handle in handles:
         with suppress(StoreUnavailable):  # which the session remembers
             await handle.end_again()
@@ -46,18 +47,21 @@ async def _finish(request: HttpRequest, response: HttpResponseBase, handles: lis
     else:
         for handle in handles:
             await handle.abandon()
-        outage = next(filter(None, (handle.outage for handle in handles)), None)
-        if isinstance(response, Outage):
-            if is_logout(request.resolver_match):
+        in_view = isinstance(response, Outage)
+        # Where another middleware or a template met it first. A 503 is a page that the view has made of it.
+        met = None if response.status_code == 503 else next(filter(None, (handle.outage for handle in handles)), None)
+        outage = response.error if isinstance(response, Outage) else met
+        if outage is not None:
+            if is_logout_of_the_user(request, in_view=in_view):
                 await forget(request)
+                has_ended = True
                 handles = await _all_left(request, handles)
-            response = unavailable(request, response.error)
-        elif outage is not None and response.status_code != 503:
-            # Where another middleware or a template met it first. A 503 is a page that the view has made of it.
             response = unavailable(request, outage)
     for handle in handles:
         await handle.close()
         await _show(request, response, handle)
+    if has_ended:
+        response_cookies.delete_beyond_path(request, response)
     return response
 
 

@@ -17,8 +17,9 @@ from ..sessions.base import MultisessionBase
 from .belonging import leave_all
 
 
-def is_logout(match: ResolverMatch | None) -> bool:
-    """Tell whether a URL leads to a LogoutView of django.contrib.auth, a subclass, logout_then_login() or the admin's.
+def is_logout(request: HttpRequest, match: ResolverMatch | None) -> bool:
+    """Tell whether a request is to log out by a LogoutView of django.contrib.auth, a subclass, logout_then_login() or
+    the admin's.
 
     Not told in process_view(): a synchronous one costs every request under ASGI a thread.
     """
@@ -29,16 +30,27 @@ def is_logout(match: ResolverMatch | None) -> bool:
     view: Any = match.func
     made_of, site = getattr(view, "view_class", None), getattr(view, "admin_site", None)
     if isinstance(made_of, type) and issubclass(made_of, LogoutView):
-        return True
-    return view is logout_then_login or (site is not None and getattr(view, "__wrapped__", None) == site.logout)
+        allowed = getattr(view, "view_initkwargs", {}).get("http_method_names", made_of.http_method_names)
+        return request.method == "POST" or (request.method == "GET" and "get" in allowed)  # a project's may say so
+    is_known = view is logout_then_login or (site is not None and getattr(view, "__wrapped__", None) == site.logout)
+    return is_known and request.method == "POST"
 
 
 def leads_to_logout(request: HttpRequest) -> bool:
     """Tell whether a request that has not come to its view yet is to log out."""
     try:
-        return is_logout(resolve(request.path_info, getattr(request, "urlconf", None)))
+        return is_logout(request, resolve(request.path_info, getattr(request, "urlconf", None)))
     except Resolver404:
         return False
+
+
+def is_logout_of_the_user(request: HttpRequest, *, in_view: bool) -> bool:
+    """Tell whether a request that has met an outage is a logout, and no other site's doing.
+
+    What a view meets comes after CsrfViewMiddleware. Another middleware, as LoginRequiredMiddleware, may have looked at
+    the user before, and its exception is none that process_exception() is told of.
+    """
+    return is_logout(request, request.resolver_match) and (in_view or getattr(request, "csrf_processing_done", False))
 
 
 async def forget(request: HttpRequest) -> None:

@@ -33,3 +33,16 @@ def delete(request: HttpRequest, response: HttpResponseBase, handle: Handle) -> 
         if name in request.COOKIES:
             cookie.delete(response, name)
             patch_vary_headers(response, ("Cookie",))
+
+
+def delete_beyond_path(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Delete, after a logout, the cookies that browsers do not send to this URL, such as a shop's with a PATH.
+
+    What they lead to on a server is out of reach.
+    """
+    sessions = getattr(request, "sessions", None)
+    if sessions is None or not sessions.has_logged_out:
+        return
+    for cookie, chunks in sessions.beyond_path():
+        for name in chunk_names(cookie.name)[:chunks]:
+            cookie.delete(response, name)

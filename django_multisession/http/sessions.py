@@ -8,7 +8,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
 from ..conf import DEFAULT, names
-from ..cookies import cookie_options, domain_of
+from ..cookies import CookieOptions, cookie_options, domain_of
 from ..domains import depends_on_request
 from ..runtime import cached
 from ..sessions.base import MultisessionBase
@@ -24,11 +24,13 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110
 class Sessions(Mapping[str, Any]):
     """The sessions of one request. ``["default"]`` is request.session, also when that was assigned anew."""
 
-    __slots__ = ("_named", "_request")
+    __slots__ = ("_named", "_request", "has_logged_out")
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
         self._named: dict[str, SessionBase] = {}
+        self.has_logged_out = False
+        """Whether django.contrib.auth has told that the user logs out."""
 
     @property
     def has_named(self) -> bool:
@@ -59,12 +61,19 @@ class Sessions(Mapping[str, Any]):
 
     def of_the_user(self) -> list[MultisessionBase]:
         """Return the sessions that end with the login: those that are open, and those whose cookie has come."""
+        return [self[name] for name in _ending_with_login() if self._is_here(name)]
+
+    def _is_here(self, name: str) -> bool:
+        return name in self._named or _opening(name).store.joined(self._request.COOKIES) is not None
+
+    def beyond_path(self) -> list[tuple[CookieOptions, int]]:
+        """Return the cookies of those that end with the login and are not sent to this URL, with their CHUNKS."""
         found = []
-        for name in names():
-            if name == DEFAULT or not session_config(name).entry.ends_with_login:
-                continue
-            if name in self._named or _opening(name).store.joined(self._request.COOKIES) is not None:
-                found.append(self[name])
+        for name in _ending_with_login():
+            if not self._is_here(name):
+                cookie = cookie_options(name, self._request)
+                if not cookie.is_sent_to(self._request.path):
+                    found.append((cookie, session_config(name).entry.chunks))
         return found
 
     def opened(self) -> list[SessionBase]:
@@ -72,6 +81,11 @@ class Sessions(Mapping[str, Any]):
         default = getattr(self._request, "session", None)
         # A project may have put something else there, or have taken it away.
         return [*([default] if isinstance(default, SessionBase) else []), *self._named.values()]
+
+
+@cached
+def _ending_with_login() -> tuple[str, ...]:
+    return tuple(name for name in names() if name != DEFAULT and session_config(name).entry.ends_with_login)
 
 
 class _Opening(NamedTuple):

@@ -79,6 +79,20 @@ def test_logout_ends_named_sessions(visitor: Visitor, name: str, alice: User) ->
         assert visitor.data(name) == {}  # on its server as well
 
 
+def test_logout_ends_a_session_whose_cookie_does_not_come_with_it(
+    visitor: Visitor, name: str, alice: User, site: Any
+) -> None:
+    site.MULTISESSION = {**site.MULTISESSION, name: {**SESSIONS[name], "COOKIE": {"PATH": "/shop/"}}}
+    visitor.visit(log_in(alice))
+    visitor.visit(put(name, secret=1), "/shop/")
+    del visitor.client.cookies[f"sessionid_{name}"]  # as browsers do, elsewhere
+    sent = visitor.visit(log_out()).cookies[f"sessionid_{name}"]
+    assert (sent["max-age"], sent["path"]) == (0, "/shop/")
+    visitor.client.cookies.clear()
+    visitor.visit(log_in(alice))
+    assert list(visitor.visit(log_out(), "/shop/").cookies) == ["sessionid"]  # a cookie would have come
+
+
 def test_logout_ends_a_session_that_was_opened_before(visitor: Visitor, name: str, alice: User) -> None:
     visitor.visit(log_in(alice))
     visitor.visit(put(name, secret=1))

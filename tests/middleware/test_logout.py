@@ -92,6 +92,43 @@ def test_logout_that_csrf_refuses_logs_nobody_out(member: Visitor, site: Any) ->
     assert not response.cookies
 
 
+CSRF = "django.middleware.csrf.CsrfViewMiddleware"
+LOGIN_REQUIRED = "django.contrib.auth.middleware.LoginRequiredMiddleware"
+
+
+@pytest.mark.parametrize("url", LOGOUTS)
+def test_logout_where_a_middleware_looks_at_the_user_first_logs_out(member: Visitor, site: Any, url: str) -> None:
+    site.MIDDLEWARE = [OURS, CSRF, *site.MIDDLEWARE[1:], LOGIN_REQUIRED]
+    member.new_client()
+    member.errors_as_responses()
+    Switchable.go_down()
+    response = member.ask(url, "post")
+    assert response.status_code == 503
+    assert all(gone(response, name) for name in ("sessionid", "sessionid_cart", "sessionid_second"))
+    assert b"You are logged out in this browser" in response.content
+
+
+def test_logout_whose_token_nobody_has_looked_at_logs_nobody_out(member: Visitor, site: Any) -> None:
+    site.MIDDLEWARE = [*site.MIDDLEWARE, LOGIN_REQUIRED, CSRF]
+    cookies = member.client.cookies
+    member.client = type(member.client)(enforce_csrf_checks=True, raise_request_exception=False)
+    member.client.cookies = cookies
+    Switchable.go_down()
+    response = member.ask("/logout/", "post")
+    assert response.status_code == 503
+    assert not response.cookies
+    assert b"If you were logged in, you still are." in response.content
+
+
+@pytest.mark.parametrize("url", LOGOUTS)
+@pytest.mark.parametrize("method", ["get", "head"])
+def test_link_to_a_logout_in_an_outage_logs_nobody_out(member: Visitor, url: str, method: str) -> None:
+    Switchable.go_down()
+    response = member.ask(url, method)
+    assert response.status_code in (405, 503)
+    assert not response.cookies
+
+
 def test_other_page_in_an_outage_keeps_the_login_and_says_so(member: Visitor) -> None:
     Switchable.go_down()
     response = member.visit(put(a=1))
