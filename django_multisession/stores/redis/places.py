@@ -55,10 +55,12 @@ def server_at(options: StoreOptions) -> Server:
 
 def _sentinels(location: Location, ours: RedisOptions, settings: dict[str, Any], options: StoreOptions) -> Sentinels:
     part = options.connect_timeout / (len(location.nodes) + 1)
-    own = {"ssl": location.is_tls, **ours.sentinel_kwargs}
-    timeouts = {"socket_connect_timeout": part, "socket_timeout": part, "retry": settings["retry"], "driver_info": None}
+    own = {"ssl": location.is_tls, "protocol": 2, **ours.sentinel_kwargs}
+    fixed = {"socket_connect_timeout": part, "socket_timeout": part, "retry": settings["retry"]}
+    if not own["ssl"]:
+        # Over TLS a connection has to begin with an answer, and a refusal of this one does not matter: redis-py's pool
+        # takes the session tickets that follow TLS 1.3's handshake for an answer that nobody has read, and gives up.
+        fixed["driver_info"] = None
     # The tests of a certificate are the same, unless said otherwise.
     tls = {key: value for key, value in ours.client.items() if key.startswith("ssl_")} if own["ssl"] else {}
-    return Sentinels(
-        location.nodes, location.service, location.is_tls, settings, {"protocol": 2, **tls, **own, **timeouts}
-    )
+    return Sentinels(location.nodes, location.service, location.is_tls, settings, {**tls, **own, **fixed})
