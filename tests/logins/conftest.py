@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 import pytest
 
@@ -12,19 +13,29 @@ from django_multisession.testing.drive import Drive, SyncDrive, driving
 from tests.contract.conftest import Backend, backend  # noqa: F401 - a fixture
 from tests.logins.site import Browser, Users, nothing
 
+T = TypeVar("T")
+
 
 class Site:
     """The project: how often orders are tried, and its browsers."""
 
-    def __init__(self, engine: str, drive: Drive, most: int) -> None:
+    def __init__(self, engine: str, drive: Drive, most: int, *, is_nightly: bool = False) -> None:
         self.engine = engine
         self.drive = drive
         self.colour = "sync" if isinstance(drive, SyncDrive) else "async"
         self.most = most
+        self.is_nightly = is_nightly
+        self.is_exhaustive = is_nightly and engine == "memory"
         self.middleware = middleware.SessionMiddleware(nothing)
 
     def browser(self, key: str | None = None) -> Browser:
         return Browser(self.middleware, key)
+
+    def some(self, tried: Iterator[T]) -> Sequence[T]:
+        """Return those of all orders that are tried: at night all that take minutes, else ``most`` of them."""
+        every = list(tried)
+        allowed = self.most if not self.is_nightly else 7_200 if self.engine == "memory" else 720
+        return every if len(every) <= allowed else random.Random(0).sample(every, self.most)  # noqa: S311 - no secret
 
     async def visitor(self, **data: Any) -> Browser:
         """Return a browser that has a session with this data; all passwords are as at first."""
@@ -53,7 +64,7 @@ def site(backend: Backend, drive: Drive, settings: Any, nightly: bool) -> Site: 
     settings.AUTHENTICATION_BACKENDS = [f"{Users.__module__}.{Users.__qualname__}"]
     # Each order is some twenty operations: in memory all of two requests are tried, which are 70, elsewhere a part.
     most = 70 if backend.name == "memory" else 20
-    return Site(backend.name, drive, 10 * most if nightly else most)
+    return Site(backend.name, drive, 10 * most if nightly else most, is_nightly=nightly)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import combinations, permutations, product
 from math import factorial, prod
 from typing import Any, ClassVar
 
@@ -46,12 +47,16 @@ class Exchange:
     def __init__(self, middleware: SessionMiddleware, jar: dict[str, str]) -> None:
         self._middleware = middleware
         self._jar = jar
+        self.brought = jar.get(cookie_options(DEFAULT).name)
+        """The session key that the request brings."""
         self.request: Any = RequestFactory().get("/")
         self.request.COOKIES = dict(jar)
         middleware.process_request(self.request)
         self.response: Any = None
         self.sent: str | None = None
         """The session key that the response sets."""
+        self.deletes = False
+        """Whether the response has the browser forget the session's cookie."""
 
     @property
     def session(self) -> Any:
@@ -134,6 +139,7 @@ class Exchange:
             self.response = HttpResponse(status=400)
         morsel = self.response.cookies.get(cookie_options(DEFAULT).name)
         self.sent = morsel.value if morsel is not None and morsel.value else None
+        self.deletes = morsel is not None and not morsel.value
         session = self.session
         if self.sent and not races and isinstance(session, ServerSession):
             assert session.exists(self.sent) if driven() else await session.aexists(self.sent), "a dead key"
@@ -198,6 +204,35 @@ def orders(lengths: Sequence[int], most: int) -> Iterator[tuple[int, ...]]:
     for _ in range(most):
         draw.shuffle(steps)
         yield tuple(steps)
+
+
+def meetings(kinds: Sequence[int], *, acts: bool = True) -> Iterator[tuple[int, ...]]:
+    """Yield the orders of requests that look, act and respond, once for all orders that are one to the store.
+
+    Neither what is read nor what is written under a new key, which is all that an act does, tells of what other
+    requests read or write so: only between which responses a look or an act stands counts. Without ``acts``, each comes
+    at once before its request's response. Requests of the same number among ``kinds`` are alike, and one is as good as
+    the other.
+    """
+    gaps = [
+        [(look, act) for look in range(place + 1) for act in (range(look, place + 1) if acts else [place])]
+        for place in range(len(kinds))
+    ]
+    for ends in _arrangements(kinds):
+        for chosen in product(*gaps):
+            order: list[int] = []
+            for gap, end in enumerate(ends):
+                order += [who for who, (look, _) in zip(ends, chosen, strict=True) if look == gap]
+                order += [who for who, (_, act) in zip(ends, chosen, strict=True) if act == gap]
+                order.append(end)
+            yield tuple(order)
+
+
+def _arrangements(kinds: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Yield the orders of requests by their numbers, where those of one kind keep theirs."""
+    for order in permutations(range(len(kinds))):
+        if all(one < other for one, other in combinations(order, 2) if kinds[one] == kinds[other]):
+            yield order
 
 
 def _all_orders(lengths: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
