@@ -9,6 +9,7 @@ import pytest
 
 from django_multisession.bridge import run_sync
 from django_multisession.testing.servers.memcached import MemcachedServer
+from django_multisession.testing.servers.redis_cluster import RedisCluster
 from tests.stores.helpers import Drive
 
 
@@ -24,3 +25,10 @@ def memcached() -> Iterator[MemcachedServer]:
     """A memcached of the test's own, to be hung and ended."""
     with MemcachedServer() as server:
         yield server
+
+
+@pytest.fixture
+def cluster() -> Iterator[RedisCluster]:
+    """A cluster of the test's own."""
+    with RedisCluster(node_timeout=0.5) as cluster:
+        yield cluster

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,41 +14,19 @@ from django.core.exceptions import ImproperlyConfigured
 
 from django_multisession import runtime
 from django_multisession.bridge import iterate, run_sync
-from django_multisession.deadline import Operation
 from django_multisession.exceptions import StoreUnavailable
-from django_multisession.stores.base import StoreOptions
 from django_multisession.stores.redis.store import RedisStore
 from django_multisession.stores.redis.topology import slot_of
 from django_multisession.testing.servers.redis import RedisServer
 from django_multisession.testing.servers.redis_cluster import RedisCluster
 from django_multisession.testing.servers.redis_sentinel import RedisSentinel
 from tests.stores.helpers import PATIENCE, V1, V2, Drive, payload
-from tests.timing import late
-
-TIMEOUT = 1.0  # seconds, the default
-KEYS = [f"{number:040x}" for number in range(60)]
+from tests.stores.redis_groups import KEYS, store_at
 
 
 @pytest.fixture(autouse=True)
 def closed_breakers() -> None:
     runtime.reset(runtime.Event.TEST)
-
-
-@pytest.fixture
-def cluster() -> Iterator[RedisCluster]:
-    """A cluster of the test's own."""
-    with RedisCluster(node_timeout=0.5) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def sentinel() -> Iterator[RedisSentinel]:
-    with RedisSentinel(down_after=0.5) as sentinel:
-        yield sentinel
-
-
-def store_at(location: str, timeout: float = PATIENCE, **options: Any) -> RedisStore:
-    return RedisStore(StoreOptions(location=location, timeout=timeout, options=options))
 
 
 async def fill(store: RedisStore) -> dict[str, bytes]:
@@ -221,135 +196,7 @@ def test_slot_that_moves_costs_nobody_anything(drive: Drive, cluster: RedisClust
     store.close()
 
 
-# A master that is lost.
-
-
-class Load:
-    """Visitors who swap the records under KEYS all the time, each the number in it for the next."""
-
-    def __init__(self, location: str, colour: str) -> None:
-        self.store = store_at(location, timeout=TIMEOUT)
-        self.acknowledged = dict.fromkeys(KEYS, 0)
-        self.lengths: list[float] = []
-        self.logged_out: set[str] = set()
-        self.failed_at = 0.0
-        self._stop = threading.Event()
-        self._colour = colour
-
-    def lose(self, kill: Callable[[], None]) -> float:
-        """Lose a master under load; return the seconds until the last failure after it."""
-        run_sync(self._prepare())
-        shares = [KEYS[start::6] for start in range(6)]
-        if self._colour == "sync":
-            threads = [threading.Thread(target=self._block, args=(share,)) for share in shares]
-        else:
-            threads = [threading.Thread(target=lambda: asyncio.run(self._gather(shares)))]
-        for thread in threads:
-            thread.start()
-        time.sleep(0.5)
-        killed_at = self.failed_at = time.monotonic()
-        kill()
-        while time.monotonic() - self.failed_at < 3 and time.monotonic() - killed_at < 25:
-            time.sleep(0.1)
-        self._stop.set()
-        for thread in threads:
-            thread.join()
-        assert sum(self.acknowledged.values()) > 100
-        return self.failed_at - killed_at
-
-    def lost(self) -> dict[str, int]:
-        """Return how many acknowledged swaps of each key are not there."""
-        self.store.close()  # this thread's connections are as old as the test
-        stored = {key: run_sync(self.store.read(key)) for key in KEYS}
-        numbers = {key: -1 if record is None else int(record.payload[30:]) for key, record in stored.items()}
-        self.store.close()
-        return {key: count - numbers[key] for key, count in self.acknowledged.items() if numbers[key] < count}
-
-    def figures(self, what: str, seconds: float) -> str:
-        """Return a line of what the loss of a master cost."""
-        return (
-            f"\n{what}: back after {seconds:.1f} s, {len(self.lengths)} calls, the longest {max(self.lengths):.2f} s, "
-            f"{len(self.logged_out)} logged out, {sum(self.lost().values())} swaps not replicated\n"
-        )
-
-    def check(self) -> None:
-        """Hold what is promised of the loss of a master."""
-        assert not self.logged_out
-        assert max(self.lengths) < late(TIMEOUT)
-        # What replication had not carried: a swap or two of a key, but nobody's session.
-        assert all(number <= 2 for number in self.lost().values())
-
-    async def _prepare(self) -> None:
-        await self.store.delete_many(KEYS)
-        for key in KEYS:
-            assert await self.store.insert(key, payload(V1, b"0"), 600, V1)
-
-    def _block(self, keys: list[str]) -> None:
-        for key in itertools.cycle(keys):
-            run_sync(self._visit(key))
-            if self._stop.wait(0.005):
-                return
-
-    async def _gather(self, shares: list[list[str]]) -> None:
-        async def visitor(keys: list[str]) -> None:
-            for key in itertools.cycle(keys):
-                await self._visit(key)
-                await asyncio.sleep(0.005)
-                if self._stop.is_set():
-                    return
-
-        await asyncio.gather(*map(visitor, shares))
-
-    async def _visit(self, key: str) -> None:
-        started = time.monotonic()
-        try:
-            with Operation():
-                try:
-                    await self._swap(key)
-                except StoreUnavailable as error:
-                    if not error.retryable:
-                        raise
-                    await self._swap(key)
-        except StoreUnavailable:
-            self.failed_at = time.monotonic()
-        self.lengths.append(time.monotonic() - started)
-
-    async def _swap(self, key: str) -> None:
-        record = await self.store.read(key)
-        if record is None:
-            self.logged_out.add(key)
-            return
-        number, version = int(record.payload[30:]) + 1, os.urandom(8)
-        if await self.store.replace(key, payload(version, b"%d" % number), 600, record.token, version):
-            self.acknowledged[key] = number
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_cluster_whose_master_is_killed_is_back_by_itself(
-    cluster: RedisCluster, colour: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    load = Load(cluster.location, colour)
-    seconds = load.lose(cluster.nodes[0].kill)
-    with capsys.disabled():
-        sys.stdout.write(load.figures(f"Redis Cluster, {colour}", seconds))
-    # The failover takes about twice the node timeout and a second; then less than 5 s.
-    assert seconds < 2 * 0.5 + 1 + 5
-    load.check()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_sentinel_whose_master_is_killed_is_back_by_itself(
-    sentinel: RedisSentinel, colour: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    load = Load(sentinel.location, colour)
-    seconds = load.lose(sentinel.master.kill)
-    with capsys.disabled():
-        sys.stdout.write(load.figures(f"Redis Sentinel, {colour}", seconds))
-    # A failover that finds no majority at first is tried again after 2 s; then less than 5 s.
-    assert seconds < 0.5 + 4 + 5
-    load.check()
+# Nodes.
 
 
 @pytest.mark.slow
