@@ -18,7 +18,7 @@ from django_multisession.stores.aliases import create_table, on_connection
 
 def sqlite(directory: Path, **options: Any) -> dict[str, Any]:
     """Return the settings of an SQLite database in WAL mode."""
-    options = {"init_command": "PRAGMA journal_mode=WAL", **options}
+    options = {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF", **options}
     name = directory / "sessions.sqlite3"
     return {"ENGINE": "django.db.backends.sqlite3", "NAME": name, "OPTIONS": options}
 

@@ -1,82 +1,160 @@
-"""Processes that save many logged-in cookies, and give them new keys, until they find that they were revoked."""
+"""Processes that save the sessions of many browsers, and change their keys, until it is said that they were revoked.
+
+What is given to a process when it starts are plain objects: this module can be imported only once Django is set up.
+"""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from itertools import count
-from typing import Any, NamedTuple, Protocol
+import contextlib
+import multiprocessing
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from django.contrib.sessions.backends.base import UpdateError
 from django.core.cache import caches
 from django.test import override_settings
 
-from django_multisession.testing.drive import SyncDrive
+from django_multisession.testing.drive import driving
+from tests.databases import call_with_django, database
 from tests.logins.conftest import Site
-from tests.logins.site import Browser
-from tests.registry.sites import registry_database
+from tests.logins.site import Browser, Exchange
+from tests.registry.sites import ALIAS, registry_database
+from tests.system.backends import leave_thread
 
-CHANGES_KEY = 3
-"""One request in so many gives its session a new key."""
+PROCESSES = 4
+"""Half of them without an event loop, half of them in one."""
+MOST = 100
+"""Browsers of a round."""
+LONGEST = 1024
+"""Bytes of a cookie."""
+PATIENCE = 60.0
+"""Seconds until something that should have happened is given up."""
+
+
+class Task(NamedTuple):
+    """A site, as a process is to set it up, and how many browsers there are."""
+
+    number: int
+    settings: Mapping[str, Any]
+    databases: Mapping[str, Mapping[str, Any]]
+    browsers: int
 
 
 class Outcome(NamedTuple):
     """What one process has seen in a round."""
 
-    saved: int
     late: int
-    """Requests that began after the revocation had returned, and were let in."""
-    cookies: list[str]
-    """What the browsers had at last, and before that."""
+    """Browsers that were let in by a request which began after the revocation had returned."""
+    sent: list[str]
+    """All cookies that were sent to browsers."""
 
 
-class Counter(Protocol):
-    """A number of multiprocessing's."""
+class Jars:
+    """The cookie of each browser, which all processes share, as the tabs of a browser do."""
 
-    value: int
+    def __init__(self, cells: Any) -> None:
+        self._cells = cells
 
-    def get_lock(self) -> AbstractContextManager[Any]:
-        """Return what keeps others from changing it."""
+    def fill(self, cookies: Sequence[str]) -> None:
+        for number, cookie in enumerate(cookies):
+            self._put(number, cookie)
+
+    def cookie(self, number: int) -> str:
+        with self._cells.get_lock():
+            cell: bytes = self._cells[number * LONGEST : (number + 1) * LONGEST]
+        return cell.rstrip(b"\0").decode()
+
+    def answer(self, number: int, brought: str, sent: str) -> None:
+        """Let a browser have the cookie of a response, unless it has got another since the request."""
+        with self._cells.get_lock():
+            if self.cookie(number) == brought:
+                self._put(number, sent)
+
+    def _put(self, number: int, cookie: str) -> None:
+        assert len(cookie) <= LONGEST
+        self._cells[number * LONGEST : (number + 1) * LONGEST] = cookie.encode().ljust(LONGEST, b"\0")
 
 
-class Round(NamedTuple):
-    """What the processes of a round share."""
+class Wires(NamedTuple):
+    """What the processes and the test share."""
 
+    cells: Any
     tasks: Any
     outcomes: Any
+    start: Any
     saved: Any
+    """How many requests have saved a session of somebody who is logged in."""
     revoked: Any
+    """Set once the revocation has returned."""
 
 
-def race(settings: dict[str, Any], database: dict[str, Any], *parts: Any) -> None:
-    """Play rounds with the cookies that come out of the queue, until there is None; ``parts`` are those of a Round."""
-    shared = Round(*parts)
-    with override_settings(**settings), registry_database(database, makes=False):
-        site = Site("cookies", SyncDrive(lambda: None), 0)
-        while (cookies := shared.tasks.get()) is not None:
-            browsers = [site.browser(cookie) for cookie in cookies]
-            shared.outcomes.put(site.drive(_round(browsers, shared.saved, shared.revoked)))
-        caches["shared"].close()
+@contextlib.contextmanager
+def crew() -> Iterator[Wires]:
+    """Start the processes, and end them."""
+    spawn = multiprocessing.get_context("spawn")
+    cells = spawn.Array("c", MOST * LONGEST)
+    wires = Wires(cells, spawn.Queue(), spawn.Queue(), spawn.Barrier(PROCESSES), spawn.Value("i", 0), spawn.Event())
+    arguments = (__name__, work.__name__, *wires)
+    processes = [spawn.Process(target=call_with_django, args=arguments, daemon=True) for _ in range(PROCESSES)]
+    for process in processes:
+        process.start()
+    try:
+        yield wires
+    finally:
+        for _ in processes:
+            wires.tasks.put(None)
+        for process in processes:
+            process.join(PATIENCE)
+            process.kill()
+            process.join()
 
 
-async def _round(browsers: list[Browser], saved: Counter, revoked: Any) -> Outcome:
-    mine, late, cookies, alive = 0, 0, [browser.key or "" for browser in browsers], list(browsers)
-    for number in count():
-        for browser in list(alive):
-            is_late = revoked.is_set()
-            request = browser.request()
-            if await request.get("_auth_user_id") is None:
-                alive.remove(browser)
-                continue
-            late += is_late
-            await request.put(n=number)
-            if number % CHANGES_KEY == CHANGES_KEY - 1:
-                await request.cycle_key()
-            await request.respond()
-            await request.answer()
-            mine += request.sent is not None
-            if request.sent is not None:
-                cookies.append(request.sent)
-                with saved.get_lock():
-                    saved.value += 1
-        if not alive or late > len(browsers):
-            return Outcome(mine, late, cookies)
-    raise AssertionError
+def work(*given: Any) -> None:
+    """Play the rounds that come, until there is None."""
+    wires = Wires(*given)
+    while (task := wires.tasks.get()) is not None:
+        with contextlib.ExitStack() as stack:
+            for alias, entry in task.databases.items():
+                makes = (
+                    registry_database(entry, makes=False) if alias == ALIAS else database(entry, alias, migrate=False)
+                )
+                stack.enter_context(makes)
+            stack.enter_context(override_settings(**task.settings))
+            stack.callback(caches.close_all)
+            drive = stack.enter_context(driving("async" if task.number % 2 else "sync", leave_thread))
+            site = Site("", drive, 0)
+            wires.start.wait(PATIENCE)
+            wires.outcomes.put(_race(site, task, wires))
+
+
+def _race(site: Site, task: Task, wires: Wires) -> Outcome:
+    jars, sent = Jars(wires.cells), list[str]()
+    chance = random.Random(task.number)  # noqa: S311 - no secret
+    while not wires.revoked.is_set():
+        number = chance.randrange(task.browsers)
+        cookie = jars.cookie(number)
+        request = site.drive(_save(site.browser(cookie), rotates=chance.random() < 0.3))
+        if request is None:
+            continue
+        if request.sent:
+            sent.append(request.sent)
+            jars.answer(number, cookie, request.sent)
+        if request.response.status_code == 200:
+            with wires.saved.get_lock():
+                wires.saved.value += 1
+    finds = [site.drive(site.browser(jars.cookie(number)).finds()) for number in range(task.browsers)]
+    return Outcome(sum(found["user"] is not None for found in finds), sent)
+
+
+async def _save(browser: Browser, *, rotates: bool) -> Exchange | None:
+    """Make a request that saves the session of somebody who is logged in; None if nobody is."""
+    request = browser.request()
+    if await request.get("_auth_user_id") is None:
+        return None  # revoked; or another process has just changed the key
+    with contextlib.suppress(UpdateError):
+        await request.put(n=random.random())  # noqa: S311 - no secret
+        if rotates:
+            await request.cycle_key()
+    await request.respond(races=True)
+    return request
