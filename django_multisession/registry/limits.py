@@ -3,12 +3,12 @@
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from . import rows
 from .database import alias
-from .models import RegisteredSession, RegisteredUser
+from .models import RegisteredSession
 from .policy import SessionLimitReached
 
 
@@ -35,11 +35,8 @@ def start(row: RegisteredSession, since: datetime | None, limit: int | None) -> 
 def _inserted(row: RegisteredSession, since: datetime | None) -> bool:
     if not rows.insert(row):
         return False
-    # After the row is there: a revocation that is under way sees the row, or is seen.
-    if (
-        since is not None
-        and RegisteredUser.objects.using(alias()).filter(pk=row.user_id, revoked_at__gt=since).exists()
-    ):
+    # After the row is there, for which it has waited for a revocation under way: that has seen the row, or is seen.
+    if since is not None and rows.is_refused(row.user_id, since):
         rows.forget(row)
         return False
     return True
@@ -56,11 +53,13 @@ def _others(row: RegisteredSession) -> QuerySet[RegisteredSession]:
 
 
 def evict(row: RegisteredSession, limit: int) -> list[RegisteredSession]:
-    """Revoke those sessions of a row's user that are too many, the oldest logins first; return them. Never the row."""
+    """Revoke those sessions of a row's user that are too many, the oldest logins first; return them. Never the row.
+
+    Also where all others are newer, since their rows came first; but if one of these has ended the row, it needs no
+    room.
+    """
     with transaction.atomic(alias()):
         rows.lock(row.user_id)
-        newer = Q(authenticated_at__gt=row.authenticated_at) | Q(authenticated_at=row.authenticated_at, pk__gt=row.pk)
-        others, kept = _others(row), limit - 1
-        if others.filter(newer).count() >= limit:
-            kept = limit  # this one is the oldest of too many by now, and the next login ends it
-        return rows.revoke([one.pk for one in others.order_by("-authenticated_at", "-pk")[kept:]])
+        if not rows.living().filter(pk=row.pk).exists():
+            return []
+        return rows.revoke([one.pk for one in _others(row).order_by("-authenticated_at", "-pk")[limit - 1 :]])

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from django_multisession.registry import signals
+from django_multisession.registry import limits, signals
 from django_multisession.registry.database import ask
+from django_multisession.sessions.base import MultisessionBase
 from tests.logins.conftest import Site
 from tests.logins.site import ATTACKER, VICTIM, Exchange, Users
 from tests.registry.test_rows import live, rows
@@ -42,6 +43,35 @@ def test_logins_at_once_leave_as_many_as_allowed(limited: Site) -> None:
     users = [limited.drive(limited.browser(key).finds())["user"] for key in sent]
     assert sorted(users, key=str).count(VICTIM) == 3
     assert len(sent) == 20
+
+
+def test_login_that_is_written_after_newer_ones_leaves_as_many_as_allowed(
+    limited: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that a busy machine has held up between its record and its row."""
+
+    async def check() -> None:
+        clock = MultisessionBase.clock
+        with monkeypatch.context() as patch:
+            patch.setattr(MultisessionBase, "clock", lambda session: clock(session) + 100)
+            for _ in range(3):
+                await log_in(limited)
+        late = await log_in(limited)
+        assert len(await live()) == 3
+        assert (await limited.browser(late.sent).finds())["user"] == VICTIM
+
+    limited.drive(check())
+
+
+def test_login_that_was_evicted_by_then_evicts_nobody(limited: Site) -> None:
+    async def check() -> None:
+        for _ in range(4):
+            await log_in(limited)
+        (evicted,) = [row for row in await rows() if row.revoked_at is not None]
+        assert await ask(partial(limits.evict, evicted, 3)) == []
+        assert len(await live()) == 3
+
+    limited.drive(check())
 
 
 def test_oldest_login_is_evicted(limited: Site) -> None:
