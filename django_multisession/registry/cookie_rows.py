@@ -18,7 +18,7 @@ from .database import alias
 from .models import PendingDeletion, RegisteredSession
 from .pending import Key
 from .policy import is_due
-from .rows import insert, living, lock, values_of
+from .rows import insert, is_refused, living, lock, values_of
 
 
 def lives(row: RegisteredSession) -> bool:
@@ -51,10 +51,8 @@ def admit(row: RegisteredSession, authenticated_at: datetime | None) -> bool:
     """
     try:
         with transaction.atomic(alias()):
-            user = lock(row.user_id)
-            if _was_left(row.storage_key):
-                return False
-            if user.revoked_at is not None and (authenticated_at is None or authenticated_at <= user.revoked_at):
+            lock(row.user_id)
+            if _was_left(row.storage_key) or is_refused(row.user_id, authenticated_at):
                 return False
             found = RegisteredSession.objects.using(alias()).filter(storage_key=row.storage_key).first()
             if found is not None:

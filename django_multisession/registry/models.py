@@ -72,7 +72,7 @@ class RegisteredSession(models.Model):
 
 
 class RegisteredUser(models.Model):
-    """What the registry knows of a user: a row that logins lock where there is a limit."""
+    """What the registry knows of a user: since when he is refused what he had logged in to before."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL,
@@ -84,7 +84,7 @@ class RegisteredUser(models.Model):
     revoked_at = models.DateTimeField(_("revoked"), null=True)
     """Sessions from before that are refused, also those that have no row yet."""
     locked_at = models.DateTimeField(_("locked"), null=True)
-    """When a login has last locked the row, by writing this: SQLite knows no other lock."""
+    """When the row was locked last, by writing this: SQLite knows no other lock. Elsewhere, the user's own row is."""
 
     objects: ClassVar[models.Manager["RegisteredUser"]] = models.Manager()
 

@@ -26,7 +26,7 @@ from .database import RegistryUnavailable as RegistryUnavailable  # noqa: PLC041
 from .database import alias, ask, before_the_mark
 from .deleting import delete
 from .following import Following
-from .models import LONGEST_EXTERNAL_ID, LONGEST_LABEL, RegisteredSession, RegisteredUser
+from .models import LONGEST_EXTERNAL_ID, LONGEST_LABEL, RegisteredSession
 from .revocable import NotRevocable as NotRevocable  # noqa: PLC0414 - public from here
 from .revocable import beyond_reach, out_of_reach, within_reach
 
@@ -149,8 +149,8 @@ async def _revoke_all(user: Any, keep: Any) -> int:
 
     def begin() -> Marked:
         with transaction.atomic(alias()):
-            rows.lock(user.pk)
-            RegisteredUser.objects.using(alias()).filter(pk=user.pk).update(revoked_at=timezone.now())
+            rows.lock(user.pk, holds_logins=True)
+            rows.refuse_earlier(user.pk)
             found = within_reach(all_of_user()).exclude(pk__in=rows.numbers_of(kept))
             ids = list(found.values_list("pk", flat=True))
             return Marked(rows.revoke(ids[:BATCH_SIZE]), ids[BATCH_SIZE:])

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connections, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
@@ -24,25 +25,38 @@ def living() -> QuerySet[RegisteredSession]:
     return RegisteredSession.objects.using(alias()).filter(revoked_at=None)
 
 
-def lock(user: Any) -> RegisteredUser:
+def lock(user: Any, *, holds_logins: bool = False) -> None:
     """Keep others from changing what a user's sessions are, until the transaction ends.
 
-    By writing, for SQLite knows no other lock: who reads first may not write any more.
+    A login without a limit locks nothing, but its row refers to the user's: the foreign key has it wait for who
+    ``holds_logins``, which then sees its row, or is seen by it.
     """
-    users = RegisteredUser.objects.using(alias())
     features = connections[alias()].features
-    now = timezone.now()
-    if features.supports_update_conflicts:
-        unique = ["user"] if features.supports_update_conflicts_with_target else None
-        users.bulk_create(
-            [RegisteredUser(user_id=user, locked_at=now)],
-            update_conflicts=True,
-            unique_fields=unique,
-            update_fields=["locked_at"],
-        )
-        return users.get(pk=user)
-    users.get_or_create(pk=user)
-    return users.select_for_update().get(pk=user)
+    if features.has_select_for_update:
+        model: Any = get_user_model()
+        no_key = features.has_select_for_no_key_update and not holds_logins
+        model._base_manager.using(alias()).select_for_update(no_key=no_key).filter(pk=user).values_list("pk").first()
+    else:
+        # SQLite knows no lock but a write, and who reads first may not write any more.
+        _write_user(user, locked_at=timezone.now())
+
+
+def refuse_earlier(user: Any) -> None:
+    """Refuse to a user what he has logged in to before now, row or not."""
+    _write_user(user, revoked_at=timezone.now())
+
+
+def _write_user(user: Any, **values: datetime) -> None:
+    unique = ["user"] if connections[alias()].features.supports_update_conflicts_with_target else None
+    RegisteredUser.objects.using(alias()).bulk_create(
+        [RegisteredUser(user_id=user, **values)], update_conflicts=True, unique_fields=unique, update_fields=[*values]
+    )
+
+
+def is_refused(user: Any, since: datetime | None) -> bool:
+    """Tell whether a user was revoked since he has logged in; None, an unknown time, counts as before."""
+    revoked = RegisteredUser.objects.using(alias()).filter(pk=user, revoked_at__isnull=False)
+    return (revoked if since is None else revoked.filter(revoked_at__gte=since)).exists()
 
 
 def insert(row: RegisteredSession) -> bool:
@@ -113,11 +127,15 @@ def numbers_of(keys: Iterable[str]) -> set[int]:
 
 
 def _by_former(key: str) -> RegisteredSession | None:
-    """Return the living row that had a key before, locked by being written."""
-    found = living().filter(previous_key=key)
-    if not found.update(last_seen=F("last_seen")):
-        found = living().filter(pk__in=_rows_without(key))
-        found.update(last_seen=F("last_seen"))
+    """Return the living row that had a key before, locked."""
+    return _locked(living().filter(previous_key=key)) or _locked(living().filter(pk__in=_rows_without(key)))
+
+
+def _locked(found: QuerySet[RegisteredSession]) -> RegisteredSession | None:
+    if connections[alias()].features.has_select_for_update:
+        # By writing, PostgreSQL would look up the user at the next write, for which who revokes all does not let it.
+        return found.select_for_update().first()
+    found.update(last_seen=F("last_seen"))
     return found.first()
 
 
@@ -176,16 +194,14 @@ def admit(row: RegisteredSession, authenticated_at: datetime | None) -> bool:
 
 def _admit(row: RegisteredSession, authenticated_at: datetime | None) -> bool:
     with transaction.atomic(alias()):
-        user = lock(row.user_id)
+        lock(row.user_id)
         there = RegisteredSession.objects.using(alias()).filter(
             Q(storage_key=row.storage_key) | Q(previous_key=row.storage_key)
         )
         found = there.first()
         if found is not None:
             return found.revoked_at is None
-        if user.revoked_at is not None and (authenticated_at is None or authenticated_at <= user.revoked_at):
-            return False
-        return insert(row)
+        return not is_refused(row.user_id, authenticated_at) and insert(row)
 
 
 def end(keys: Iterable[str], *, tells: bool) -> list[RegisteredSession]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,16 +16,20 @@ from django.db import transaction
 
 from django_multisession.registry import arevoke_all, revoke_all, sessions_of
 from django_multisession.registry.database import ask
-from django_multisession.registry.models import PendingDeletion
+from django_multisession.registry.models import PendingDeletion, RegisteredUser
+from django_multisession.testing.drive import PATIENCE
 from tests.databases import sqlite
 from tests.logins.conftest import Site
-from tests.logins.site import ATTACKER, VICTIM, Exchange, Users
+from tests.logins.site import ATTACKER, VICTIM, Browser, Exchange, Users
 from tests.registry.sites import ALIAS
 from tests.registry.test_limits import limited, log_in  # noqa: F401 - a fixture
 from tests.registry.test_rows import live, rows
+from tests.system.backends import leave_thread
 
 DATABASES = {"sqlite": None, "postgresql": "postgresql_server", "mariadb": "mariadb_server"}
 USER = Users().get_user(VICTIM)
+A_WHILE = 0.5
+"""Seconds in which what does not wait for a transaction is through."""
 
 
 @pytest.fixture(
@@ -131,6 +139,55 @@ def test_revocation_counts_with_its_transaction(site: Site, is_kept: bool) -> No
         transaction.set_rollback(not is_kept, ALIAS)
     assert site.drive(browser.finds())["user"] == (None if is_kept else VICTIM)
     assert len(sessions_of(USER)) == (0 if is_kept else 1)
+
+
+@contextmanager
+def revoking_in_a_transaction() -> Iterator[threading.Event]:
+    """Revoke the user in a transaction of another thread, which commits once the event is set; or for what waits."""
+    revoked, goes_on = threading.Event(), threading.Event()
+
+    def revoke() -> None:
+        try:
+            with transaction.atomic(ALIAS):
+                revoke_all(USER)
+                revoked.set()
+                goes_on.wait(A_WHILE)
+        finally:
+            leave_thread()
+
+    with ThreadPoolExecutor(1) as thread:
+        transacting = thread.submit(revoke)
+        assert revoked.wait(PATIENCE)
+        yield goes_on
+        transacting.result()
+
+
+@in_memory
+@pytest.mark.parametrize("is_first", [True, False])
+def test_login_that_meets_a_revocation_under_way_is_refused(site: Site, is_first: bool) -> None:
+    if not is_first:
+        site.drive(arevoke_all(USER))
+    browser = site.drive(site.visitor(cart=["book"]))
+    request = browser.request()
+    site.drive(request.login())
+    with revoking_in_a_transaction() as goes_on:
+        site.drive(request.respond())
+        goes_on.set()
+    assert request.response.status_code == 400
+    assert request.sent is None
+    assert site.drive(live()) == []
+
+
+@in_memory
+@pytest.mark.parametrize("is_first", [True, False])
+def test_first_load_that_meets_a_revocation_under_way_is_refused(site: Site, older: Browser, is_first: bool) -> None:
+    if not is_first:
+        site.drive(ask(lambda: RegisteredUser.objects.create(user_id=VICTIM)))
+    with revoking_in_a_transaction() as goes_on:
+        found = site.drive(older.finds())
+        goes_on.set()
+    assert found == {"user": None}
+    assert site.drive(live()) == []
 
 
 # A view's transaction, with the records in it.
