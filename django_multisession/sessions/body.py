@@ -9,7 +9,6 @@ from ..exceptions import InvalidRecord, SessionNotSerializable, SessionTooLarge
 from ..keys import length_prefixed
 from .tracking import TrackedDict
 
-_REFUSALS = (TypeError, ValueError, RecursionError)
 _NO_OPTIONS = length_prefixed(b"")
 NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -44,7 +43,7 @@ class BodyCodec:
         try:
             dumped: bytes = self._serializer.dumps(data)
             return (_front(options) if options else _NO_OPTIONS) + dumped
-        except _REFUSALS as error:
+        except Exception as error:  # noqa: BLE001 - a serializer is the project's own code
             reason = self._refusal(data)
             refused = SessionNotSerializable(f"Session {self._session_name!r} cannot be saved: {reason}")
             # A UnicodeError carries the whole text.
@@ -54,7 +53,7 @@ class BodyCodec:
         for key, value in data.items():
             try:
                 self._serializer.dumps({key: value})
-            except _REFUSALS:
+            except Exception:  # noqa: BLE001 - see dump()
                 kind = type(value).__qualname__
                 sentence = f"{self._shown} cannot serialize the value of {key!r}, of type {kind}."
                 return f"{sentence} {self._remedy}".strip()

@@ -6,29 +6,45 @@ this package is to say stands in its text.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import TracebackType
 from typing import Final, TypeVar
 
 from django.contrib.sessions.backends.base import UpdateError
 from django.core.exceptions import ImproperlyConfigured
+from django.db import Error as DatabasesError
 
 from ..exceptions import MultisessionError
 
 E = TypeVar("E", bound=BaseException)
 
-SAID: Final = (MultisessionError, UpdateError, ImproperlyConfigured)
+SAID: Final = (MultisessionError, UpdateError, ImproperlyConfigured, DatabasesError)
 """Errors whose text says all that is to be known."""
 
 
-def without_frames(error: E) -> E:
-    """Return an error without the frames that it has come through, and so its causes."""
-    seen: set[int] = set()
+def discreet(error: E) -> E:
+    """Return an error without the frames that it has come through, and so its causes.
+
+    One whose text does not say all, as of a project's rule of MERGE, keeps its frames; those of this package are empty.
+    """
+    says_all, seen = isinstance(error, SAID), set[int]()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
-        current.__traceback__ = None
+        if says_all:
+            current.__traceback__ = None
+        else:
+            _empty_ours(current.__traceback__)
         current = current.__cause__ or current.__context__
     return error
+
+
+def _empty_ours(traceback: TracebackType | None) -> None:
+    while traceback is not None:
+        if str(traceback.tb_frame.f_globals.get("__name__")).startswith("django_multisession."):
+            with suppress(RuntimeError):  # of a frame that still runs
+                traceback.tb_frame.clear()
+        traceback = traceback.tb_next
 
 
 @contextmanager
@@ -37,4 +53,4 @@ def hidden_frames() -> Iterator[None]:
     try:
         yield
     except SAID as error:
-        raise without_frames(error)  # noqa: B904 - it is the same one
+        raise discreet(error)  # noqa: B904 - it is the same one

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ..envelope import Header
 from ..exceptions import InvalidRecord, StoreUnavailable
-from .frames import SAID, without_frames
+from .frames import discreet
 from .rotation import Course
 from .unreadable import report_unreadable
 
@@ -107,10 +107,10 @@ class Followed:
     """Whether a change of key waits for the end of the old one."""
 
     def failed(self, error: Exception) -> Exception:
-        """Remember an outage; return the error, one of ours without the frames that it has come through."""
+        """Remember an outage; return the error without the frames that show keys and data."""
         if isinstance(error, StoreUnavailable):
             self.outage = error
-        return without_frames(error) if isinstance(error, SAID) else error
+        return discreet(error)
 
     async def _reject(self, reason: InvalidRecord) -> None:
         report_unreadable(self.session_name, reason)

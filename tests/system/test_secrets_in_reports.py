@@ -5,22 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sentry_sdk
 from django.core import mail
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import path
 from django.utils.log import AdminEmailHandler
+from pytest_django.plugin import DjangoDbBlocker
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.integrations.django import DjangoIntegration
 from sentry_sdk.transport import Transport
 
 from django_multisession.runtime import reset
 from django_multisession.sessions.loading import session_class
+from tests.databases import database, sqlite
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of Django: ADMINS and mailers
@@ -32,6 +38,7 @@ DJANGOS = "django.contrib.sessions.middleware.SessionMiddleware"
 PASSWORD = f"hunter2-{6 * 7}-obviously-fake"
 PRIVATE = f"what nobody else may read, {7 * 7}"
 SIZE = 300_000
+ALIAS = "sessions"
 
 
 def _read(request: HttpRequest) -> HttpResponse:
@@ -55,6 +62,26 @@ def _put(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+def _race(request: HttpRequest) -> HttpResponse:
+    request.session.get("n")
+    _change_elsewhere(request.session.session_key)
+    request.session["n"] = 1
+    return HttpResponse()
+
+
+def _in_transaction(request: HttpRequest) -> HttpResponse:
+    request.session["n"] = 1
+    with transaction.atomic(ALIAS):
+        request.session.save()
+    return HttpResponse()
+
+
+def _change_elsewhere(key: str | None) -> None:
+    other = session_class("default")(key)
+    other["n"] = 2
+    other.save()
+
+
 async def _aread(request: Any) -> HttpResponse:
     return HttpResponse(str(await request.session.aget("a")))
 
@@ -71,16 +98,27 @@ async def _aodd(request: Any) -> HttpResponse:
     return HttpResponse()
 
 
+async def _arace(request: Any) -> HttpResponse:
+    await request.session.aget("n")
+    other = session_class("default")(request.session.session_key)
+    await other.aset("n", 2)
+    await other.asave()
+    del other
+    await request.session.aset("n", 1)
+    return HttpResponse()
+
+
 async def _aput(request: Any) -> HttpResponse:
     await request.session.aset("a", PRIVATE)
     return HttpResponse()
 
 
-VIEWS: dict[str, Any] = {"read": _read, "large": _large, "odd": _odd, "put": _put}
-AVIEWS: dict[str, Any] = {"read": _aread, "large": _alarge, "odd": _aodd, "put": _aput}
+VIEWS: dict[str, Any] = {"read": _read, "large": _large, "odd": _odd, "put": _put, "race": _race}
+AVIEWS: dict[str, Any] = {"read": _aread, "large": _alarge, "odd": _aodd, "put": _aput, "race": _arace}
 urlpatterns = [
     *(path(f"sync/{name}/", view) for name, view in VIEWS.items()),
     *(path(f"async/{name}/", view) for name, view in AVIEWS.items()),
+    path("sync/in-transaction/", _in_transaction),
 ]
 
 LOCATIONS = {
@@ -195,6 +233,71 @@ def test_session_that_cannot_be_saved_tells_its_key_and_not_the_rest(
     assert key not in said
     assert len(said) < SIZE
     assert "xxxxxxxxxx" not in said
+
+
+class Clumsy:
+    """A serializer that fails in its own way."""
+
+    def dumps(self, data: dict[str, Any]) -> bytes:
+        if "odd" in data:
+            raise AttributeError("of something inside")
+        return json.dumps(data).encode()
+
+    def loads(self, data: bytes) -> Any:
+        return json.loads(data)
+
+
+def clumsy(base: Any, theirs: Any, ours: Any) -> None:
+    raise ZeroDivisionError
+
+
+CLUMSY = {"odd": {"SERIALIZER": f"{__name__}.Clumsy"}, "race": {"MERGE": {"n": f"{__name__}.clumsy"}}}
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+@pytest.mark.parametrize("page", CLUMSY)
+def test_code_of_the_project_that_fails_tells_nothing_of_the_rest(
+    site: Any, mails: list[Any], events: list[Any], page: str, colour: str
+) -> None:
+    use(site, "memory")
+    site.MULTISESSION = {"default": CLUMSY[page]}
+    key = ask(colour, "put", None).cookies["sessionid"].value
+    assert ask(colour, page, key).status_code == 500
+    assert events
+    said = told(mails, events)
+    assert "of type dict" in said if page == "odd" else "ZeroDivisionError" in said
+    assert PRIVATE not in said
+    assert key not in said
+
+
+def test_error_of_the_database_in_a_transaction_tells_nothing_of_the_rest(
+    site: Any, mails: list[Any], events: list[Any], tmp_path: Path, django_db_blocker: DjangoDbBlocker
+) -> None:
+    with django_db_blocker.unblock(), database(sqlite(tmp_path, timeout=0.1), ALIAS):
+        use(site, "db", ALIAS)
+        site.MULTISESSION = {"default": {**site.MULTISESSION["default"], "ENCRYPT": False}}
+        key = ask("sync", "put", None).cookies["sessionid"].value
+        with closing(sqlite3.connect(tmp_path / "sessions.sqlite3", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert ask("sync", "in-transaction", key).status_code == 500
+    said = told(mails, events)
+    assert "database is locked" in said
+    assert PRIVATE not in said
+    assert key not in said
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_outage_of_a_former_place_tells_neither_password_nor_key(
+    site: Any, mails: list[Any], events: list[Any], colour: str
+) -> None:
+    use(site, "memory")
+    fallback = {"ENGINE": "django_multisession.engines.redis", "LOCATION": LOCATIONS["redis"], "UNTIL": "2200-01-31"}
+    site.MULTISESSION = {"default": {"FALLBACK": fallback}}
+    assert ask(colour, "read", KEY).status_code >= 500
+    assert mails
+    said = told(mails, events)
+    assert PASSWORD not in said
+    assert KEY not in said
 
 
 @pytest.mark.parametrize("page", ["read", "large", "odd"])
