@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, NoReturn
 
 from django_multisession.testing.servers.base import Server, ServerError
@@ -27,7 +28,11 @@ from django_multisession.testing.servers.redis import RedisServer
 from django_multisession.testing.servers.redis_cluster import RedisCluster
 from django_multisession.testing.servers.redis_sentinel import RedisSentinel
 
-GROUPS: dict[str, Callable[..., ServerGroup[str]]] = {"redis+cluster": RedisCluster, "redis+sentinel": RedisSentinel}
+GROUPS: dict[str, Callable[[], ServerGroup[str]]] = {
+    # Not min-replicas-to-write: a node that takes over has no replica, and would take no writes.
+    "redis+cluster": partial(RedisCluster, "--appendonly", "yes"),
+    "redis+sentinel": partial(RedisSentinel, "--appendonly", "yes", "--min-replicas-to-write", "1"),
+}
 SERVERS: dict[type[Server[Any]], tuple[str, ...]] = {
     RedisServer: ("--appendonly", "yes", "--maxmemory-policy", "noeviction"),
     MemcachedServer: (),
@@ -62,7 +67,7 @@ def main(command: list[str]) -> int:
     print("Starting servers", file=sys.stderr)  # noqa: T201
     if command[0] in GROUPS:
         try:
-            with GROUPS[command[0]]("--appendonly", "yes", "--min-replicas-to-write", "1") as group:
+            with GROUPS[command[0]]() as group:
                 return _run(command[1:], {**os.environ, "MULTISESSION_LOCATION": group.location})
         except ServerError as error:
             print(error, file=sys.stderr)  # noqa: T201

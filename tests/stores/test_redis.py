@@ -21,7 +21,7 @@ from django_multisession.breaker import BreakerOpen
 from django_multisession.bridge import run_sync
 from django_multisession.deadline import Operation
 from django_multisession.exceptions import StoreRefused, StoreUnavailable
-from django_multisession.stores.base import StoreOptions
+from django_multisession.stores.base import Inspection, StoreOptions
 from django_multisession.stores.redis.store import RedisStore
 from django_multisession.testing.servers.base import free_port
 from django_multisession.testing.servers.proxy import Proxy
@@ -607,13 +607,24 @@ def test_inspection_names_what_endangers_sessions(drive: Drive, options: list[st
 def test_inspection_finds_replicas_that_a_failover_may_lose_writes_to(drive: Drive) -> None:
     with RedisServer("--appendonly", "yes") as server, redis.Redis.from_url(server.location) as admin:
         store = store_at(server.location)
-        with RedisServer("--replicaof", server.host, str(server.port)):
-            while not int(admin.info("replication")["connected_slaves"]):
+
+        def problems(replicas: int, least: int) -> tuple[str, ...]:
+            admin.config_set("min-replicas-to-write", least)
+            while int(admin.info("replication")["connected_slaves"]) != replicas:
                 time.sleep(0.01)
-            [problem] = drive(store.inspect()).problems
-            assert "min-replicas-to-write" in problem
-            admin.config_set("min-replicas-to-write", 1)
-            assert drive(store.inspect()).problems == ()
+            found: Inspection = drive(store.inspect())
+            return found.problems
+
+        with RedisServer("--replicaof", server.host, str(server.port)):
+            [problem] = problems(1, 0)
+            assert "failover undoes" in problem
+            assert "Add a replica, then set it" in problem
+            [problem] = problems(1, 1)  # with which the one that takes over takes no writes
+            assert "Add one" in problem
+            with RedisServer("--replicaof", server.host, str(server.port)):
+                [problem] = problems(2, 0)
+                assert "Set it to 1" in problem
+                assert problems(2, 1) == ()
         store.close()
 
 

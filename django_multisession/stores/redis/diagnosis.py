@@ -66,11 +66,26 @@ def _problems(fields: dict[str, str], snapshots: bool, in_cluster: bool) -> Iter
             "This is a node of a Redis Cluster, which has a part of the sessions only. Set LOCATION to "
             "'redis+cluster://host:port/'."
         )
-    # Redis tells how many replicas are good only where min-replicas-to-write is set.
-    if int(fields.get("connected_slaves", 0)) and "min_slaves_good_slaves" not in fields:
-        yield (
-            "There are replicas, and 'min-replicas-to-write' is 0: a primary that is cut off goes on to take writes, "
-            "and a failover undoes them, logouts as well. Set it to 1, and 'min-replicas-max-lag' to 10."
-        )
+    yield from _replication(int(fields.get("connected_slaves", 0)), guarded="min_slaves_good_slaves" in fields)
     if fields.get("role") == "slave":
         yield "This is a replica, which refuses writes. Set LOCATION to the primary."
+
+
+def _replication(replicas: int, guarded: bool) -> Iterator[str]:
+    """Yield what is wrong with the number of replicas.
+
+    ``guarded``: whether min-replicas-to-write is set, where alone Redis tells how many are good.
+    """
+    there = "There is one replica" if replicas == 1 else "There are replicas"
+    if replicas and not guarded:
+        remedy = "Set it to 1, and 'min-replicas-max-lag' to 10."
+        if replicas == 1:
+            remedy = (
+                "Add a replica, then set it to 1: with one alone, no session is written while either server is down."
+            )
+        yield (
+            f"{there}, and 'min-replicas-to-write' is 0: a primary that is cut off goes on to take writes, and a "
+            f"failover undoes them, logouts as well. {remedy}"
+        )
+    elif replicas == 1:
+        yield f"{there}, and 'min-replicas-to-write' is set: no session is written while either is down. Add one."
