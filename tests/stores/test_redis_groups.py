@@ -6,7 +6,6 @@ import asyncio
 import os
 import threading
 import time
-from typing import Any
 
 import pytest
 import redis
@@ -20,7 +19,7 @@ from django_multisession.stores.redis.topology import slot_of
 from django_multisession.testing.servers.redis import RedisServer
 from django_multisession.testing.servers.redis_cluster import RedisCluster
 from django_multisession.testing.servers.redis_sentinel import RedisSentinel
-from tests.stores.helpers import PATIENCE, V1, V2, Drive, payload
+from tests.stores.helpers import V1, V2, Drive, payload
 from tests.stores.redis_groups import KEYS, store_at
 
 
@@ -119,22 +118,26 @@ def test_credentials_of_the_location_are_the_nodes(drive: Drive) -> None:
 
 def test_inspection_describes_a_cluster(drive: Drive, redis_cluster_server: RedisCluster) -> None:
     store = store_at(redis_cluster_server.location)
-
-    async def scenario() -> Any:
-        await fill(store)
-        deadline = time.monotonic() + PATIENCE
-        # CLUSTER SLOTS leaves out a replica until it is known to have something.
-        while "3 replicas" not in (found := await store_at(redis_cluster_server.location).inspect()).notes[0]:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)  # noqa: ASYNC251  # nothing else runs, in either colour
-        return found
-
-    found = drive(scenario())
+    found = drive(store.inspect())
     [note] = found.notes
     assert note.startswith("Redis Cluster: 3 masters, 3 replicas: ")
     assert f"{redis_cluster_server.nodes[0].port} (1 replica)" in note
-    assert not any("LOCATION" in problem for problem in found.problems)
+    assert not any("LOCATION" in problem or "Add one" in problem for problem in found.problems)
     assert sum("min-replicas-to-write" in problem for problem in found.problems) == 1
+    store.close()
+
+
+def test_inspection_of_a_cluster_without_data_finds_its_replicas(drive: Drive, cluster: RedisCluster) -> None:
+    store = store_at(cluster.location)
+    found = drive(store.inspect())
+    assert "3 masters, 3 replicas" in found.notes[0]
+    assert not any("has no replica" in problem for problem in found.problems)
+    cluster.nodes[3].kill()
+    while b"connected_slaves:0" not in cluster.nodes[0].ask(b"INFO replication\r\n"):
+        time.sleep(0.01)
+    found = drive(store.inspect())
+    assert f"{cluster.nodes[0].port} (no replicas)" in found.notes[0]
+    assert [problem for problem in found.problems if f"{cluster.nodes[0].port} has no replica" in problem]
     store.close()
 
 

@@ -186,16 +186,14 @@ class Cluster:
         problems = []
         if (missing := SLOTS - topology.covered()) > 0:
             problems.append(f"{missing} of {SLOTS} slots have no master: their sessions cannot be read.")
-        for master, replicas in topology.replicas.items():
-            if not replicas:
+        # CLUSTER SLOTS leaves out the replicas of a node that has no data yet.
+        replicas = {node: int(info.get("connected_slaves", 0)) for node, info in infos.items()}
+        for master, number in replicas.items():
+            if not number:
                 problems.append(f"{shown(*master)} has no replica: with it, its sessions are lost. Add one.")
-        named = ", ".join(
-            f"{shown(*master)} ({counted(len(each), 'replica')})" for master, each in topology.replicas.items()
-        )
-        count = len(topology.nodes) - len(topology.masters)
-        return tuple(problems), (
-            f"Redis Cluster: {counted(len(topology.masters), 'master')}, {counted(count, 'replica')}: {named}.",
-        )
+        named = ", ".join(f"{shown(*master)} ({counted(number, 'replica')})" for master, number in replicas.items())
+        masters, others = counted(len(replicas), "master"), counted(sum(replicas.values()), "replica")
+        return tuple(problems), (f"Redis Cluster: {masters}, {others}: {named}.",)
 
     def close(self) -> None:
         for connections in self._connections.values():
