@@ -7,13 +7,16 @@ import os
 import re
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.faults.faults import COLD, FAULTS
+from benchmarks.faults.faults import COLD, FAULTS, MOMENTARY
 from benchmarks.faults.places import NAMES, SITE, TIMEOUT, Place, missing, place
-from benchmarks.faults.visitors import PATIENCE, crowd
+from benchmarks.faults.visitors import PATIENCE, Visitor, crowd
 from django_multisession.testing.servers.base import ServerError
 from django_multisession.testing.servers.web import WEB_SERVERS, UvicornServer, WebServer
 
@@ -22,6 +25,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "outages.md"
 LONGEST = TIMEOUT + 0.25
 RECOVERY = 1.0
 """Goals in seconds; that of changes lost and of users logged out is none."""
+SERVED = RECOVERY + 0.25
+"""Seconds for which everybody has to be served before nobody looks any more: longer than a breaker waits to probe."""
 
 
 class Cell(NamedTuple):
@@ -51,24 +56,35 @@ class Cell(NamedTuple):
         return [f"{self.fault}, {self.backend}, {self.web}: {text}" for text, is_missed in found.items() if is_missed]
 
 
+class Broken(NamedTuple):
+    """A cell that could not be measured, and why."""
+
+    fault: str
+    backend: str
+    web: str
+    reason: str
+
+    @property
+    def missed(self) -> list[str]:
+        """See Cell.missed."""
+        return [f"{self.fault}, {self.backend}, {self.web}: not measured: {self.reason}"]
+
+
 def measure(fault: str, at: Place, web: WebServer, seconds: float) -> Cell:
-    """Have a fault last so many seconds, and look for as long after it."""
+    """Have a fault last so many seconds, and look until everybody has been served for a while after it."""
     begin, _ = FAULTS[fault]
     with crowd(web.port, isinstance(web, UvicornServer)) as visitors:
         began = time.monotonic()
-        if fault != COLD:
-            ends = time.monotonic() + PATIENCE
-            while not all(visitor.has_counted for visitor in visitors):
-                if time.monotonic() > ends:
-                    raise ServerError(f"{at.name} behind {web.name} serves nobody:\n{web.log_tail(40)}")
-                time.sleep(0.05)
+        if fault == COLD:
+            time.sleep(seconds)
+            ended = time.monotonic()
+        else:
+            _wait_until_all_have_counted(visitors, at, web)
             began = time.monotonic()
             with begin(at):
-                time.sleep(seconds)
-        else:
-            time.sleep(seconds)
-        ended = time.monotonic()
-        time.sleep(seconds + RECOVERY / 2)
+                time.sleep(0 if fault in MOMENTARY else seconds)
+            ended = time.monotonic()
+            _wait_until_all_are_served(visitors, ended)
     answers = [answer for visitor in visitors for answer in visitor.answers]
     bad = [answer for answer in answers if answer.status != 200]
     return Cell(
@@ -85,7 +101,23 @@ def measure(fault: str, at: Place, web: WebServer, seconds: float) -> Cell:
     )
 
 
-def cells(asked: Sequence[str], seconds: float) -> Iterator[Cell]:
+def _wait_until_all_have_counted(visitors: Sequence[Visitor], at: Place, web: WebServer) -> None:
+    ends = time.monotonic() + PATIENCE
+    while not all(visitor.has_counted for visitor in visitors):
+        if time.monotonic() > ends:
+            raise ServerError(f"{at.name} behind {web.name} serves nobody:\n{web.log_tail(40)}")
+        time.sleep(0.05)
+
+
+def _wait_until_all_are_served(visitors: Sequence[Visitor], ended: float) -> None:
+    quiet_since = ended
+    while (left := min(quiet_since + SERVED, ended + PATIENCE) - time.monotonic()) > 0:
+        time.sleep(left)
+        answers = chain.from_iterable([*visitor.answers] for visitor in visitors)
+        quiet_since = max([ended, *(answer.ended for answer in answers if answer.status != 200)])
+
+
+def cells(asked: Sequence[str], seconds: float) -> Iterator[Cell | Broken]:
     """Yield what was asked for: of each kind of word (fault, backend, web server) all, where none of it is named."""
 
     def chosen(names: Sequence[str]) -> list[str]:
@@ -96,17 +128,29 @@ def cells(asked: Sequence[str], seconds: float) -> Iterator[Cell]:
             print(f"left out: {reason}", file=sys.stderr)
             continue
         faults = [fault for fault in chosen([*FAULTS]) if backend in FAULTS[fault][1]]
-        with place(backend) as at:
-            for kind in WEB_SERVERS:
-                if kind.name not in chosen(KINDS):
-                    continue
-                with kind(SITE, at.variables) as web:
-                    for fault in faults:
-                        if fault != COLD:
-                            yield _told(measure(fault, at, web, seconds), web)
-                if COLD in faults:
-                    with FAULTS[COLD][0](at), kind(SITE, at.variables) as web:
-                        yield _told(measure(COLD, at, web, seconds), web)
+        kinds = [kind for kind in WEB_SERVERS if kind.name in chosen(KINDS)]
+        left = deque((kind, fault) for kind in kinds for fault in faults)
+        while left:
+            try:
+                yield from _measured(backend, left, seconds)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others are measured
+                # It may have left its servers in any state: those after it get new ones.
+                kind, fault = left.popleft()
+                print(fault, backend, kind.name, error, file=sys.stderr, flush=True)
+                yield Broken(fault, backend, kind.name, f"{type(error).__name__}: {error}".splitlines()[0])
+
+
+def _measured(backend: str, left: deque[tuple[type[WebServer], str]], seconds: float) -> Iterator[Cell]:
+    """Yield what is left to measure of a backend, and take it from there."""
+    with place(backend) as at:
+        while left:
+            kind, first = left[0]
+            # A cold start has a web server of its own, which starts under the load.
+            with FAULTS[COLD][0](at) if first == COLD else nullcontext(), kind(SITE, at.variables) as web:
+                while left and left[0][0] is kind and (left[0][1] == COLD) == (first == COLD):
+                    cell = _told(measure(left[0][1], at, web, seconds), web)
+                    left.popleft()
+                    yield cell
 
 
 def _told(cell: Cell, web: WebServer) -> Cell:
@@ -125,19 +169,20 @@ def table(found: Sequence[Cell]) -> str:
     ]
     for fault in FAULTS:
         for backend in NAMES:
-            row = [cell for cell in found if (cell.fault, cell.backend) == (fault, backend)]
+            row = {cell.web: cell for cell in found if (cell.fault, cell.backend) == (fault, backend)}
             if row:
-                sums = [sum(each) for each in zip(*(cell[3:6] for cell in row), strict=True)]
+                sums = [sum(each) for each in zip(*(cell[3:6] for cell in row.values()), strict=True)]
+                side_by_side = [row.get(kind) for kind in KINDS]
                 sides = [
-                    " / ".join(str(cell.unavailable) for cell in row),
-                    " / ".join(f"{cell.longest:.2f}" for cell in row),
-                    " / ".join(f"{cell.recovery:.2f}" for cell in row),
+                    " / ".join(str(cell.unavailable) if cell else "-" for cell in side_by_side),
+                    " / ".join(f"{cell.longest:.2f}" if cell else "-" for cell in side_by_side),
+                    " / ".join(f"{cell.recovery:.2f}" if cell else "-" for cell in side_by_side),
                 ]
                 lines.append(f"| {' | '.join([fault, backend, *map(str, sums), *sides])} |")
     return "\n".join(lines)
 
 
-def _goals(found: Sequence[Cell]) -> str:
+def _goals(found: Sequence[Cell | Broken]) -> str:
     longest = f"the longest request at most {LONGEST:.2f} s"
     goals = f"Goals: no change lost, nobody logged out, {longest}, recovery within {RECOVERY:.0f} s."
     missed = [f"- {line}" for cell in found for line in cell.missed]
@@ -145,7 +190,7 @@ def _goals(found: Sequence[Cell]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what was asked for and print it; return 1 if a goal is missed."""
+    """Run what was asked for and print it; return 1 if a goal is missed, or something could not be measured."""
     words = [*FAULTS, *NAMES, *KINDS]
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.faults",
@@ -162,7 +207,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seconds = 1.0 if asked.quick else 3.0
     found = list(cells(asked.only, seconds))
     load = f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, load {os.getloadavg()[2]:.1f} in the last 15 minutes"
-    text = f"{table(found)}\n\nEach fault for {seconds:.0f} s; {load}. {_goals(found)}"
+    measured = [cell for cell in found if isinstance(cell, Cell)]
+    text = f"{table(measured)}\n\nEach fault for {seconds:.0f} s; {load}. {_goals(found)}"
     print(text)
     if asked.docs:
         mark = re.compile(r"(<!-- faults -->\n).*?(<!-- end -->)", re.DOTALL)

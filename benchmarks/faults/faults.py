@@ -140,6 +140,8 @@ def busy_machine(_: Place) -> Iterator[None]:
 
 _SERVERS = ("redis", "memcached", "postgresql", "mongodb")
 COLD = "cold start under load"
+MOMENTARY = ("terminated", "idle drop")
+"""They are over as soon as they have begun."""
 FAULTS: Mapping[str, tuple[Fault, Sequence[str]]] = {
     # memcached, and mongo-java-server which stands in for MongoDB here, forget all with their process.
     "SIGKILL, then a restart": (killed, ("redis", "postgresql")),

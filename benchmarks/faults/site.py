@@ -54,6 +54,10 @@ def _answer(user: object, n: object) -> HttpResponse:
     return HttpResponse(f"{user} {n}")
 
 
+def none(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("no session")
+
+
 def login(request: HttpRequest) -> HttpResponse:
     request.session["user"] = request.GET["user"]
     return _answer(request.session["user"], 0)
@@ -82,4 +86,4 @@ async def acount(request: HttpRequest) -> HttpResponse:
     return await aread(request)
 
 
-urlpatterns = [path(f"{view.__name__}/", view) for view in (login, read, count, alogin, aread, acount)]
+urlpatterns = [path(f"{view.__name__}/", view) for view in (none, login, read, count, alogin, aread, acount)]
