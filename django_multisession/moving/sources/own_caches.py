@@ -53,7 +53,7 @@ class OwnCache:
     """One alias of CACHES. No method but ``cache`` does I/O, and that none before it is used."""
 
     def __init__(self, alias: str, timeout: float) -> None:
-        """``timeout`` is how many seconds its server has for an answer, where the project's settings name no limit."""
+        """``timeout`` is how many seconds its server has for an answer, where the project's settings name no less."""
         self.alias = alias
         self._timeout = timeout
         try:
@@ -120,16 +120,19 @@ class OwnCache:
         if issubclass(self._class, PyMemcacheCache):
             # After an error it would say for a second that nothing is there, and then ask another node.
             options.update(ignore_exc=False, retry_attempts=sys.maxsize, retry_timeout=-1)
-            options = {"timeout": self._timeout, "connect_timeout": self._timeout, **options}
+            options |= self._limits(options, "timeout", "connect_timeout")
         elif issubclass(self._class, RedisCache):
             self._location = _first(self._location, ";,")
-            limits = {"socket_timeout": self._timeout, "socket_connect_timeout": self._timeout}
-            options = {**limits, **options}
+            options |= self._limits(options, "socket_timeout", "socket_connect_timeout")
         elif self._is(_DJANGO_REDIS):
             options["IGNORE_EXCEPTIONS"] = False
             if "CLIENT_CLASS" not in options:
                 self._location = _first(self._location, ",")
         self._params["OPTIONS"] = options
+
+    def _limits(self, options: Mapping[str, Any], *names: str) -> dict[str, float]:
+        """Return what the project allows its server, or less: pages may wait for as long as that, sessions may not."""
+        return {name: min(options.get(name) or self._timeout, self._timeout) for name in names}
 
     @property
     def pickles(self) -> bool:
