@@ -12,6 +12,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from .bridge import pause
 from .exceptions import StoreUnavailable
 from .runtime import ALWAYS, Event, Kept, monotonic, on
 
@@ -21,7 +22,10 @@ PROBE_TIMEOUT: Final = 0.1
 """Seconds in which a probe must be answered."""
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 1.0
-"""Seconds between two probes: the first after FIRST_PAUSE, then twice as many each time."""
+"""Seconds between two probes: the first after FIRST_PAUSE, then twice as many each time; LONGEST_PAUSE counts from
+the beginning of the last one, so that nobody is refused for longer once the server is back."""
+_LOOK: Final = 0.005
+"""Seconds between two looks at a probe that somebody else has begun."""
 
 REPORT_INTERVAL: Final = 1.0
 """Seconds between two lines in the log about the same kind of failure at one location."""
@@ -56,10 +60,16 @@ class Breaker:
             return False
         return await self._decide(probe, "")
 
-    async def suspect(self, answers: int, probe: Probe, reason: str) -> None:
-        """Have one probe decide after a call that ended unanswered; ``answers`` were as many when it began."""
-        if not self.is_open and answers == self.answers and self._begin():
-            await self._decide(probe, reason)
+    async def suspect(self, answers: int, probe: Probe, reason: str) -> bool:
+        """Have one probe decide after a call that ended unanswered; ``answers`` were as many when it began.
+
+        Return whether the location has answered anybody since.
+        """
+        while not self.is_open and answers == self.answers:
+            if self._begin():
+                return await self._decide(probe, reason)
+            await pause(_LOOK)  # somebody else's probe will tell
+        return not self.is_open
 
     def _begin(self) -> bool:
         """Tell whether the caller is the one to probe: somebody else may be doing so."""
@@ -68,12 +78,14 @@ class Breaker:
         return mine
 
     async def _decide(self, probe: Probe, reason: str) -> bool:
+        began = monotonic()
         try:
             failure = await probe()
             if failure is None:
                 self._close()
             else:
-                self._open(failure if not reason else f"{reason}; then {failure}" if failure != reason else reason)
+                said = failure if not reason else f"{reason}; then {failure}" if failure != reason else reason
+                self._open(said, monotonic() - began)
             return failure is None
         finally:
             self._probing = False
@@ -85,7 +97,7 @@ class Breaker:
             seconds = monotonic() - self._opened_at
             logger.info("The session store at %s is available again after %.1f s.", self.location, seconds)
 
-    def _open(self, reason: str) -> None:
+    def _open(self, reason: str, probed: float = 0.0) -> None:
         now = monotonic()
         if not self.is_open:
             self.is_open, self._opened_at, self._pause = True, now, FIRST_PAUSE
@@ -93,7 +105,7 @@ class Breaker:
             _reported.value[self.location, StoreUnavailable] = now  # what has opened it is no second line
         else:
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        self._next_probe = now + self._pause
+        self._next_probe = now + min(self._pause, LONGEST_PAUSE - probed)
 
 
 _breakers: Kept[dict[str, Breaker]] = Kept(dict, Event(0))  # stores hold theirs

@@ -29,7 +29,7 @@ from .wording import NO_ANSWER, NO_HOST, lost
 T = TypeVar("T")
 
 ABSENT_KEY = "0" * 40
-"""The storage key that a probe reads: no session key leads to it."""
+"""What a probe reads: no session key leads to it."""
 LONGEST_TTL = 10**10
 """Seconds, about 317 years: stores cut a ttl to it, as no server keeps what ends after the year 9999."""
 
@@ -112,9 +112,8 @@ class Store:
         """Return ``await ask(seconds, *arguments)``, which has so many seconds for connecting and for an answer.
 
         Raises StoreUnavailable where the breaker refuses, the request has no time left, or the server did not answer;
-        StoreRefused for an answer that refuses this call; ImproperlyConfigured for one that shows a wrong setting.
-        Whatever failure() does not know is raised as it is. ``breaker`` and ``node`` are for stores of several servers;
-        the node is what probe() is asked with.
+        StoreRefused for an answer that refuses this call; ImproperlyConfigured for one that shows a wrong setting; what
+        failure() does not know as it is. ``breaker`` and ``node`` are for stores of several servers; probe() has it.
         """
         if here.blocks_a_loop:
             synchronous_io()
@@ -139,13 +138,17 @@ class Store:
             if kind is Failure.REFUSAL:
                 breaker.answers += 1
                 raise StoreRefused(breaker.location, reason) from error
-            retryable, operation = False, current_operation()
-            if kind is Failure.LOSS and operation is not None and not operation.has_lost:
-                # Without time to try again, nobody would come to suspect a server that takes long to be found lost.
-                retryable = operation.has_lost = operation.left(budget) > 0
+            operation = current_operation()
+            # Without time to try again, nobody would come to suspect a server that takes long to be found lost.
+            again = operation is not None and not operation.has_lost and operation.left(budget) > 0
+            retryable = again and kind is Failure.LOSS
             if not retryable and (available >= limit or kind is Failure.LOSS):
                 # A limit that was cut short by the request's own budget says nothing of the server.
-                await breaker.suspect(answers, lambda: self._probe(node), reason)
+                is_alive = await breaker.suspect(answers, lambda: self._probe(node), reason)
+                # Who is alive has perhaps not heard of it: a firewall forgets connections (decisions.md, D76).
+                retryable = again and is_alive and kind is Failure.SILENCE and not self.transactional
+            if operation is not None and retryable:
+                operation.has_lost = True
             raise StoreUnavailable(breaker.location, reason, retryable=retryable) from error
         breaker.answers += 1
         return answer

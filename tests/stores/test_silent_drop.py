@@ -9,26 +9,35 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
+from django_multisession.testing.servers.base import Server
+from django_multisession.testing.servers.memcached import MemcachedServer
+from django_multisession.testing.servers.mongodb import MongoDBServer
+from django_multisession.testing.servers.postgresql import PostgreSQLServer
+from django_multisession.testing.servers.redis import RedisServer
+
 NETWORK = ("unshare", "--net")
 BURST = """
-import asyncio, subprocess, sys, threading, time
+import asyncio, subprocess, sys, threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from importlib import import_module
 import psutil
+import django
 from django.conf import settings
-settings.configure()
+settings.configure(INSTALLED_APPS=["django_multisession"], DATABASES={"default": {}})
+django.setup()
 from django_multisession.bridge import run_sync
 from django_multisession.deadline import Operation
 from django_multisession.stores.base import StoreOptions
-from django_multisession.stores.memcached.store import MemcachedStore
-from django_multisession.stores.redis.store import RedisStore
-from django_multisession.testing.servers.memcached import MemcachedServer
-from django_multisession.testing.servers.redis import RedisServer
+from tests.databases import database
 
-colour, engine = sys.argv[1:]
-make, serve = (RedisStore, RedisServer) if engine == "redis" else (MemcachedStore, MemcachedServer)
+colour, engine, store_class, server_class = sys.argv[1:]
+Store = getattr(import_module(f"django_multisession.stores.{engine}.store"), store_class)
+Server = getattr(import_module(f"django_multisession.testing.servers.{engine}"), server_class)
 for arguments in (
     "link set lo up",
     "rule add pref 1000 lookup local",  # after the rules that follow
@@ -36,6 +45,7 @@ for arguments in (
 ):
     subprocess.run(["ip", *arguments.split()], check=True)
 together = threading.Barrier(8)
+ATTEMPTS = 3  # for other processes may starve the server itself, whose probe has a tenth of a second
 
 async def read(store):
     with Operation():
@@ -56,25 +66,43 @@ def forget(port):
             rule = f"rule add pref 10 sport {port} dport {each.laddr.port} blackhole"  # no acknowledgment comes back
             subprocess.run(["ip", *rule.split()], check=True)
 
+def is_served(outcomes):
+    outcomes_of_attempts.append([repr(outcome) for outcome in outcomes if outcome is not None])
+    return not outcomes_of_attempts[-1]
+
 async def in_loop(store, port):
     burst = lambda: asyncio.gather(*(read(store) for _ in range(8)))
-    await burst()
-    forget(port)
-    return await burst()
+    for _ in range(ATTEMPTS):
+        await burst()
+        forget(port)
+        if is_served(await burst()):
+            break
 
-with serve() as server:
-    store = make(StoreOptions(location=server.location, timeout=4.0))
+outcomes_of_attempts = []
+with Server() as server, ExitStack() as stack:
+    location = server.location
+    if engine == "postgresql":
+        location = stack.enter_context(database(location))
+    store = Store(StoreOptions(location=location, timeout=1.0))
     if colour == "async":
-        outcomes = asyncio.run(in_loop(store, server.port))
+        asyncio.run(in_loop(store, server.port))
     else:
         with ThreadPoolExecutor(8) as threads:
             burst = lambda: list(threads.map(on_thread, [store] * 8))
-            burst()
-            forget(server.port)
-            outcomes = burst()
+            for _ in range(ATTEMPTS):
+                burst()
+                forget(server.port)
+                if is_served(burst()):
+                    break
     store.close()
-print(*[repr(outcome) for outcome in outcomes if outcome is not None] or ["served"])
+print("served" if not outcomes_of_attempts[-1] else outcomes_of_attempts)
 """
+STORES: dict[str, tuple[str, type[Server[Any]]]] = {
+    "redis": ("RedisStore", RedisServer),
+    "memcached": ("MemcachedStore", MemcachedServer),
+    "postgresql": ("PostgreSQLStore", PostgreSQLServer),
+    "mongodb": ("MongoDBStore", MongoDBServer),
+}
 
 
 def _problem() -> str | None:
@@ -86,12 +114,18 @@ def _problem() -> str | None:
     return tried.stderr.strip() if tried.returncode else None
 
 
-@pytest.mark.parametrize("engine", ["redis", "memcached"])
+@pytest.mark.parametrize("engine", STORES)
 @pytest.mark.parametrize("colour", ["sync", "async"])
 def test_burst_after_a_firewall_has_forgotten_connections_in_use_is_served(colour: str, engine: str) -> None:
     if problem := _problem():
         pytest.skip(f"No network of its own: {problem}")
+    store, server = STORES[engine]
+    if problem := server.available():
+        pytest.skip(problem)
     run = subprocess.run(
-        [*NETWORK, sys.executable, "-c", BURST, colour, engine], capture_output=True, text=True, check=False
+        [*NETWORK, sys.executable, "-c", BURST, colour, engine, store, server.__name__],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.stdout.strip() == "served", run.stderr

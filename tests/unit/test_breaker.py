@@ -18,6 +18,7 @@ from django_multisession.breaker import (
     REPORT_INTERVAL,
     Breaker,
     BreakerOpen,
+    Probe,
     breaker_for,
     report,
 )
@@ -57,8 +58,9 @@ def breaker(now: SimpleNamespace) -> Breaker:
     return Breaker(LOCATION)
 
 
-def suspect(breaker: Breaker, server: Server, answers: int | None = None) -> None:
-    run_sync(breaker.suspect(breaker.answers if answers is None else answers, server.probe, "no answer in time"))
+def suspect(breaker: Breaker, server: Server, answers: int | None = None) -> bool:
+    """Return whether the server is known to answer."""
+    return run_sync(breaker.suspect(breaker.answers if answers is None else answers, server.probe, "no answer in time"))
 
 
 def admits(breaker: Breaker, server: Server) -> bool:
@@ -67,13 +69,13 @@ def admits(breaker: Breaker, server: Server) -> bool:
 
 def opened(breaker: Breaker, server: Server) -> None:
     server.failure = "no answer in time"
-    suspect(breaker, server)
+    assert not suspect(breaker, server)
     assert breaker.is_open
 
 
 def test_probe_that_is_answered_keeps_the_breaker_closed(breaker: Breaker, server: Server) -> None:
     for _ in range(10):
-        suspect(breaker, server)
+        assert suspect(breaker, server)
     assert server.probes == 10
     assert not breaker.is_open
     assert admits(breaker, server)
@@ -89,7 +91,7 @@ def test_call_that_fails_while_others_are_answered_makes_nobody_suspect(breaker:
     server.failure = "no answer in time"
     before = breaker.answers
     breaker.answers += 1
-    suspect(breaker, server, before)
+    assert suspect(breaker, server, before)
     assert server.probes == 0
     assert not breaker.is_open
 
@@ -111,7 +113,46 @@ def test_probe_comes_sooner_first_and_once_a_second_then(
     assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.0, 1.0])
 
 
-def test_pause_between_probes_begins_with_the_end_of_the_last_one(breaker: Breaker, now: SimpleNamespace) -> None:
+@pytest.mark.parametrize("failure", [None, "no answer in time"])
+def test_calls_that_end_unanswered_at_once_share_a_probe(
+    breaker: Breaker, failure: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, decided = threading.Semaphore(0), threading.Event()
+    answers, outcomes = breaker.answers, []
+
+    async def pause(seconds: float) -> None:
+        waiting.release()
+        assert decided.wait(10)
+
+    async def slow() -> str | None:
+        for _ in range(2):
+            assert waiting.acquire(timeout=10)
+        return failure
+
+    async def unexpected() -> str | None:
+        raise AssertionError("a second probe")
+
+    def end(probe: Probe) -> None:
+        outcomes.append(run_sync(breaker.suspect(answers, probe, "no answer in time")))
+
+    monkeypatch.setattr(module, "pause", pause)
+    prober = threading.Thread(target=end, args=[slow])
+    prober.start()
+    others = [threading.Thread(target=end, args=[unexpected]) for _ in range(2)]
+    while not breaker._probing:
+        pass
+    for thread in others:
+        thread.start()
+    prober.join(10)
+    decided.set()
+    for thread in others:
+        thread.join(10)
+    assert outcomes == [failure is None] * 3
+
+
+def test_pause_between_probes_begins_with_the_end_of_the_last_one_and_the_longest_with_its_beginning(
+    breaker: Breaker, now: SimpleNamespace
+) -> None:
     ended = 0.0
 
     async def silent() -> str | None:
@@ -130,7 +171,7 @@ def test_pause_between_probes_begins_with_the_end_of_the_last_one(breaker: Break
         now.now = before + pause + 0.001
         assert not run_sync(breaker.admits(silent))
         assert ended > before
-        pause = min(2 * pause, LONGEST_PAUSE)
+        pause = min(2 * pause, LONGEST_PAUSE - PROBE_TIMEOUT)
 
 
 def test_answered_probe_closes_the_breaker_and_lets_its_call_go_on(

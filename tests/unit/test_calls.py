@@ -106,14 +106,50 @@ def test_name_that_was_never_found_is_a_mistake_and_later_an_outage(store: Scrip
         call(store, unknown)
 
 
-def test_silence_is_not_tried_again_and_probed(store: Scripted) -> None:
+def test_silence_is_tried_again_once_an_operation_if_the_probe_is_answered(store: Scripted) -> None:
     cause = TimeoutError()
-    with Operation(), pytest.raises(StoreUnavailable, match="no answer in time") as caught:
-        call(store, cause)
-    assert caught.value.__cause__ is cause
-    assert not caught.value.retryable
-    assert store.probes == 1
+    with Operation():
+        for retryable in (True, False):
+            with pytest.raises(StoreUnavailable, match="no answer in time") as caught:
+                call(store, cause)
+            assert caught.value.__cause__ is cause
+            assert caught.value.retryable is retryable
+    assert store.probes == 2
     assert not store.breaker.is_open
+
+
+def test_silence_is_tried_again_if_others_were_answered_meanwhile(store: Scripted) -> None:
+    async def ask(seconds: float) -> None:
+        store.breaker.answers += 1
+        raise TimeoutError
+
+    with Operation(), pytest.raises(StoreUnavailable) as caught:
+        run_sync(store.call(ask))
+    assert caught.value.retryable
+    assert store.probes == 0
+
+
+def test_silence_is_not_tried_again_if_nobody_is_answered(store: Scripted) -> None:
+    store.probe_error = TimeoutError()
+    with Operation() as operation, pytest.raises(StoreUnavailable) as caught:
+        call(store, TimeoutError())
+    assert not caught.value.retryable
+    assert not operation.has_lost
+
+
+def test_silence_is_not_tried_again_without_time_left(store: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = iter([1.0, 0.0])
+    monkeypatch.setattr(Operation, "left", lambda self, total: next(left))
+    with Operation(), pytest.raises(StoreUnavailable) as caught:
+        call(store, TimeoutError())
+    assert not caught.value.retryable
+
+
+def test_silence_in_a_transaction_is_not_tried_again(store: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scripted, "transactional", True)
+    with Operation(), pytest.raises(StoreUnavailable) as caught:
+        call(store, TimeoutError())
+    assert not caught.value.retryable
 
 
 def test_silence_of_the_probe_as_well_opens_the_breaker(store: Scripted) -> None:

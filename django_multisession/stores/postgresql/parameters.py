@@ -48,7 +48,7 @@ def connection_parameters(alias: str, options: StoreOptions, startup: bool) -> d
         "keepalives_count": 3,
         # What a host that has forgotten the connection never acknowledges is a lost connection, so that the call is
         # made again, while there is time for it.
-        "tcp_user_timeout": int(800 * options.read_timeout),
+        "tcp_user_timeout": int(500 * options.read_timeout),
         **{key: value for key, value in given.items() if key not in _NOT_LIBPQ},
     }
     if startup:
