@@ -41,7 +41,7 @@ os.environ["PATH"] = os.pathsep.join([*_pyenv_interpreters(), os.environ["PATH"]
 def _install(session: nox.Session, *requirements: str) -> None:
     test_group = nox.project.dependency_groups(PYPROJECT, "test")
     session.install("-e", ".[all,testing]", *test_group, *requirements)
-    session.run("python", "scripts/lib/django_source.py")
+    session.run_install("python", "scripts/lib/django_source.py")
 
 
 def _test(session: nox.Session, *chosen: str) -> None:
