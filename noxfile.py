@@ -46,7 +46,7 @@ def _install(session: nox.Session, *requirements: str) -> None:
 
 def _test(session: nox.Session, *chosen: str) -> None:
     # Servers are found on the PATH, and CI fails where one is absent.
-    session.run("python", "-m", "pytest", "-q", "-n", "2", *chosen, *session.posargs)
+    session.run("python", "-m", "pytest", "-q", "-n", "3", *chosen, *session.posargs)
 
 
 def _lower_bounds() -> list[str]:

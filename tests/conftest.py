@@ -6,6 +6,7 @@ made by `on_servers()`. A test that starts one unmarked fails, so that ``-m "not
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,6 +37,7 @@ from tests import timing
 HERE = Path(__file__).parent
 ON_SERVERS = ("browser", "servers", "stores", "system")
 """Directories whose tests need servers, but for a few."""
+DEAREST = ("browser", "system")
 ServerT = TypeVar("ServerT", bound=Server[Any] | ServerGroup[Any])
 
 
@@ -73,10 +75,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if left_out:
             config.hook.pytest_deselected(items=left_out)
             items[:] = [item for item in items if not item.get_closest_marker("nightly")]
+    # What takes longest begins first, or the other workers would wait at the end for the one that has it.
+    items.sort(key=lambda item: item.path.relative_to(HERE).parts[0] not in DEAREST)
     for item in items:
         of_directory = item.path.relative_to(HERE).parts[0] in ON_SERVERS
         if of_directory or any(name.endswith("_server") for name in getattr(item, "fixturenames", ())):
             item.add_marker("server")
+
+
+def pytest_collection_finish() -> None:
+    """Keep twenty thousand tests out of the garbage collector's way: a collection takes a second with them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,8 @@ import pytest
 from django_multisession.testing.servers.base import free_port
 from django_multisession.testing.servers.redis import RedisServer
 from tests.system.demo import Browser, wait_until_it_answers
-from tests.system.test_packaging import DAY, ROOT, SNIPPET, VIEWS, bare_environment, run
+from tests.system.installed import ROOT, bare_environment, build, install, run
+from tests.system.test_packaging import DAY, SNIPPET, VIEWS
 
 PAGE = DAY.sub("2999-01-01", (ROOT / "docs" / "moving-in.md").read_text())
 DJANGOS = "django.contrib.sessions.backends"
@@ -83,21 +83,9 @@ ORIGINS = [
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of a new virtual environment with the built wheel, and what projects come from, in it."""
-    wheels, directory = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("environment")
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", wheels, ROOT)
-    (wheel,) = wheels.iterdir()
-    run(sys.executable, "-m", "venv", directory)
-    others: list[str] = ["django-redis", "django-user-sessions", "django-qsessions", "setuptools<81"]
-    pip: list[str | Path] = [
-        directory / "bin" / "python",
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-warn-script-location",
-    ]
-    run(*pip, f"{wheel}[redis]", *others)
-    return directory / "bin"
+    wheel = build(tmp_path_factory.mktemp("distributions"))[".whl"]
+    others = ("django-redis", "django-user-sessions", "django-qsessions", "setuptools<81")
+    return install(tmp_path_factory.mktemp("environment"), f"{wheel}[redis]", *others)
 
 
 class Site:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 import subprocess
 import sys
@@ -28,8 +27,8 @@ from django_multisession.testing.servers.base import free_port
 from django_multisession.testing.servers.redis import RedisServer
 from tests.moving.places import unregister
 from tests.system.demo import Answer, Browser, wait_until_it_answers
+from tests.system.installed import ROOT, bare_environment, build, install, run
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "django_multisession"
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
@@ -59,28 +58,13 @@ MIDDLEWARE = [
 """
 
 
-def run(*command: str | Path, **options: Any) -> str:
-    result: subprocess.CompletedProcess[str] = subprocess.run(
-        command, capture_output=True, text=True, check=False, **options
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
-def bare_environment() -> dict[str, str]:
-    """Return the variables without what the tests set: neither this checkout nor its settings."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "DJANGO", "COVERAGE"))}
-
-
 # What is in the distributions.
 
 
 @pytest.fixture(scope="module")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The sdist, and the wheel built from it, by their suffix."""
-    directory = tmp_path_factory.mktemp("distributions")
-    run(sys.executable, "-m", "build", "--outdir", directory, ROOT)
-    return {path.suffix: path for path in directory.iterdir()}
+    return build(tmp_path_factory.mktemp("distributions"))
 
 
 @pytest.mark.slow
@@ -113,11 +97,7 @@ def test_sdist_holds_what_its_tests_need_and_nothing_of_the_working_copy(distrib
 @pytest.fixture(scope="module")
 def environment(distributions: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of a new virtual environment with the wheel in it."""
-    directory = tmp_path_factory.mktemp("environment")
-    run(sys.executable, "-m", "venv", directory)
-    wheel = f"{distributions['.whl']}[redis,registry]"
-    run(directory / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-warn-script-location", wheel)
-    return directory / "bin"
+    return install(tmp_path_factory.mktemp("environment"), f"{distributions['.whl']}[redis,registry]")
 
 
 @pytest.fixture
