@@ -55,14 +55,7 @@ async def _delete(revoked: list[RegisteredSession]) -> None:
         await pending.delete([*keys, *taken])
     finally:
         for row in revoked:
-            await signals.send(
-                signals.session_ended,
-                session_name=row.session_name,
-                user_id=row.user_id,
-                request=None,
-                row=row,
-                reason="revoked",
-            )
+            await signals.send_ended(row, "revoked")
 
 
 async def _delete_later(batches: Batches) -> None:

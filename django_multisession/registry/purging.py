@@ -145,14 +145,7 @@ async def _remove(found: list[RegisteredSession], outages: dict[str, StoreUnavai
     removed, _ = there.filter(Q(expires_at__lte=timezone.now()) | Q(revoked_at__isnull=False)).delete()
     for row in gone:
         if row.revoked_at is None:
-            await signals.send(
-                signals.session_ended,
-                session_name=row.session_name,
-                user_id=row.user_id,
-                request=None,
-                row=row,
-                reason="expired",
-            )
+            await signals.send_ended(row, "expired")
     return removed
 
 

@@ -29,6 +29,11 @@ session_rejected = Signal()
 None but for the last. Not sent for a key that is not found: that is any visitor whose session has expired."""
 
 
+async def send_ended(row: RegisteredSession, reason: str) -> None:
+    """Tell that a session has ended outside of its own requests."""
+    await send(session_ended, session_name=row.session_name, user_id=row.user_id, request=None, row=row, reason=reason)
+
+
 async def send(signal: Signal, **arguments: Any) -> None:
     """Send a signal in the colour of the caller."""
     if not signal.has_listeners(RegisteredSession):

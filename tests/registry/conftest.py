@@ -21,6 +21,7 @@ from tests.logins.conftest import Site
 from tests.logins.site import Browser, Users
 from tests.registry.sites import ROUTER, registry_database
 from tests.registry.steps import SteppedStore, Steps
+from tests.registry.told import SIGNALS, Told
 from tests.system.backends import leave_thread
 
 
@@ -72,6 +73,18 @@ def steps(site: Any, monkeypatch: pytest.MonkeyPatch) -> Steps:
 
     monkeypatch.setattr(database, "on_connection", asked)
     return found
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    """Listen to the signals of the registry."""
+    found = Told()
+    receivers = {name: found.receiver(name) for name in SIGNALS}
+    for name, signal in SIGNALS.items():
+        signal.connect(receivers[name])
+    yield found
+    for name, signal in SIGNALS.items():
+        signal.disconnect(receivers[name])
 
 
 @pytest.fixture

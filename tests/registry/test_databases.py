@@ -24,6 +24,7 @@ from tests.logins.site import ATTACKER, VICTIM, Browser, Exchange, Users
 from tests.registry.sites import ALIAS
 from tests.registry.test_limits import limited, log_in  # noqa: F401 - a fixture
 from tests.registry.test_rows import live, rows
+from tests.registry.told import Told
 from tests.system.backends import leave_thread
 
 DATABASES = {"sqlite": None, "postgresql": "postgresql_server", "mariadb": "mariadb_server"}
@@ -125,6 +126,35 @@ def test_user_who_is_deleted_or_deactivated_has_no_session(site: Site) -> None:
             assert request.session.session_key is None
     assert site.drive(rows(user=VICTIM)) == []
     assert PendingDeletion.objects.count() == 0
+
+
+@in_memory
+@pytest.mark.parametrize("view", [Exchange.login, Exchange.cycle_key])
+def test_login_of_a_user_who_is_deleted_meanwhile_is_refused(site: Site, told: Told, view: Any) -> None:
+    async def check() -> None:
+        browser = await (site.visitor if view is Exchange.login else site.user)(cart=["book"])
+        told.all.clear()
+        request = browser.request()
+        await view(request)
+        created = request.session.session_key
+        await ask(lambda: User.objects.get(pk=VICTIM).delete())
+        await request.respond(races=True)
+        assert (request.response.status_code, request.sent) == (400, None)
+        assert await rows() == []
+        assert await site.browser(created).finds() == {"user": None}
+        assert told.all == []
+
+    site.drive(check())
+
+
+@in_memory
+def test_first_load_of_a_user_who_is_deleted_is_refused(site: Site, older: Browser) -> None:
+    async def check() -> None:
+        await ask(lambda: User.objects.get(pk=VICTIM).delete())
+        assert await older.finds() == {"user": None}
+        assert await rows() == []
+
+    site.drive(check())
 
 
 @in_memory

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from django_multisession.registry import limits, signals
+from django_multisession.registry import limits
 from django_multisession.registry.database import ask
 from django_multisession.sessions.base import MultisessionBase
 from tests.logins.conftest import Site
 from tests.logins.site import ATTACKER, VICTIM, Exchange, Users
 from tests.registry.test_rows import live, rows
+from tests.registry.told import Told
 
 
 @pytest.fixture
@@ -74,14 +75,8 @@ def test_login_that_was_evicted_by_then_evicts_nobody(limited: Site) -> None:
     limited.drive(check())
 
 
-def test_oldest_login_is_evicted(limited: Site) -> None:
+def test_oldest_login_is_evicted(limited: Site, told: Told) -> None:
     async def check() -> None:
-        reasons: list[tuple[int, str]] = []
-
-        def ended(row: Any, reason: str, **kwargs: Any) -> None:
-            reasons.append((row.pk, reason))
-
-        signals.session_ended.connect(ended)
         browsers = [await limited.user() for _ in range(3)]
         for hours, row in enumerate(await live()):
             row.authenticated_at += timedelta(hours=hours - 5)
@@ -93,8 +88,8 @@ def test_oldest_login_is_evicted(limited: Site) -> None:
         browsers.append(await limited.user())
         assert [(await browser.finds())["user"] for browser in browsers] == [VICTIM, None, VICTIM, VICTIM]
         assert (await other.finds())["user"] == ATTACKER
-        assert reasons == [(oldest.pk, "evicted")]
-        signals.session_ended.disconnect(ended)
+        ended = [arguments for name, arguments in told.all if name == "ended"]
+        assert [(each["row"].pk, each["reason"]) for each in ended] == [(oldest.pk, "evicted")]
 
     limited.drive(check())
 

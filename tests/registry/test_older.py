@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from django_multisession.bridge import driven
 from django_multisession.envelope import REGISTERED
-from django_multisession.registry import arevoke_all, signals
+from django_multisession.registry import arevoke_all
 from django_multisession.registry.database import alias, ask
 from django_multisession.registry.models import RegisteredUser
 from django_multisession.sessions.loading import session_class
@@ -22,6 +22,7 @@ from tests.logins.conftest import Site
 from tests.logins.site import VICTIM, Browser, Exchange, Users
 from tests.registry.test_costs import of
 from tests.registry.test_rows import live, row_and_key
+from tests.registry.told import Told
 
 USER = Users().get_user(VICTIM)
 
@@ -37,19 +38,12 @@ def test_older_session_has_a_row_and_the_mark_from_its_first_load_on(site: Site,
     assert site.drive(older.finds()) == {"user": VICTIM, "cart": ["book"]}
 
 
-def test_older_session_is_refused_if_its_user_was_revoked_since(site: Site, older: Browser) -> None:
+def test_older_session_is_refused_if_its_user_was_revoked_since(site: Site, older: Browser, told: Told) -> None:
     async def check() -> None:
-        rejected: list[Any] = []
-
-        def note(reason: str, user_id: Any, **kwargs: Any) -> None:
-            rejected.append((reason, user_id))
-
-        signals.session_rejected.connect(note)
         assert await arevoke_all(USER) == 0
         assert await older.finds() == {"user": None}
         assert await live() == []
-        assert rejected == [("revoked", VICTIM)]
-        signals.session_rejected.disconnect(note)
+        assert [(name, each["reason"], each["user_id"]) for name, each in told.all] == [("rejected", "revoked", VICTIM)]
         # Its record has gone as well.
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(follower, "make", None)
@@ -96,7 +90,7 @@ def test_row_that_has_no_mark_yet_outlives_the_revocation_of_others(site: Site, 
 # Outside of requests.
 
 
-async def _log_in_outside(key: str | None = None) -> Any:
+async def log_in_outside(key: str | None = None) -> Any:
     session: Any = session_class("default")(key)
     data = {
         "_auth_user_id": str(VICTIM),
@@ -115,7 +109,7 @@ async def _log_in_outside(key: str | None = None) -> Any:
 def test_login_outside_of_requests_has_its_row_at_once(site: Site) -> None:
     async def check() -> None:
         Users.passwords.clear()
-        session = await _log_in_outside()
+        session = await log_in_outside()
         browser = site.browser(session.session_key)
         row, key = await row_and_key(browser)
         assert (row.storage_key, row.ip_address) == (key, None)
@@ -146,7 +140,7 @@ def test_login_in_an_event_loop_in_a_transaction_has_its_row_with_the_commit(sit
 
     Users.passwords.clear()
     with transaction.atomic(alias()):
-        session = async_to_sync(_log_in_outside)()
+        session = async_to_sync(log_in_outside)()
         transaction.set_rollback(not is_kept, alias())
     site.drive(check())
 
@@ -159,7 +153,7 @@ def test_login_in_a_transaction_has_its_row_with_the_commit(site: Site, is_kept:
     async def check() -> None:
         Users.passwords.clear()
         with transaction.atomic(alias()):
-            session = await _log_in_outside()
+            session = await log_in_outside()
             assert await live() == []
             transaction.set_rollback(not is_kept, alias())
         assert len(await live()) == is_kept
@@ -178,7 +172,7 @@ def test_login_of_a_user_who_is_rolled_back_is_nobodys(site: Site) -> None:
     async def check() -> None:
         with transaction.atomic(alias()):
             User.objects.create(pk=key, username="third")
-            session = await _log_in_outside()
+            session = await log_in_outside()
             session["_auth_user_id"] = str(key)
             session.clear()
             session.update({"_auth_user_id": str(key), "_auth_user_hash": "x"})

@@ -10,13 +10,14 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from django_multisession.exceptions import StoreUnavailable
-from django_multisession.registry import arevoke_all, signals
+from django_multisession.registry import arevoke_all
 from django_multisession.registry.database import ask
 from django_multisession.registry.models import PendingDeletion, RegisteredSession
 from django_multisession.registry.purging import purge
 from tests.logins.conftest import Site
 from tests.logins.site import VICTIM, Users
 from tests.registry.test_rows import live, rows
+from tests.registry.told import Told
 
 USER = Users().get_user(VICTIM)
 
@@ -30,14 +31,8 @@ async def purged() -> int:
     return await ask(lambda: sum(purge(2)))
 
 
-def test_purge_removes_expired_rows_whose_records_are_gone(site: Site) -> None:
+def test_purge_removes_expired_rows_whose_records_are_gone(site: Site, told: Told) -> None:
     async def check() -> None:
-        reasons = []
-
-        def ended(reason: str, **kwargs: Any) -> None:
-            reasons.append(reason)
-
-        signals.session_ended.connect(ended)
         browsers = [await site.user() for _ in range(5)]
         for browser in browsers[:3]:
             request = browser.request()
@@ -48,9 +43,8 @@ def test_purge_removes_expired_rows_whose_records_are_gone(site: Site) -> None:
         assert await purged() == 3
         assert len(await live()) == 2
         assert {row.expires_at > timezone.now() for row in await live()} == {True}
-        assert reasons == ["expired"] * 3
+        assert told.reasons() == ["expired"] * 3
         assert [(await browser.finds())["user"] for browser in browsers] == [None] * 3 + [VICTIM] * 2
-        signals.session_ended.disconnect(ended)
 
     site.drive(check())
 

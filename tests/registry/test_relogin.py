@@ -8,12 +8,12 @@ import pytest
 from django.db import transaction
 
 from django_multisession.registry import rows as registered
-from django_multisession.registry import signals
 from django_multisession.registry.database import alias, ask
 from django_multisession.sessions.base import MultisessionBase
 from tests.logins.conftest import Site
-from tests.logins.site import VICTIM, Exchange, Users
+from tests.logins.site import VICTIM, Browser, Exchange, Users
 from tests.registry.test_rows import live
+from tests.registry.told import Told
 
 
 def test_login_again_after_a_save_of_the_view_changes_the_key(site: Site) -> None:
@@ -55,27 +55,26 @@ def test_login_again_after_a_change_of_key_has_the_time_of_now(site: Site, monke
     site.drive(check())
 
 
-def test_login_with_a_new_password_is_a_session_of_its_own(site: Site) -> None:
+async def log_in_over(browser: Browser) -> None:
+    """Log in where a login of the same user is that does not count any more."""
+    request = browser.request()
+    await request.user()
+    await request.login()
+    await request.respond(races=True)
+    await request.answer()
+    assert request.response.status_code == 200
+    assert (await browser.finds())["user"] == VICTIM
+
+
+def test_login_with_a_new_password_is_a_session_of_its_own(site: Site, told: Told) -> None:
     async def check() -> None:
-        told = []
-
-        def started(**kwargs: object) -> None:
-            told.append("started")
-
         browser = await site.user()
         (row,) = await live()
         Users.passwords[VICTIM] = "second"
         await ask(lambda: _mark(row.pk))  # its record is still there, as after an outage of the store
-        signals.session_started.connect(started)
-        request = browser.request()
-        await request.user()
-        await request.login()
-        await request.respond(races=True)
-        await request.answer()
-        assert request.response.status_code == 200
-        assert (await browser.finds())["user"] == VICTIM
-        assert told == ["started"]
-        signals.session_started.disconnect(started)
+        told.all.clear()
+        await log_in_over(browser)
+        assert told.names == ["started"]
 
     site.drive(check())
 

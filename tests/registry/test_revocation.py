@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -17,14 +16,17 @@ from django_multisession.registry import (
     revocation,
     revoke_all,
     revoke_where,
-    signals,
 )
 from django_multisession.registry import rows as registered
 from django_multisession.registry.database import alias, ask
 from django_multisession.registry.models import PendingDeletion
+from django_multisession.testing.drive import either
 from tests.logins.conftest import Site
 from tests.logins.site import ATTACKER, VICTIM, Browser, Exchange, Users
+from tests.registry.test_older import log_in_outside
+from tests.registry.test_relogin import log_in_over
 from tests.registry.test_rows import live
+from tests.registry.told import Told
 
 USER = Users().get_user(VICTIM)
 
@@ -172,69 +174,27 @@ def test_many_sessions_of_one_user_end_in_batches(site: Site, monkeypatch: pytes
     site.drive(check())
 
 
-async def reasons_of(site: Site, view: Callable[[Exchange], Awaitable[object]]) -> list[str]:
-    """Let a user visit a view; return why sessions have ended then."""
-    reasons = []
-
-    def ended(reason: str, **kwargs: Any) -> None:
-        reasons.append(reason)
-
-    browser = await site.user()
-    signals.session_ended.connect(ended)
-    try:
-        await browser.visit(view)
-    finally:
-        signals.session_ended.disconnect(ended)
-    return reasons
-
-
-def test_logout_followed_by_a_login_of_the_same_user_is_a_logout(site: Site) -> None:
+def test_logout_followed_by_a_login_of_the_same_user_is_a_logout(site: Site, told: Told) -> None:
     async def view(request: Exchange) -> None:
         await request.logout()
         await request.login()
 
     async def check() -> None:
-        assert await reasons_of(site, view) == ["logout"]
+        browser = await site.user()
+        await browser.visit(view)
+        assert told.reasons() == ["logout"]
 
     site.drive(check())
 
 
-def test_login_of_another_user_replaces(site: Site) -> None:
-    async def check() -> None:
-        assert await reasons_of(site, lambda request: request.login(ATTACKER)) == ["replaced"]
-
-    site.drive(check())
-
-
-def test_logout_of_the_session_object_that_has_logged_in_is_a_logout(site: Site) -> None:
-    reasons = []
-
-    def ended(reason: str, **kwargs: Any) -> None:
-        reasons.append(reason)
-
+def test_logout_of_the_session_object_that_has_logged_in_is_a_logout(site: Site, told: Told) -> None:
     async def check() -> None:
         Users.passwords.clear()
-        session = site.browser().request().session.__class__()
-        data = {
-            "_auth_user_id": str(VICTIM),
-            "_auth_user_backend": f"{Users.__module__}.{Users.__qualname__}",
-            "_auth_user_hash": USER.get_session_auth_hash(),
-        }
-        if site.colour == "sync":
-            session.update(data)
-            session.save()
-            session.flush()
-        else:
-            await session.aupdate(data)
-            await session.asave()
-            await session.aflush()
+        session = await log_in_outside()
+        await either(session.flush, session.aflush)
+        assert told.reasons() == ["logout"]
 
-    signals.session_ended.connect(ended)
-    try:
-        site.drive(check())
-    finally:
-        signals.session_ended.disconnect(ended)
-    assert reasons == ["logout"]
+    site.drive(check())
 
 
 def test_login_in_a_new_password_counts_for_no_limit(site: Site, settings: Any) -> None:
@@ -245,12 +205,6 @@ def test_login_in_a_new_password_counts_for_no_limit(site: Site, settings: Any) 
     async def check() -> None:
         browser = await site.user()
         Users.passwords[VICTIM] = "second"
-        request = browser.request()
-        await request.user()
-        await request.login()
-        await request.respond(races=True)
-        await request.answer()
-        assert request.response.status_code == 200
-        assert (await browser.finds())["user"] == VICTIM
+        await log_in_over(browser)
 
     site.drive(check())
