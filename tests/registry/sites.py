@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.contrib.admin.models import LogEntry
@@ -13,7 +16,7 @@ from django.db import connections
 
 from django_multisession.models import SessionRecord
 from django_multisession.registry.models import PendingDeletion, RegisteredSession, RegisteredUser
-from tests.databases import database
+from tests.databases import database, sqlite
 
 ALIAS = "registry"
 MODELS: list[Any] = [
@@ -47,20 +50,39 @@ ROUTER = f"{__name__}.{Router.__qualname__}"
 @contextmanager
 def registry_database(settings: Mapping[str, Any], *, makes: bool = True) -> Iterator[None]:
     """Add the database, with its tables, and two users of the keys 1 and 2; our own table is there, too."""
+    is_file = settings["ENGINE"].endswith("sqlite3")
+    if makes and is_file:
+        Path(settings["NAME"]).write_bytes(_template())
     with database(settings, ALIAS, migrate=False):
-        connection = connections[ALIAS]
-        # On a server that tests share, the engines' own may have made our table by now.
-        there = connection.introspection.table_names()
-        models = [model for model in (*MODELS, SessionRecord) if makes and model._meta.db_table not in there]
-        if models:
-            with connection.schema_editor() as editor:
-                for model in models:
-                    editor.create_model(model)
-            User.objects.using(ALIAS).bulk_create(User(pk=key, username=f"user {key}") for key in (1, 2))
+        made = [] if is_file or not makes else _make()
         try:
             yield
         finally:
-            if models and connection.vendor != "sqlite":
-                with connection.schema_editor() as editor:
-                    for model in reversed(models):
+            if made:
+                with connections[ALIAS].schema_editor() as editor:
+                    for model in reversed(made):
                         editor.delete_model(model)
+
+
+@cache
+def _template() -> bytes:
+    """Return an SQLite database as it is to begin with: to make the tables costs as much as a test."""
+    with TemporaryDirectory() as directory:
+        settings = sqlite(Path(directory))
+        with database(settings, ALIAS, migrate=False):
+            _make()
+        return Path(settings["NAME"]).read_bytes()
+
+
+def _make() -> list[Any]:
+    """Make the tables that are not there, and users; return the models of those."""
+    connection = connections[ALIAS]
+    # On a server that tests share, the engines' own may have made our table by now.
+    there = connection.introspection.table_names()
+    models = [model for model in (*MODELS, SessionRecord) if model._meta.db_table not in there]
+    if models:
+        with connection.schema_editor() as editor:
+            for model in models:
+                editor.create_model(model)
+        User.objects.using(ALIAS).bulk_create(User(pk=key, username=f"user {key}") for key in (1, 2))
+    return models
