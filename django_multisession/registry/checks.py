@@ -3,9 +3,10 @@
 - **multisession.E020**: MULTISESSION_TRUSTED_PROXIES, MULTISESSION_IP_PREFIX, MULTISESSION_REAUTHENTICATE or
   MULTISESSION_LAST_SEEN is wrong.
 - **multisession.E021**: a cookie with REVOCABLE could not be revoked everywhere at once: its cache is of this process
-  alone, or the middleware is not ours.
+  alone.
 - **multisession.E022**: a limit of logins is for cookies that cannot be revoked.
 - **multisession.E023**: users and the registry are written to two databases.
+- **multisession.E024**: the middleware is not ours.
 - **multisession.W009**: the tables are missing (a database check).
 """
 
@@ -26,7 +27,12 @@ from .models import PendingDeletion, RegisteredSession, RegisteredUser
 def check_registry(app_configs: object = None, **kwargs: Any) -> Messages:
     """Check the settings of the registry."""
     sentences = [*networks.problems(), *reauthentication.problems(), *policy.problems()]
-    return [*(error("E020", sentence) for sentence in sentences), *_check_database(), *_check_cookies()]
+    return [
+        *(error("E020", sentence) for sentence in sentences),
+        *_check_database(),
+        *_check_middleware(),
+        *_check_cookies(),
+    ]
 
 
 def check_tables(app_configs: object = None, databases: Sequence[str] | None = None, **kwargs: Any) -> Messages:
@@ -59,6 +65,15 @@ def _check_database() -> Found:
             return
 
 
+def _check_middleware() -> Found:
+    if any(True for _ in sessions()) and not has_our_middleware():
+        yield error(
+            "E024",
+            "The registry needs our middleware, which writes rows with the response, and knows whose request it is.",
+            "Put django_multisession.middleware.SessionMiddleware in the place of Django's.",
+        )
+
+
 def _check_cookies() -> Found:
     for name, kind in sessions():
         described = entry(name)
@@ -71,10 +86,4 @@ def _check_cookies() -> Found:
                 "E022",
                 f"{entry_of(name)}['MAX_SESSIONS_PER_USER'] needs 'REVOCABLE': True, since nobody can end a cookie "
                 "otherwise.",
-            )
-        if described.revocable and not has_our_middleware():
-            yield error(
-                "E021",
-                f"{entry_of(name)}['REVOCABLE'] needs our middleware, which tells the registry of logins and logouts.",
-                "Put django_multisession.middleware.SessionMiddleware in the place of Django's.",
             )

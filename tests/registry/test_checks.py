@@ -36,3 +36,18 @@ def test_registry_in_the_database_of_its_users_is_right(models: Any, monkeypatch
     monkeypatch.setattr(Apart, "models", models)
     with override_settings(DATABASE_ROUTERS=[Apart()]):
         assert check_registry() == []
+
+
+@pytest.mark.parametrize("engine", ["memory", "signed_cookies"])
+def test_registry_without_our_middleware_is_an_error(engine: str) -> None:
+    middleware = ["django.contrib.sessions.middleware.SessionMiddleware"]
+    with override_settings(SESSION_ENGINE=f"django_multisession.engines.{engine}", MIDDLEWARE=middleware):
+        (message,) = check_registry()
+    assert message.id == "multisession.E024"
+    assert "django_multisession.middleware.SessionMiddleware" in str(message.hint)
+
+
+def test_registry_of_sessions_that_are_not_ours_needs_no_middleware() -> None:
+    middleware = ["django.contrib.sessions.middleware.SessionMiddleware"]
+    with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.db", MIDDLEWARE=middleware):
+        assert check_registry() == []

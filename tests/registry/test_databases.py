@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from django_multisession.registry import arevoke_all, revoke_all, sessions_of
 from django_multisession.registry.database import ask
-from django_multisession.registry.models import PendingDeletion, RegisteredUser
+from django_multisession.registry.models import PendingDeletion, RegisteredSession, RegisteredUser
 from django_multisession.testing.drive import PATIENCE
 from tests.databases import sqlite
 from tests.logins.conftest import Site
@@ -155,6 +155,20 @@ def test_first_load_of_a_user_who_is_deleted_is_refused(site: Site, older: Brows
         assert await rows() == []
 
     site.drive(check())
+
+
+@in_memory
+@in_sync
+def test_database_itself_deletes_no_user_who_has_rows(site: Site) -> None:
+    browser = site.drive(site.user())
+    alone = User.objects.filter(pk=VICTIM)
+    with pytest.raises(IntegrityError), transaction.atomic(ALIAS):
+        alone._raw_delete(ALIAS)
+    assert revoke_all(USER) == 1
+    for model in (RegisteredSession, RegisteredUser):
+        model.objects.filter(user=VICTIM).delete()
+    alone._raw_delete(ALIAS)
+    assert site.drive(browser.finds()) == {"user": None}
 
 
 @in_memory

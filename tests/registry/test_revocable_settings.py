@@ -89,12 +89,6 @@ def test_revocable_without_the_registry_is_refused(settings: Any) -> None:
             session_class("default")("some cookie").load()
 
 
-def test_revocable_without_our_middleware_is_an_error() -> None:
-    with configured({}, MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware"]):
-        (sentence,) = found()
-        assert sentence.startswith("multisession.E021: MULTISESSION['default']['REVOCABLE'] needs our middleware")
-
-
 def test_limit_of_logins_in_cookies_needs_revocable() -> None:
     limit = {"MAX_SESSIONS_PER_USER": 3}
     with configured(limit):

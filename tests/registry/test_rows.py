@@ -175,6 +175,35 @@ def test_logout_ends_the_row_whatever_the_page_answers(site: Site, status: int) 
     site.drive(check())
 
 
+def test_sessions_come_with_the_latest_login_first(site: Site) -> None:
+    async def check() -> None:
+        for _ in range(3):
+            await site.user()
+        for hours, row in zip((2, 1, 3), await live(), strict=True):
+            row.authenticated_at = timezone.now() - timedelta(hours=hours)
+            await ask(row.save)
+        first, second, third = await live()
+        assert [row.pk for row in await asessions_of(Users().get_user(VICTIM))] == [second.pk, first.pk, third.pk]
+
+    site.drive(check())
+
+
+def test_save_of_a_session_that_is_revoked_meanwhile_is_400_and_a_reader_keeps_his_page(site: Site) -> None:
+    async def check() -> None:
+        browser = await site.user()
+        saves, reads = browser.request(), browser.request()
+        for request in (saves, reads):
+            await request.look()
+        await saves.put(n=1)
+        await arevoke_all(Users().get_user(VICTIM))
+        for request, status in ((saves, 400), (reads, 200)):
+            await request.respond(races=True)
+            assert (request.response.status_code, request.sent) == (status, None)
+        assert await browser.finds() == {"user": None}
+
+    site.drive(check())
+
+
 def test_revoked_session_is_gone_for_the_next_request(site: Site) -> None:
     async def check() -> None:
         browser, other = await site.user(cart=["book"]), await site.user()
