@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import django
 from django.db import connections
 
 from django_multisession.stores.aliases import create_table, on_connection
@@ -45,9 +43,3 @@ def database(settings: Mapping[str, Any], alias: str = "sessions", *, migrate: b
 def _forget(alias: str) -> None:
     connections[alias].close()
     del connections[alias]
-
-
-def call_with_django(module: str, function: str, *arguments: Any) -> None:
-    """Call a module's function in a new process, where Django is to be set up before the import."""
-    django.setup()
-    getattr(importlib.import_module(module), function)(*arguments)

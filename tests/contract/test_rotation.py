@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
@@ -14,7 +13,7 @@ from django.test import RequestFactory, override_settings
 
 from django_multisession.middleware import SessionMiddleware as OurSessionMiddleware
 from django_multisession.testing.servers.redis import RedisServer
-from tests.databases import call_with_django
+from tests.processes import call_with_django, fresh_processes
 
 ENGINE = "django_multisession.engines.redis"
 OLD, NEW = "fake old secret", "fake new secret"
@@ -74,7 +73,7 @@ class OldProcess:
 @pytest.fixture
 def old_process(redis_server: RedisServer, request: pytest.FixtureRequest) -> Iterator[OldProcess]:
     """Start a process that knows the old secret, and the fallbacks of an indirect parameter."""
-    context = multiprocessing.get_context("spawn")
+    context = fresh_processes()
     ours, theirs = context.Pipe()
     call = (__name__, serve.__name__, redis_server.location, getattr(request, "param", []), theirs)
     process = context.Process(target=call_with_django, args=call)

@@ -6,7 +6,6 @@ What is given to a process when it starts are plain objects: this module can be 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,9 +15,10 @@ from django.core.cache import caches
 from django.test import override_settings
 
 from django_multisession.testing.drive import driving
-from tests.databases import call_with_django, database
+from tests.databases import database
 from tests.logins.conftest import Site
 from tests.logins.site import Browser, Exchange
+from tests.processes import call_with_django, fresh_processes
 from tests.registry.sites import ALIAS, registry_database
 from tests.system.backends import leave_thread
 
@@ -92,11 +92,11 @@ class Wires(NamedTuple):
 @contextlib.contextmanager
 def crew() -> Iterator[Wires]:
     """Start the processes, and end them."""
-    spawn = multiprocessing.get_context("spawn")
-    cells = spawn.Array("c", MOST * LONGEST)
-    wires = Wires(cells, spawn.Queue(), spawn.Queue(), spawn.Barrier(PROCESSES), spawn.Value("i", 0), spawn.Event())
+    fresh = fresh_processes()
+    cells = fresh.Array("c", MOST * LONGEST)
+    wires = Wires(cells, fresh.Queue(), fresh.Queue(), fresh.Barrier(PROCESSES), fresh.Value("i", 0), fresh.Event())
     arguments = (__name__, work.__name__, *wires)
-    processes = [spawn.Process(target=call_with_django, args=arguments, daemon=True) for _ in range(PROCESSES)]
+    processes = [fresh.Process(target=call_with_django, args=arguments, daemon=True) for _ in range(PROCESSES)]
     for process in processes:
         process.start()
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import secrets
 import sqlite3
 import time
@@ -34,7 +33,8 @@ from django_multisession.stores.postgresql import PostgreSQLStore
 from django_multisession.stores.sqlite import sqlite_problems
 from django_multisession.testing.servers.mariadb import MariaDBServer
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
-from tests.databases import call_with_django, database, sqlite
+from tests.databases import database, sqlite
+from tests.processes import call_with_django, fresh_processes
 
 Drive = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -493,7 +493,7 @@ def change_in_processes(alias: str) -> None:
     settings = connections[alias].settings_dict
     connections.close_all()
     call = (__name__, _change_in_process.__name__, settings)
-    context = multiprocessing.get_context("spawn")
+    context = fresh_processes()
     processes = [context.Process(target=call_with_django, args=call) for _ in range(8)]
     for process in processes:
         process.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
@@ -18,6 +17,7 @@ from django.contrib.sessions.backends.base import UpdateError
 from django_multisession.bridge import pause, run_sync
 from django_multisession.sessions.loading import session_class
 from django_multisession.testing.drive import either
+from tests.processes import fresh_processes
 from tests.system.backends import PATIENCE, Backend, leave_thread
 
 # Gets the SessionStore; written for bridge.run_sync() as well as for an event loop.
@@ -170,7 +170,7 @@ class Processes(Crew):
     size = 8
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = fresh_processes()
         self._pool = ProcessPoolExecutor(
             self.size + 1, context, initializer=_set_up, initargs=(context.Barrier(self.size + 1),)
         )
