@@ -99,23 +99,18 @@ class CookieSession(CarriedCookie):
 
     save, asave = in_both_colours(_save)
 
-    def create(self) -> None:
+    async def _create(self) -> None:
         """Make a cookie's value with an identity of its own."""
         self._begin()
-        self._issue(self._get_session(no_load=True), sid=None)
+        self._issue(await self._data(no_load=True), sid=None)
 
-    async def acreate(self) -> None:
-        """See create()."""
-        self.create()
+    create, acreate = in_both_colours(_create)
 
-    def cycle_key(self) -> None:
+    async def _cycle_key(self) -> None:
         """Give the session a new identity. The old cookie stays valid until it expires, but for REVOCABLE ones."""
-        self._issue(self._get_session(), sid=None)
+        self._issue(await self._data(), sid=None)
 
-    async def acycle_key(self) -> None:
-        """See cycle_key()."""
-        await self._aget_session()
-        self.cycle_key()
+    cycle_key, acycle_key = in_both_colours(_cycle_key)
 
     async def _delete(self, session_key: str | None = None) -> None:
         """Empty this session, so that the middleware deletes its cookie; other cookies are out of reach."""
@@ -131,10 +126,13 @@ class CookieSession(CarriedCookie):
     delete, adelete = in_both_colours(_delete)
 
     def validate(self) -> None:
+        with hidden_frames():
+            self._validate()
+
+    def _validate(self) -> None:
         data = self._get_session()
         if data or not self._is_unreadable:
-            with hidden_frames():
-                self._seal(data, sid=None)
+            self._seal(data, sid=None)
 
     @classmethod
     def joined(cls, cookies: Mapping[str, str]) -> str | None:
@@ -180,8 +178,7 @@ class CookieSession(CarriedCookie):
         return parts
 
     def _issue(self, data: dict[str, Any], sid: bytes | None) -> None:
-        with hidden_frames():
-            self._session_key, content = self._seal(data, sid)
+        self._session_key, content = self._seal(data, sid)
         if self._content is not None and self._content.sid != content.sid:
             self._left = self._left or self._content.sid.hex()
         self._content = content

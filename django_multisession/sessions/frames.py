@@ -5,10 +5,9 @@ client hold payloads, those of ours session keys and data; after a SessionTooLar
 this package is to say stands in its text.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from django.contrib.sessions.backends.base import UpdateError
 from django.core.exceptions import ImproperlyConfigured
@@ -47,10 +46,15 @@ def _empty_ours(traceback: TracebackType | None) -> None:
         traceback = traceback.tb_next
 
 
-@contextmanager
-def hidden_frames() -> Iterator[None]:
-    """Let errors of this package leave a block without the frames inside of it."""
-    try:
-        yield
-    except SAID as error:
-        raise discreet(error)  # noqa: B904 - it is the same one
+class hidden_frames:  # noqa: N801 - like suppress()
+    """Let errors of this package leave a block without the frames inside of it.
+
+    Not by contextlib's contextmanager, which gives an error that it lets pass its frames back.
+    """
+
+    def __enter__(self) -> None:
+        """Begin the block."""
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if isinstance(error, SAID):
+            discreet(error)

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from itertools import chain
 from typing import Any
 
 import pytest
+from django.contrib.sessions.backends.base import UpdateError
 
 from django_multisession.conf import DEFAULT
 from django_multisession.sessions import passwords, repository, rotation
@@ -177,12 +178,15 @@ class Meeting:
 Make = Callable[[], Coroutine[Any, Any, Browser]]
 
 
-def meetings(site: Site, store: TakenInTurns, make: Make, *acts: Visit, most: int | None = None) -> Iterator[Meeting]:
+def meetings(
+    site: Site, store: TakenInTurns, make: Make, *acts: Visit, most: int | None = None, responds: bool = True
+) -> Iterator[Meeting]:
     """Yield each way in which requests can meet; so many of them that are drawn, if ``most`` is given."""
 
     async def visit(request: Exchange, act: Visit) -> None:
         await act(request)
-        await request.respond(races=True)
+        if responds:
+            await request.respond(races=True)
 
     async def meet(choose: Choose) -> Meeting:
         meeting = Meeting(site, await make(), len(acts))
@@ -263,6 +267,26 @@ def test_logout_beside_a_change_of_key_is_final(site: Site, store: TakenInTurns,
             assert meeting.find(key) == {"user": None}
         tried += 1
     assert tried > 30 + site.most
+
+
+@pytest.mark.slow
+def test_logout_beside_a_change_of_key_outside_of_requests_is_final(site: Site, store: TakenInTurns) -> None:
+    async def cycle(request: Exchange) -> None:
+        request.session.commits_with_response = False
+        await request.look()
+        with suppress(UpdateError):
+            await request.cycle_key()
+
+    async def flush(request: Exchange) -> None:
+        request.session.commits_with_response = False
+        await request.session.aflush()
+
+    tried = 0
+    for meeting in meetings(site, store, partial(site.user, cart=["book"]), cycle, flush, responds=False):
+        for key in meeting.keys:
+            assert meeting.find(key) == {"user": None}
+        tried += 1
+    assert tried > 10
 
 
 @pytest.mark.slow

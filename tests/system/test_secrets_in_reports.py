@@ -41,6 +41,12 @@ SIZE = 300_000
 ALIAS = "sessions"
 
 
+def _late(request: HttpRequest) -> HttpResponse:
+    for session in getattr(request, "sessions", {"default": request.session}).values():
+        session["large"] = "x" * SIZE
+    return HttpResponse()
+
+
 def _read(request: HttpRequest) -> HttpResponse:
     return HttpResponse(str(request.session.get("a")))
 
@@ -54,6 +60,12 @@ def _large(request: HttpRequest) -> HttpResponse:
 def _odd(request: HttpRequest) -> HttpResponse:
     request.session["odd"] = {"deep": object()}
     request.session.save()
+    return HttpResponse()
+
+
+def _login(request: HttpRequest) -> HttpResponse:
+    request.session["odd"] = object()
+    request.session.cycle_key()
     return HttpResponse()
 
 
@@ -82,6 +94,12 @@ def _change_elsewhere(key: str | None) -> None:
     other.save()
 
 
+async def _alate(request: Any) -> HttpResponse:
+    for session in getattr(request, "sessions", {"default": request.session}).values():
+        await session.aset("large", "x" * SIZE)
+    return HttpResponse()
+
+
 async def _aread(request: Any) -> HttpResponse:
     return HttpResponse(str(await request.session.aget("a")))
 
@@ -95,6 +113,12 @@ async def _alarge(request: Any) -> HttpResponse:
 async def _aodd(request: Any) -> HttpResponse:
     await request.session.aset("odd", {"deep": object()})
     await request.session.asave()
+    return HttpResponse()
+
+
+async def _alogin(request: Any) -> HttpResponse:
+    await request.session.aset("odd", object())
+    await request.session.acycle_key()
     return HttpResponse()
 
 
@@ -113,8 +137,24 @@ async def _aput(request: Any) -> HttpResponse:
     return HttpResponse()
 
 
-VIEWS: dict[str, Any] = {"read": _read, "large": _large, "odd": _odd, "put": _put, "race": _race}
-AVIEWS: dict[str, Any] = {"read": _aread, "large": _alarge, "odd": _aodd, "put": _aput, "race": _arace}
+VIEWS: dict[str, Any] = {
+    "read": _read,
+    "large": _large,
+    "odd": _odd,
+    "put": _put,
+    "race": _race,
+    "login": _login,
+    "late": _late,
+}
+AVIEWS: dict[str, Any] = {
+    "read": _aread,
+    "large": _alarge,
+    "odd": _aodd,
+    "put": _aput,
+    "race": _arace,
+    "login": _alogin,
+    "late": _alate,
+}
 urlpatterns = [
     *(path(f"sync/{name}/", view) for name, view in VIEWS.items()),
     *(path(f"async/{name}/", view) for name, view in AVIEWS.items()),
@@ -232,6 +272,24 @@ def test_session_that_cannot_be_saved_tells_its_key_and_not_the_rest(
     assert PRIVATE not in said
     assert key not in said
     assert len(said) < SIZE
+    assert "xxxxxxxxxx" not in said
+
+
+@pytest.mark.parametrize("page", ["login", "late"])
+@pytest.mark.parametrize("engine", ["memory", "signed_cookies", "encrypted_cookies"])
+def test_sessions_that_cannot_be_saved_at_the_end_tell_nothing_of_the_rest(
+    site: Any, mails: list[Any], events: list[Any], page: str, engine: str
+) -> None:
+    use(site, engine)
+    named = {"cart": {"ENGINE": site.SESSION_ENGINE}} if OURS in site.MIDDLEWARE else {}
+    site.MULTISESSION = {**site.MULTISESSION, **named}
+    for colour in ("sync", "async"):
+        key = ask(colour, "put", None).cookies["sessionid"].value
+        assert ask(colour, page, key).status_code == 500
+    said = told(mails, events)
+    assert len(events) >= 2
+    assert PRIVATE not in said
+    assert key not in said
     assert "xxxxxxxxxx" not in said
 
 
