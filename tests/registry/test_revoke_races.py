@@ -122,7 +122,7 @@ def test_racing_changes_of_one_session_never_outlive_its_revocation(site: Site, 
 
     rounds = 12
     if nightly:
-        rounds = 2_500 if site.engine == "memory" else 1_250  # four racing requests each
+        rounds = 2_500 if site.engine == "memory" else 250  # four racing requests each
     for _ in range(rounds):
         browser = site.drive(site.user())
         sent: list[str] = [str(browser.key)]
