@@ -44,6 +44,16 @@ def has_moved(row: RegisteredSession) -> bool:
     return living().filter(previous_key=row.storage_key, user=row.user_id, last_seen__gt=just).exists()
 
 
+def begun(row: RegisteredSession) -> str | None:
+    """Return the ``sid`` of the login that its user has just made with the same cookie of a visitor, if there is one.
+
+    Who clicks twice goes on under one ``sid``, whichever of the two cookies the browser keeps.
+    """
+    just = timezone.now() - timedelta(seconds=POINTER_TTL)
+    there = living().filter(previous_key=row.previous_key, user=row.user_id, authenticated_at__gt=just)
+    return there.values_list("storage_key", flat=True).first()
+
+
 def admit(row: RegisteredSession, authenticated_at: datetime | None) -> bool:
     """Write the row of a cookie that has neither row nor mark, unless it was revoked; tell whether it may be used.
 

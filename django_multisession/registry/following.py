@@ -118,8 +118,7 @@ class Following:
             if not self.is_sure:
                 raise self._revoked()
         if known is None or known.user != now.user:
-            await self._begin(row, now, left or "")
-            return None
+            return await self._begin(row, now, left or "")
         if known.key == now.key:
             await self._use(row, known, now)
         elif left is None:
@@ -134,14 +133,15 @@ class Following:
         self.known = now
         return None
 
-    async def _begin(self, row: RegisteredSession, now: Standing, left: str) -> None:
+    async def _begin(self, row: RegisteredSession, now: Standing, left: str) -> str | None:
         row.previous_key = left
         if self._request is None and await self.start.waits_with(row, partial(setattr, self, "known", now)):
-            return
+            return None
         await self.close(successor=row.user_id)  # what this request has ended counts for no limit
-        if not await self.start.write(row):
+        if (key := await self.start.write(row, in_cookie=self._logins.in_cookies)) is None:
             raise self._revoked()
-        self.known = now
+        self.known = now._replace(key=key)
+        return None if key == now.key else key
 
     async def _use(self, row: RegisteredSession, known: Standing, now: Standing) -> None:
         if not await self._logins.lives(row, known.header):

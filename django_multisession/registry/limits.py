@@ -6,40 +6,44 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from . import rows
+from . import cookie_rows, rows
 from .database import alias
 from .models import RegisteredSession
 from .policy import SessionLimitReached
 
 
-def start(row: RegisteredSession, since: datetime | None, limit: int | None) -> bool:
-    """Write the row of a login; return what insert() does, False also if its user was revoked ``since``.
+def start(row: RegisteredSession, since: datetime | None, limit: int | None, *, in_cookie: bool) -> str | None:
+    """Write the row of a login; return the key that it stands under, None if its user is gone or was revoked ``since``.
 
-    With a limit, raises SessionLimitReached if the user has as many sessions already.
+    That key is the row's, but where somebody has clicked twice on a login that is kept in a cookie. With a limit,
+    raises SessionLimitReached if the user has as many sessions already.
     """
+    may_be_second = in_cookie and row.previous_key
     try:
-        if limit is None:
+        if limit is None and not may_be_second:
             return _inserted(row, since)
         with transaction.atomic(alias()):
             rows.lock(row.user_id)
-            if _others(row).count() >= limit:
+            if may_be_second and (first := cookie_rows.begun(row)) is not None:
+                return first
+            if limit is not None and _others(row).count() >= limit:
                 raise SessionLimitReached(
                     f"The user has {limit} sessions, as many as MAX_SESSIONS_PER_USER of session "
                     f"{row.session_name!r} allows. One of them has to end first."
                 )
             return _inserted(row, since)
     except IntegrityError:
-        return False  # its user is gone, which some databases find when the transaction commits
+        return None  # its user is gone, which some databases find when the transaction commits
 
 
-def _inserted(row: RegisteredSession, since: datetime | None) -> bool:
+def _inserted(row: RegisteredSession, since: datetime | None) -> str | None:
     if not rows.insert(row):
-        return False
+        return None
     # After the row is there, for which it has waited for a revocation under way: that has seen the row, or is seen.
     if since is not None and rows.is_refused(row.user_id, since):
         rows.forget(row)
-        return False
-    return True
+        return None
+    return row.storage_key
 
 
 def _others(row: RegisteredSession) -> QuerySet[RegisteredSession]:

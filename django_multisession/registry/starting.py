@@ -26,17 +26,14 @@ class Start:
         self.since: float | None = None
         """When django.contrib.auth told of the login, or its user was revoked but for this request."""
 
-    async def write(self, row: RegisteredSession) -> bool:
-        """Write the row; tell whether there is its user, and he was not revoked since he has logged in.
-
-        Raises SessionLimitReached if it is one too many, and is to be refused.
-        """
+    async def write(self, row: RegisteredSession, *, in_cookie: bool) -> str | None:
+        """Write the row; return the key that the login stands under, None if it may not. See limits.start()."""
         configured, since = entry(self._name), None if self.since is None else at(self.since)
         limit = configured.max_sessions_per_user if configured.on_max_sessions == "refuse" else None
-        if not await ask(partial(limits.start, row, since, limit)):
-            return False
-        self._row = row
-        return True
+        key = await ask(partial(limits.start, row, since, limit, in_cookie=in_cookie))
+        if key == row.storage_key:
+            self._row = row
+        return key
 
     async def waits_with(self, row: RegisteredSession, then: Callable[[], None]) -> bool:
         """If the caller is in a transaction, write the row when that commits; tell whether he is.

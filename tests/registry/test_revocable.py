@@ -34,6 +34,7 @@ from tests.logins.conftest import Site
 from tests.logins.site import ATTACKER, VICTIM, Browser, Exchange
 from tests.registry.cookies import BACKENDS, CACHES, ENGINES, live, queries, site_with, user_of, victim
 from tests.registry.sites import ALIAS
+from tests.registry.told import Told
 
 
 @pytest.fixture(params=on_servers(CACHES))
@@ -234,6 +235,52 @@ def test_two_changes_of_key_at_once_both_go_on_and_end_as_one(site: Site) -> Non
         (row,) = await live()
         await arevoke(row)
         assert [await user_of(site, request.sent) for request in (first, second)] == [None, None]
+
+    site.drive(check())
+
+
+async def _logs_in_beside(browser: Browser, sent: list[str]) -> None:
+    request = browser.request()
+    await request.login()
+    await request.respond()
+    sent.append(request.sent or "")
+
+
+def test_login_that_is_clicked_twice_is_one_session(site: Site, told: Told) -> None:
+    browser = site.drive(site.visitor(cart=["book"]))
+    sent: list[str] = []
+    site.drive.together([partial(_logs_in_beside, browser, sent)] * 4)
+    assert len(set(sent)) == 4
+    assert [site.drive(user_of(site, key)) for key in sent] == [VICTIM] * 4
+    assert len(site.drive(live())) == 1
+    assert told.names == ["started"]
+    site.drive(site.browser(sent[0]).visit(lambda request: request.logout()))
+    assert [site.drive(user_of(site, key)) for key in sent] == [None] * 4
+    assert site.drive(live()) == []
+
+
+def test_logins_of_two_users_from_one_cookie_are_two_sessions(site: Site) -> None:
+    async def check() -> None:
+        browser = await site.visitor(cart=["book"])
+        for user in (VICTIM, ATTACKER):
+            request = site.browser(browser.key).request()
+            await request.login(user)
+            await request.respond()
+        assert [row.user_id for row in await live()] == [VICTIM, ATTACKER]
+
+    site.drive(check())
+
+
+def test_login_from_a_copy_of_a_visitors_cookie_is_a_session_of_its_own_after_a_minute(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check() -> None:
+        browser = await site.visitor(cart=["book"])
+        copy = site.browser(browser.key)
+        await browser.visit(lambda request: request.login())
+        monkeypatch.setattr(cookie_rows, "POINTER_TTL", -1)
+        await copy.visit(lambda request: request.login())
+        assert len(await live()) == 2
 
     site.drive(check())
 
