@@ -13,6 +13,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from django_multisession.sessions.server import ServerSession
 from django_multisession.testing import SessionContract
 from django_multisession.testing.servers.memcached import MemcachedServer
+from django_multisession.testing.servers.memcached_ring import MemcachedRing
 from django_multisession.testing.servers.mongodb import MongoDBServer
 from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer
 
@@ -46,6 +47,20 @@ class TestRedisThatCompares(TestRedis):
         return newest_redis_server
 
 
+@pytest.mark.nightly
+class TestRedisOnValkey(TestRedis):
+    @pytest.fixture(params=["valkey_server", "older_valkey_server"])
+    def entry(self, request: pytest.FixtureRequest) -> Mapping[str, Any]:
+        return {"LOCATION": request.getfixturevalue(request.param).location}
+
+
+@pytest.mark.nightly
+class TestRedisOfSeveralServers(TestRedis):
+    @pytest.fixture(params=["redis_cluster_server", "redis_sentinel_server"])
+    def entry(self, request: pytest.FixtureRequest) -> Mapping[str, Any]:
+        return {"LOCATION": request.getfixturevalue(request.param).location}
+
+
 @pytest.mark.server
 class TestMemcached(SessionContract):
     @pytest.fixture
@@ -55,6 +70,13 @@ class TestMemcached(SessionContract):
     @pytest.fixture
     def entry(self, memcached_server: MemcachedServer) -> Mapping[str, Any]:
         return {"LOCATION": memcached_server.location}
+
+
+@pytest.mark.nightly
+class TestMemcachedRing(TestMemcached):
+    @pytest.fixture
+    def entry(self, memcached_ring_server: MemcachedRing) -> Mapping[str, Any]:
+        return {"LOCATION": memcached_ring_server.location}
 
 
 @pytest.mark.server
