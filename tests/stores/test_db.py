@@ -27,6 +27,7 @@ from django_multisession.deadline import Operation
 from django_multisession.envelope import Header
 from django_multisession.exceptions import SessionTooLarge, StoreRefused, StoreUnavailable
 from django_multisession.models import SessionRecord
+from django_multisession.sessions.loading import session_class
 from django_multisession.stores.base import StoreOptions
 from django_multisession.stores.db import DatabaseStore
 from django_multisession.stores.postgresql import PostgreSQLStore
@@ -244,9 +245,9 @@ def test_locked_sqlite_is_an_answer(tmp_path: Path) -> None:
 
 @contextmanager
 def locked(settings: dict[str, Any]) -> Iterator[None]:
-    """Hold a lock on the record, over a connection of its own."""
+    """Hold a lock on the only record, over a connection of its own."""
     with database(settings, "locking", migrate=False) as other, transaction.atomic(using=other):
-        assert SessionRecord.objects.using(other).select_for_update().get(key=KEY).key
+        assert SessionRecord.objects.using(other).select_for_update().get().key
         yield
         transaction.set_rollback(True, using=other)
 
@@ -292,6 +293,26 @@ def test_refusal_in_a_transaction_is_the_databases_own_error(impatient: str) -> 
             assert getattr(cause, "sqlstate", None) == "55P03" or cause.args[0] == 1205
             assert run_sync(store.read(other)) is not None  # the connection is the same
         assert run_sync(store.read(other)) is not None
+
+
+def test_touch_that_is_refused_is_dropped_but_for_a_transaction(impatient: str, settings: Any) -> None:
+    """Inside of one, what was refused has a say in all that follows."""
+    settings.SESSION_ENGINE = "django_multisession.engines.db"
+    settings.MULTISESSION = {"default": {"LOCATION": impatient, "TIMEOUT": 10.0}}
+
+    class Later(session_class("default")):  # type: ignore[misc]  # made by the settings
+        def clock(self) -> float:
+            return float(super().clock()) + 13 * 86400  # a touch is due by then
+
+    session = session_class("default")()
+    session["a"] = 1
+    session.save()
+    with locked(connections[impatient].settings_dict):
+        touched = Later(session.session_key)
+        assert touched["a"] == 1
+        touched.save()
+        with pytest.raises(OperationalError), transaction.atomic(using=impatient):
+            touched.save()
 
 
 @pytest.mark.parametrize("shared", ["db", "postgresql"])
