@@ -25,8 +25,18 @@ class OwnLogout(LogoutView):
     """A project's."""
 
 
+class LinkedLogout(LogoutView):
+    """A project's that takes GET, as Django's did."""
+
+    http_method_names = ["get", "post"]
+
+    def get(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.post(request, *args, **kwargs)
+
+
 urlpatterns = [
     *conftest.urlpatterns,
+    path("linked/", LinkedLogout.as_view(next_page="/")),
     path("logout/", LogoutView.as_view(next_page="/")),
     path("own/", never_cache(OwnLogout.as_view(next_page="/"))),
     path("then/", logout_then_login),
@@ -127,6 +137,13 @@ def test_link_to_a_logout_in_an_outage_logs_nobody_out(member: Visitor, url: str
     response = member.ask(url, method)
     assert response.status_code in (405, 503)
     assert not response.cookies
+
+
+def test_logout_view_that_takes_links_logs_out_by_one(member: Visitor) -> None:
+    Switchable.go_down()
+    response = member.ask("/linked/", "get")
+    assert response.status_code == 503
+    assert gone(response)
 
 
 def test_other_page_in_an_outage_keeps_the_login_and_says_so(member: Visitor) -> None:
