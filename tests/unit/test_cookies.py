@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -93,3 +94,44 @@ def test_size_is_never_below_what_is_sent(options: CookieOptions, age: int | Non
 def test_size_counts_partitioned() -> None:
     unpartitioned = CookieOptions(*(getattr(OPTIONS, slot) for slot in OPTIONS.__slots__[:-1]))
     assert OPTIONS.size("x") - unpartitioned.size("x") == len("; Partitioned")
+
+
+PREFIXED = CookieOptions("", "/", None, None, True, True, "Lax")
+
+
+@pytest.mark.parametrize("prefix", ["__Http-", "__Host-Http-", "__hOST-hTTP-"])
+def test_prefix_of_layered_cookies_needs_httponly_and_secure(prefix: str) -> None:
+    cookie = replace(PREFIXED, name=f"{prefix}c")
+    assert cookie.problems() == []
+    assert ["needs HttpOnly" in problem for problem in replace(cookie, httponly=False).problems()] == [True]
+    assert ["needs Secure" in problem for problem in replace(cookie, secure=False).problems()] == [True]
+
+
+@pytest.mark.parametrize("changes", [{"path": "/shop/"}, {"domain": "example.org"}])
+def test_prefix_of_layered_cookies_for_a_host_needs_what_that_needs(changes: dict[str, Any]) -> None:
+    assert "__Host-" in replace(PREFIXED, name="__Host-Http-c", **changes).problems()[0]
+    assert replace(PREFIXED, name="__Http-c", **changes).problems() == []
+
+
+@pytest.mark.parametrize(("name", "keeps"), [("__Http-c", True), ("__Host-Http-c", True), ("__Host-c", False)])
+def test_deletion_has_httponly_where_the_prefix_demands_it(name: str, keeps: bool) -> None:
+    response = HttpResponse()
+    replace(PREFIXED, name=name).delete(response)
+    assert bool(response.cookies[name]["httponly"]) is keeps
+
+
+@pytest.mark.parametrize(
+    ("cookie", "url", "is_sent"),
+    [
+        ("/", "/", True),
+        ("/", "/shop/", True),
+        ("/shop/", "/shop/cart", True),
+        ("/shop/", "/shop", False),
+        ("/shop", "/shop", True),
+        ("/shop", "/shop/cart", True),
+        ("/shop", "/shopping", False),
+        ("/shop/", "/logout/", False),
+    ],
+)
+def test_cookie_is_sent_to_urls_below_its_path(cookie: str, url: str, is_sent: bool) -> None:
+    assert replace(PREFIXED, path=cookie).is_sent_to(url) is is_sent
