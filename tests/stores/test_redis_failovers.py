@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -29,6 +30,10 @@ from tests.stores.redis_groups import KEYS, store_at
 from tests.timing import late
 
 TIMEOUT = 1.0  # seconds, the default
+LOSSES = [
+    pytest.param(RedisServer.kill, id="killed"),
+    pytest.param(RedisServer.pause, id="hung", marks=pytest.mark.nightly),
+]
 
 
 @pytest.fixture
@@ -168,28 +173,30 @@ def test_slots_that_move_under_load_cost_nobody_anything(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("lose", LOSSES)
 @pytest.mark.parametrize("colour", ["sync", "async"])
-def test_cluster_whose_master_is_killed_is_back_by_itself(
-    cluster: RedisCluster, colour: str, capsys: pytest.CaptureFixture[str]
+def test_cluster_whose_master_is_lost_is_back_by_itself(
+    cluster: RedisCluster, colour: str, lose: Callable[[RedisServer], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     load = Load(cluster.location, colour)
-    seconds = load.lose(cluster.nodes[0].kill)
+    seconds = load.lose(partial(lose, cluster.nodes[0]))
     with capsys.disabled():
-        sys.stdout.write(load.figures(f"Redis Cluster, {colour}", seconds))
+        sys.stdout.write(load.figures(f"Redis Cluster, {colour}, {lose.__name__}", seconds))
     # The failover takes about twice the node timeout and a second; then less than 5 s.
     assert seconds < 2 * 0.5 + 1 + 5
     load.check()
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("lose", LOSSES)
 @pytest.mark.parametrize("colour", ["sync", "async"])
-def test_sentinel_whose_master_is_killed_is_back_by_itself(
-    sentinel: RedisSentinel, colour: str, capsys: pytest.CaptureFixture[str]
+def test_sentinel_whose_master_is_lost_is_back_by_itself(
+    sentinel: RedisSentinel, colour: str, lose: Callable[[RedisServer], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     load = Load(sentinel.location, colour)
-    seconds = load.lose(sentinel.master.kill)
+    seconds = load.lose(partial(lose, sentinel.master))
     with capsys.disabled():
-        sys.stdout.write(load.figures(f"Redis Sentinel, {colour}", seconds))
+        sys.stdout.write(load.figures(f"Redis Sentinel, {colour}, {lose.__name__}", seconds))
     # A failover that finds no majority at first is tried again after 2 s; then less than 5 s.
     assert seconds < 0.5 + 4 + 5
     load.check()
