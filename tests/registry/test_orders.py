@@ -57,7 +57,7 @@ class Scene:
 
     async def is_consistent(self, at: int) -> None:
         """Assert that each login has a row, and each row a login; but for what is set aside for a new password."""
-        keys = {await _storage_key(self.site, key) for key in await self.users()}
+        keys = {await _storage_key(self.site, key) for key in await self.users()} - {None}
         rows = {row.storage_key for row in await live() if row.expires_at > timezone.now() + timedelta(minutes=2)}
         assert keys - rows == set(), f"step {at}: a login without a row"
         assert rows - keys == set(), f"step {at}: a row without a login"
@@ -75,11 +75,14 @@ class Scene:
             assert request.sent is None, f"step {at}"
 
 
-async def _storage_key(site: Site, key: str) -> str:
+async def _storage_key(site: Site, key: str) -> str | None:
     request = site.browser(key).request()
     await request.look()
     standing = request.session.standing()
-    assert standing is not None
+    if standing is None:
+        # Of two cookies with one sid, who finds the one with the old password's hash ends both.
+        assert site.engine.endswith("cookies")
+        return None
     return str(standing.key)
 
 
@@ -135,13 +138,14 @@ def visiting(view: View) -> Callable[[Scene], Awaitable[None]]:
 
 @pytest.fixture(autouse=True)
 def _by_day(request: pytest.FixtureRequest, nightly: bool) -> None:
-    """On servers, try some by day."""
-    view = request.node.callspec.params.get("view", cycle)
-    engine = request.node.callspec.params["backend"]
-    if engine != "memory" and not nightly and view not in (cycle, log_in):
+    """But in memory, try some by day."""
+    chosen = request.node.callspec.params
+    view = chosen.get("view", cycle)
+    if not nightly and chosen.get("backend") != "memory" and (view, chosen["drive"]) not in BY_DAY:
         pytest.skip("By night; in memory all orders are tried by day.")
 
 
+BY_DAY = [(cycle, "sync"), (log_in, "async")]
 OF_USERS = [cycle, change_password, log_in, log_in_and_cycle, log_out, change]
 REVOCATIONS = [revoke_everything, revoke_rows, revoke_in_transaction]
 OTHERS = [visiting(view) for view in (log_in, cycle, change_password, log_out)]
@@ -171,7 +175,7 @@ def test_revoked_session_never_comes_back(site: Site, steps: Steps, view: View, 
             assert await scene.users() == {}, f"step {at}"
             assert await live() == []
             at += 1
-        assert at >= 2
+        assert at > 0
 
     site.drive(check())
 
@@ -194,7 +198,7 @@ def test_login_that_is_revoked_on_its_way_has_a_row_or_is_none(
             await arevoke_all(USER)
             assert await scene.users() == {}, f"step {at}"
             at += 1
-        assert at >= 2
+        assert at > 0
 
     site.drive(check())
 
