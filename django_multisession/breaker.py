@@ -28,7 +28,7 @@ _LOOK: Final = 0.005
 """Seconds between two looks at a probe that somebody else has begun."""
 
 REPORT_INTERVAL: Final = 1.0
-"""Seconds between two lines in the log about the same kind of failure at one location."""
+"""Seconds between two lines in the log about the same kind of failure."""
 
 Probe = Callable[[], Awaitable[str | None]]
 """Asks the server; returns None if it has answered, or else, in a few words, why not."""
@@ -133,7 +133,21 @@ class BreakerOpen(StoreUnavailable):
     """The server did not answer a moment ago, and was not asked again."""
 
 
-_reported: Kept[dict[tuple[str, type[StoreUnavailable]], float]] = Kept(dict, ALWAYS)
+_reported: Kept[dict[tuple[object, ...], float]] = Kept(dict, ALWAYS)
+
+
+def warn(text: str, *arguments: object) -> None:
+    """Log a warning, at most one in REPORT_INTERVAL of the same text and names."""
+    if _is_due(text, *(argument for argument in arguments if isinstance(argument, str))):
+        logger.warning(text, *arguments)
+
+
+def _is_due(*kind: object) -> bool:
+    now = monotonic()
+    if now - _reported.value.get(kind, -REPORT_INTERVAL) < REPORT_INTERVAL:
+        return False
+    _reported.value[kind] = now
+    return True
 
 
 def report(error: StoreUnavailable) -> None:
@@ -143,7 +157,5 @@ def report(error: StoreUnavailable) -> None:
     """
     if isinstance(error, BreakerOpen) or (type(error) is StoreUnavailable and breaker_for(error.location).is_open):
         return
-    now, kind = monotonic(), (error.location, type(error))
-    if now - _reported.value.get(kind, -REPORT_INTERVAL) >= REPORT_INTERVAL:
-        _reported.value[kind] = now
+    if _is_due(error.location, type(error)):
         logger.error("%s", error)

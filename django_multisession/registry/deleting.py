@@ -1,20 +1,18 @@
 """The records of rows that are marked: deleted at once, or where there is a transaction, when that commits."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
 from django.db import transaction
 
+from ..breaker import warn
 from ..bridge import run_sync
 from ..exceptions import StoreUnavailable
 from . import pending, rows, signals
 from .database import alias, ask, in_transaction
 from .models import RegisteredSession
 from .pending import Key
-
-logger = logging.getLogger("django_multisession")
 
 Batches = list[list[RegisteredSession]]
 
@@ -74,4 +72,4 @@ def _logged() -> Iterator[None]:
     try:
         yield
     except StoreUnavailable as error:
-        logger.warning("Revoked sessions could not be deleted yet; purgesessions will try again: %s", error)
+        warn("Revoked sessions could not be deleted yet; purgesessions will try again: %s", error)

@@ -5,7 +5,6 @@ old record ends and a cookie is sent. Outside of requests they are written at on
 with its commit; the record has no mark until then, and is looked at once more when it is loaded.
 """
 
-import logging
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from weakref import ReferenceType, ref
 
 from django.db import DatabaseError
 
+from ..breaker import warn
 from ..bridge import driven
 from ..envelope import REGISTERED
 from ..exceptions import StoreUnavailable
@@ -27,8 +27,6 @@ from .new_rows import row_of
 from .pending import Key
 from .policy import LENGTHENED, is_due
 from .starting import Start
-
-logger = logging.getLogger("django_multisession")
 
 
 class Rotated(NamedTuple):
@@ -236,7 +234,7 @@ class Following:
         try:
             return await ask(query)
         except (StoreUnavailable, DatabaseError) as error:
-            logger.warning("The registry could not be written: %s", error)
+            warn("The registry could not be written: %s", error)
             return None
 
     def _row(self, now: Standing) -> RegisteredSession | None:

@@ -1,6 +1,5 @@
 """The outbox: storage keys whose records are still to be deleted, kept until their stores have confirmed that."""
 
-import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -9,6 +8,7 @@ from typing import Final, NamedTuple
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
+from ..breaker import warn
 from ..conf import entry, names
 from ..deadline import Operation
 from ..exceptions import StoreUnavailable
@@ -18,8 +18,6 @@ from ..sessions.server import ServerSession
 from . import verdicts
 from .database import alias, ask
 from .models import PendingDeletion
-
-logger = logging.getLogger("django_multisession")
 
 UNDER_WAY: Final = timedelta(seconds=120)
 """How long a request may be under way that still goes on with a key which another has taken from its row."""
@@ -86,7 +84,7 @@ async def delete(keys: Iterable[Key]) -> None:
     for name, storage_keys in by_name.items():
         if name not in names():
             # Nobody can read the records of a session that is configured no more. They stay noted, see purging.py.
-            logger.warning("Records of session %r cannot be deleted: it is not in MULTISESSION any more.", name)
+            warn("Records of session %r cannot be deleted: it is not in MULTISESSION any more.", name)
             continue
         try:
             with Operation():

@@ -1,19 +1,17 @@
 """A login that a request has made, from its row to the moment that it is certain; then older ones may have to end."""
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, transaction
 
+from ..breaker import warn
 from ..conf import entry
 from ..exceptions import StoreUnavailable
 from . import limits, pending, rows, signals
 from .database import alias, ask, at, in_transaction
 from .models import RegisteredSession
-
-logger = logging.getLogger("django_multisession")
 
 
 class Start:
@@ -76,7 +74,7 @@ class Start:
             evicted = await ask(partial(limits.evict, row, limit))
             await pending.delete(key for one in evicted for key in rows.keys_of(one))
         except (StoreUnavailable, DatabaseError) as error:
-            logger.warning("Sessions that are too many could not be deleted yet: %s", error)
+            warn("Sessions that are too many could not be deleted yet: %s", error)
             return
         for one in evicted:
             await tell(signals.session_ended, row=one, user_id=one.user_id, reason="evicted")

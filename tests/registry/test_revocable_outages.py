@@ -12,6 +12,7 @@ from django.core.cache import caches
 from django.db import connections
 from django.http import HttpResponse
 
+from django_multisession.breaker import REPORT_INTERVAL
 from django_multisession.bridge import driven, maybe_await
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.registry import arevoke, arevoke_all, purging
@@ -209,6 +210,27 @@ def test_logout_while_the_database_is_away_ends_the_cookie(
         assert await user_of(site, copy) is None
 
     site.drive(check())
+
+
+def test_logouts_while_the_database_is_away_are_one_line_a_second(
+    site: Site, database_proxy: Proxy[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def log_out(request: Exchange) -> None:
+        await request.logout()
+
+    async def check() -> float:
+        browsers = [await site.user() for _ in range(5)]
+        for browser in browsers:
+            assert await user_of(site, browser.key) == VICTIM
+        database_proxy.refuse()
+        began = time.monotonic()
+        for browser in browsers:
+            await browser.visit(log_out)
+        return time.monotonic() - began
+
+    seconds = site.drive(check())
+    lines = [record for record in caplog.records if "The registry could not be written" in record.getMessage()]
+    assert 1 <= len(lines) <= 1 + int(seconds / REPORT_INTERVAL)
 
 
 def test_logout_while_neither_answers_takes_the_browsers_cookie(

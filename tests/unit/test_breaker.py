@@ -21,6 +21,7 @@ from django_multisession.breaker import (
     Probe,
     breaker_for,
     report,
+    warn,
 )
 from django_multisession.bridge import run_sync
 from django_multisession.exceptions import BudgetSpent, QueueFull, StoreRefused, StoreUnavailable
@@ -271,6 +272,18 @@ def test_other_failures_are_logged_once_a_second_for_each_kind(
         ]
         * 2
     )
+
+
+def test_warnings_are_logged_once_a_second_for_each_text_and_name(
+    now: SimpleNamespace, breaker: Breaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(128):
+        for name in ("a", "b"):
+            warn("%s failed: %s", name, OSError(number))
+        now.now += REPORT_INTERVAL / 64
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{name} failed: {number}" for number in (0, 64) for name in ("a", "b")
+    ]
 
 
 def test_breaker_for_a_location_is_one_of_the_process() -> None:

@@ -1,10 +1,10 @@
 """Sessions in a table with a cache before it: Django's cached_db engine, and that of django-qsessions."""
 
-import logging
 from functools import cached_property, partial
 
 from django.db import router
 
+from ...breaker import warn
 from ...conf import Fallback
 from ...exceptions import StoreUnavailable
 from ...stores.base import ABSENT_KEY
@@ -12,8 +12,6 @@ from ..source import Found, New, Removal
 from .caches import AskedCache
 from .own_caches import OwnCache
 from .tables import TableSource
-
-logger = logging.getLogger("django_multisession")
 
 
 class CachedTableSource(TableSource):
@@ -62,5 +60,5 @@ class CachedTableSource(TableSource):
         try:
             await self._copies.ask(lambda: self._own.cache.set(self._address(found.key), new.data, new.age))
         except StoreUnavailable as error:
-            logger.warning("A session was written to %s, and not to its copy: %s", self.name, error)  # as Django does
+            warn("A session was written to %s, and not to its copy: %s", self.name, error)
         return written

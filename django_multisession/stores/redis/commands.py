@@ -8,20 +8,17 @@ again for MEMORY seconds. It may be another one by then: a failover leads from o
 and back.
 """
 
-import logging
 from collections.abc import Sequence
 from hashlib import sha1
 from typing import Any, Final
 
 import redis
 
-from ...breaker import REPORT_INTERVAL
+from ...breaker import warn
 from ...envelope import VERSION, is_session
 from ...runtime import monotonic
 from .failures import Command, failure
 from .server import Server
-
-logger = logging.getLogger("django_multisession")
 
 MEMORY: Final = 10.0
 """Seconds for which a server is taken to lack what it lacked."""
@@ -63,7 +60,6 @@ class Writes:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._lacking: dict[tuple[object, str], float] = {}
-        self._reported = -REPORT_INTERVAL
 
     async def write(self, seconds: float, command: Command, alone: bool) -> Any:
         """Return the answer to a command that begins or ends a session."""
@@ -152,12 +148,8 @@ class Writes:
 
     def _report(self, reached: Any, replicas: int) -> None:
         """Log that too few replicas have a write, at most once a second: the write stands."""
-        now = monotonic()
-        if now - self._reported < REPORT_INTERVAL:
-            return
-        self._reported = now
         refused = failure(reached) if isinstance(reached, Exception) else None
-        logger.warning(
+        warn(
             "The session store at %s was to hand a write to %d replicas (OPTIONS['wait']): %s. The write stands, and a "
             "failover may undo it.",
             self._server.name,
