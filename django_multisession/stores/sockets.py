@@ -9,16 +9,13 @@ import os
 import select
 import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from ..deadline import Allowance
-from ..runtime import ALWAYS, Kept
+from .resolver import AddressInfo, resolve
 
 T = TypeVar("T")
-AddressInfo = tuple[int, int, int, str, Any]
 
 READ: Final = 1
 WRITE: Final = 2
@@ -208,43 +205,3 @@ def _connected(
         made.close()
         raise
     return made
-
-
-_lookups: Kept[dict[tuple[str, int], "Future[Sequence[AddressInfo]]"]] = Kept(dict, ALWAYS)
-
-
-def resolve(host: str, port: int, seconds: float) -> Sequence[AddressInfo]:
-    """Return the addresses of a host, as socket.getaddrinfo() does, within so many seconds (TimeoutError)."""
-    lookup, allowance = look_up(host, port), Allowance(seconds)
-    while True:
-        try:
-            return lookup.result(allowance.left())
-        except TimeoutError:
-            allowance.go_on()
-
-
-def look_up(host: str, port: int) -> "Future[Sequence[AddressInfo]]":
-    """Begin to look up the addresses of a host; whoever waits for them must not cancel the future.
-
-    The system's resolver knows no limit of ours: it is asked on a thread, one for a name at a time.
-    """
-    lookup: Future[Sequence[AddressInfo]] = Future()
-    try:
-        lookup.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
-    except socket.gaierror:  # a name
-        pending = _lookups.value.setdefault((host, port), lookup)
-        if pending is lookup:
-            threading.Thread(target=_look_up, args=(host, port, lookup), daemon=True).start()
-        return pending
-    return lookup
-
-
-def _look_up(host: str, port: int, lookup: "Future[Sequence[AddressInfo]]") -> None:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except Exception as error:  # noqa: BLE001 - raised where the name was asked for
-        lookup.set_exception(error)
-    else:
-        lookup.set_result(found)
-    finally:
-        _lookups.value.pop((host, port), None)

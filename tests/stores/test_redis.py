@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Coroutine, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
@@ -735,6 +736,32 @@ def test_resolver_that_hangs_is_given_up(
     timer.cancel()
     ends.set()
     store.close()
+
+
+def test_addresses_of_a_name_that_hang_share_the_time(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, hosts = socket.getaddrinfo, [f"127.0.0.{number}" for number in range(1, 5)]
+    with ExitStack() as stack:
+        port = 0
+        for host in hosts:
+            listener = stack.enter_context(socket.create_server((host, port), backlog=0))
+            port = listener.getsockname()[1]
+            for _ in range(3):  # the kernel answers no more than it has room for
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex((host, port))
+
+        def getaddrinfo(host: str, *arguments: Any, **more: Any) -> Any:
+            if host == "many.test" and not more.get("flags"):
+                return [each for one in hosts for each in real(one, *arguments, **more)]
+            return real(host, *arguments, **more)
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        store = store_at(f"redis://many.test:{port}", timeout=8.0)
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            drive(store.read(KEY))
+        assert time.monotonic() - started < 8  # by themselves they would take 16
+        store.close()
 
 
 def test_what_is_left_of_the_budget_bounds_a_call(drive: Drive, server: RedisServer) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 import time
+from typing import Any
 
 import pytest
 import redis
@@ -16,11 +17,13 @@ from django_multisession.bridge import iterate, run_sync
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.stores.redis.store import RedisStore
 from django_multisession.stores.redis.topology import slot_of
+from django_multisession.testing.servers.proxy import Proxy
 from django_multisession.testing.servers.redis import RedisServer
 from django_multisession.testing.servers.redis_cluster import RedisCluster
 from django_multisession.testing.servers.redis_sentinel import RedisSentinel
 from tests.stores.helpers import V1, V2, Drive, payload
 from tests.stores.redis_groups import KEYS, store_at
+from tests.timing import late
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +153,18 @@ def test_inspection_describes_what_sentinels_watch(drive: Drive, redis_sentinel_
 
 
 # A slot that moves.
+
+
+def test_sentinel_that_trickles_is_bounded_as_a_whole(drive: Drive, redis_sentinel_server: RedisSentinel) -> None:
+    with Proxy[Any](redis_sentinel_server.sentinels[0]) as proxy:
+        proxy.trickle(0.2)
+        store = store_at(proxy.location, timeout=1.0)
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            drive(store.read("ab" * 20))
+        assert time.monotonic() - started < late(1.0)
+        assert store.breaker.is_open
+        store.close()
 
 
 def test_slot_that_moves_costs_nobody_anything(drive: Drive, cluster: RedisCluster) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from django_multisession.stores.sockets import connect, resolve
+from django_multisession.stores.resolver import resolve
+from django_multisession.stores.sockets import connect
 
 PATIENCE = 10.0
 

@@ -1,7 +1,7 @@
 """The resolver, bounded: PyMongo connects on the thread that asks, and the system's resolver knows no limit.
 
-So whoever is about to open a connection first asks for the name on another thread (see sockets.resolve()). PyMongo does
-not say when that is; what it tells of its pool's connections does.
+So whoever is about to open a connection first asks for the name on another thread (see resolver.py). PyMongo does not
+say when that is; what it tells of its pool's connections does.
 """
 
 import threading
@@ -16,7 +16,7 @@ from pymongo.monitoring import (
 )
 
 from ...runtime import monotonic
-from ..sockets import resolve
+from ..resolver import resolve
 from .waiting import wait_for_primary
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...bridge import native_loop
 from ...runtime import monotonic
-from ..sockets import look_up
+from ..resolver import look_up
 
 
 async def resolved(parameters: Mapping[str, Any], seconds: float) -> dict[str, Any]:

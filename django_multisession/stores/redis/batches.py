@@ -19,7 +19,7 @@ from redis.asyncio import SSLConnection
 from ...bridge import maybe_await
 from ...loop_time import Limit
 from ..pools import Pool
-from ..sockets import look_up
+from ..resolver import look_up
 from .failures import ends_connection
 
 MOST_BATCHES: Final = 4

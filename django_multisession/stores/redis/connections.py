@@ -19,7 +19,8 @@ from ...breaker import PROBE_TIMEOUT
 from ...bridge import here, maybe_await, native_loop
 from ...runtime import monotonic
 from ..pools import LoopLocal, Pool
-from ..sockets import BoundedSocket, resolve, tcp_options
+from ..resolver import resolve
+from ..sockets import BoundedSocket, tcp_options
 from .batches import Batches, close, exchange
 from .failures import Command, ends_connection
 
@@ -72,12 +73,18 @@ class BoundedConnection:
     _bounded: BoundedSocket
     _ends_at = 0.0
 
+    def left(self) -> float:
+        """Return how many seconds connecting may still take."""
+        return self._ends_at - monotonic()
+
     def _connect(self: Any) -> Any:  # redis-py's own, borrowed: there is no public way to its socket
         if (host := getattr(self, "host", None)) is not None:
-            # redis-py looks the name up without a limit: not before somebody has just been answered.
-            resolve(host, int(self.port), self._ends_at - monotonic())
+            # redis-py looks the name up without a limit: not before somebody has just been answered. And it gives each
+            # address of a name all of the time.
+            addresses = resolve(host, int(self.port), self.left())
+            self.socket_connect_timeout = max(self.left() / len(addresses), 0.001)
         self._bounded = BoundedSocket(super()._connect())  # type: ignore[misc]
-        self._bounded.bound(max(self._ends_at - monotonic(), 0.001))
+        self._bounded.bound(max(self.left(), 0.001))
         return self._bounded
 
     def open_within(self: Any, seconds: float) -> None:

@@ -1,12 +1,15 @@
 """Redis Sentinel: each new connection asks the sentinels for the master, through redis-py's own Sentinel."""
 
 import asyncio
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import redis.asyncio.sentinel
 import redis.sentinel
 
+from ..resolver import wait_for
 from .connections import bounded
 
 _async: Any = redis.asyncio.sentinel  # it is typed in parts
@@ -35,10 +38,39 @@ class Sentinels:
         self._async_pool = _Masters(service, nodes, dict(sentinel_settings))
 
     def connection(self) -> Any:
-        return self._class(connection_pool=self._pool, **self._settings)
+        master = _Master(self._pool)
+        connection = master.connection = self._class(connection_pool=master, **self._settings)
+        return connection
 
     def async_connection(self) -> Any:
         return self._async_class(connection_pool=self._async_pool, **self._settings)
+
+
+class _Master:
+    """Stands in for the pool of one connection of a thread: what it asks of the sentinels is bounded as a whole.
+
+    redis-py bounds each recv() of each sentinel, and each address of its name, alone.
+    """
+
+    connection: Any
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    def get_master_address(self) -> tuple[str, int]:
+        answer: Future[tuple[str, int]] = Future()
+        threading.Thread(target=_find, args=(self._pool, answer), daemon=True).start()
+        return wait_for(answer, self.connection.left())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+
+def _find(pool: Any, answer: "Future[tuple[str, int]]") -> None:
+    try:
+        answer.set_result(pool.get_master_address())
+    except Exception as error:  # noqa: BLE001 - for whoever waits
+        answer.set_exception(error)
 
 
 class _Masters(_async.SentinelConnectionPool):  # type: ignore[misc]
