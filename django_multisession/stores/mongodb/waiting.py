@@ -14,6 +14,7 @@ from typing import Any, Final
 from pymongo import MongoClient, timeout
 from pymongo.errors import AutoReconnect, PyMongoError, ServerSelectionTimeoutError
 
+from ...breaker import PROBE_TIMEOUT
 from ...bridge import maybe_await
 from ...deadline import ThreadClock, left
 from ...loop_time import TICK
@@ -49,7 +50,7 @@ def in_time(seconds: float, command: Callable[[], Any], harmless: bool = True, t
                 raise
             if not harmless:
                 raise AutoReconnect("the process was too busy to see the answer") from error
-            limit = min(2 * limit, left(total))
+            limit = min(2 * limit, left(total) - PROBE_TIMEOUT)  # for a probe may follow
             if limit <= 0:
                 raise
 
