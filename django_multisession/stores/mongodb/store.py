@@ -36,7 +36,7 @@ from .documents import (
     left_over,
     update_to,
 )
-from .waiting import in_task, in_time, no_primary
+from .waiting import NoPrimary, in_task, in_time, no_primary
 
 logger = logging.getLogger("django_multisession")
 
@@ -99,7 +99,7 @@ class MongoDBStore(Store):
             return command(self._collection.of(client))
 
         try:
-            return in_time(seconds, ask, harmless, self.options.timeout)
+            return in_time(seconds, ask, harmless, self.options.timeout, (NoPrimary,))
         except expected:
             return None
         finally:

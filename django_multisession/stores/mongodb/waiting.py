@@ -29,12 +29,22 @@ BACKSTOP: Final = 4
 """A command of a loop ends at so many times its limit by the clock on the wall, though nobody waits for it."""
 
 
-def in_time(seconds: float, command: Callable[[], Any], harmless: bool = True, total: float = math.inf) -> Any:
+class NoPrimary(ServerSelectionTimeoutError):
+    """No primary was found in as many seconds of waiting as there were: by our own clock, and so not too early."""
+
+
+def in_time(
+    seconds: float,
+    command: Callable[[], Any],
+    harmless: bool = True,
+    total: float = math.inf,
+    final: tuple[type[Exception], ...] = (),
+) -> Any:
     """Return what a command returns, waiting so many seconds for it at most.
 
     PyMongo's limits go by the clock on the wall, where what a busy gevent hub is late for would count as silence. A
-    command that ended too early by it is repeated if that is harmless, with more time, as long
-    as the operation may wait (``total``); otherwise AutoReconnect says that its answer is lost.
+    command that ended too early by it is repeated if that is harmless, with more time, as long as the operation may
+    wait (``total``); otherwise AutoReconnect says that its answer is lost. ``final`` exceptions are raised at once.
     """
     limit, attempts = seconds, ATTEMPTS
     while True:
@@ -42,6 +52,8 @@ def in_time(seconds: float, command: Callable[[], Any], harmless: bool = True, t
         try:
             with timeout(limit):
                 return command()
+        except final:
+            raise
         except PyMongoError as error:
             # Woken too late, or busy meanwhile, or refused at once because the last look at the server took so long.
             on_time = monotonic() - began < limit + TICK and clock() - waited_before >= limit - TICK
@@ -56,7 +68,7 @@ def in_time(seconds: float, command: Callable[[], Any], harmless: bool = True, t
 
 
 def wait_for_primary(client: MongoClient[Any], seconds: float) -> None:
-    """Return as soon as a server is known that takes writes; ServerSelectionTimeoutError after seconds.
+    """Return as soon as a server is known that takes writes; NoPrimary after so many seconds.
 
     PyMongo's own waiting goes in steps of half a second: calls that had 0.5 s took up to 1 s.
     """
@@ -67,9 +79,9 @@ def wait_for_primary(client: MongoClient[Any], seconds: float) -> None:
         time.sleep(0.005)
 
 
-def no_primary(client: Any) -> ServerSelectionTimeoutError:
+def no_primary(client: Any) -> NoPrimary:
     """Return the exception that says why the client, of either kind, has found no primary."""
-    error = ServerSelectionTimeoutError("no primary was found in time")
+    error = NoPrimary("no primary was found in time")
     for server in client.topology_description.server_descriptions().values():
         # PyMongo keeps no cause here, but the text of it.
         if server.error and (found := _ERRNO.search(str(server.error))):
