@@ -49,7 +49,7 @@ def cookies(request: pytest.FixtureRequest, registry: None, settings: Any) -> It
 def race(site: Site, wires: Wires, settings: Any, databases: Mapping[str, Any], *, nightly: bool) -> None:
     """Have sessions saved by all processes, and end them in the midst of that; by night, until 10,000 saves."""
     chosen = {name: getattr(settings, name) for name in NAMES} | {"DATABASE_ROUTERS": [ROUTER]}
-    browsers, until, enough = (MOST, 400, 10_000) if nightly else (20, 200, 200)
+    browsers, until, enough = (MOST, 800, 10_000) if nightly else (20, 200, 200)
     saves = keys = rounds = 0
     while saves < enough:
         outcomes = _round(
