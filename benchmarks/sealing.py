@@ -7,8 +7,8 @@ import statistics
 from timeit import timeit
 
 from benchmarks.payload import PAYLOADS
-from django_multisession.codec import RecordCodec
-from django_multisession.envelope import LATEST, Header
+from django_multisession.codec import Header, RecordCodec
+from django_multisession.envelope import LATEST
 from django_multisession.keys import Keyring, StorageKeys, new_session_key
 
 ROUNDS = 400

@@ -1,4 +1,4 @@
-"""Session ⇄ payload: compress, then authenticate or seal, under the header of envelope.py. See docs/format.md.
+"""Session ⇄ payload: compress, then authenticate or seal, under a header. See docs/format.md.
 
 Whether a payload is sealed comes from the settings, never from the payload: a writer to the store could claim
 anything. A record of the other form, written before ENCRYPT was changed, is authenticated by that form's own key.
@@ -9,41 +9,117 @@ import hashlib
 import hmac
 import os
 import zlib
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from . import base64url
-from .envelope import COMPRESSED, ENDED, LENGTH, MOVED, Header
+from .envelope import (
+    COMPRESSED,
+    ENDED,
+    FORMAT,
+    KNOWN_FLAGS,
+    LATEST,
+    LAYOUT,
+    LENGTH,
+    MOVED,
+    REGISTERED,
+    SKEW,
+    clamp,
+)
 from .exceptions import InvalidRecord
 from .keys import Keyring, Secret, SessionKey
 
 MAX_INFLATED = 4 * 1024 * 1024
 """Bytes to which a record may inflate; what is larger is stored as it is."""
-COOKIE_INFLATES = 16  # decisions.md, D34
-"""How many times its cookies' size a cookie session may have before compression; what is larger is not compressed.
-
-Text shrinks to a third or a tenth. Without this limit, 3.9 kB of a visitor's cookie inflate to 3 MB for each request.
-"""
 
 _RECORD_TAG = 16
-_COOKIE_TAG = 32
 _NONCE = 12
 _SEAL_TAG = 16
-_SID = 20
-_EPOCH = 4
-_COUNT_END = 44
 _NO_KEY = "its key is not configured any more"
 
 
-def _seal(cipher: AESGCM, body: bytes, associated: bytes) -> bytes:
+class Header(NamedTuple):  # made in a third of the time of a frozen dataclass
+    """What is known of a payload beside its body, as it is stored. Times are whole seconds since 1970, 0 for never."""
+
+    format: int
+    flags: int
+    kid: bytes
+    version: bytes
+    created_at: int
+    authenticated_at: int
+    expires_at: int
+    issued_at: int
+
+    @classmethod
+    def new(
+        cls,
+        version: bytes,
+        created_at: float,
+        authenticated_at: float,
+        expires_at: float,
+        issued_at: float,
+        *,
+        flags: int = 0,
+    ) -> Self:
+        """Return the header of what is to be written, with times as they fit; pack() adds the secret and more flags."""
+        times = int(created_at), int(authenticated_at), int(expires_at), int(issued_at)
+        if min(times) < 0 or max(times) > LATEST:
+            times = clamp(created_at), clamp(authenticated_at), clamp(expires_at), clamp(issued_at)
+        return tuple.__new__(cls, (FORMAT, flags, b"", version, *times))
+
+    @classmethod
+    def continuing(
+        cls,
+        previous: "Header | None",
+        now: float,
+        age: int,
+        users: tuple[Any, Any],
+        *,
+        registers: bool = False,
+        is_new: bool = False,
+    ) -> Self:
+        """Return the header of a session that is written now, lives for age seconds, and continues a previous one.
+
+        ``users`` are its user and that of the previous one, None for nobody. ``registers`` is for a login of which the
+        registry has a row, and ``is_new`` tells that it continues the previous one under another key.
+        """
+        user, before = users
+        created_at = now if previous is None else previous.created_at
+        authenticated_at = 0.0 if user is None else now
+        flags = REGISTERED if registers and user is not None else 0
+        if previous is not None and user is not None and user == before:
+            authenticated_at = previous.authenticated_at
+            flags |= 0 if is_new else previous.flags & REGISTERED
+        return cls.new(os.urandom(8), created_at, authenticated_at, int(now) + age, now, flags=flags)
+
+    def pack(self, kid: bytes, flags: int = 0) -> bytes:
+        """Return the header as it is stored, before a body that the secret ``kid`` protects."""
+        return LAYOUT.pack(FORMAT, self[1] & REGISTERED | flags, kid, *self[3:])
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Self:
+        """Return the header of a payload; InvalidRecord if it is too short or of a format we do not know."""
+        if len(payload) < LENGTH:
+            raise InvalidRecord("truncated")
+        header = tuple.__new__(cls, LAYOUT.unpack_from(payload))
+        if header[0] != FORMAT:
+            raise InvalidRecord(f"unknown format {header.format}")
+        if header[1] & ~KNOWN_FLAGS:
+            raise InvalidRecord("unknown flags")
+        return header
+
+    def expired(self, now: float, skew: int = SKEW) -> bool:
+        """Tell whether the payload is past its end by more seconds than two clocks may differ."""
+        return now > self.expires_at + skew
+
+
+def seal(cipher: AESGCM, body: bytes, associated: bytes) -> bytes:
     nonce = os.urandom(_NONCE)
     return nonce + cipher.encrypt(nonce, body, associated)
 
 
-def _inflate(body: bytes, limit: int) -> bytes:
+def inflate(body: bytes, limit: int) -> bytes:
     inflater = zlib.decompressobj()
     try:
         plaintext = inflater.decompress(body, limit)
@@ -54,7 +130,7 @@ def _inflate(body: bytes, limit: int) -> bytes:
     return plaintext
 
 
-class _Codec:
+class Codec:
     """What records and cookies share: the keyring and compression."""
 
     max_inflated = MAX_INFLATED
@@ -89,7 +165,7 @@ class _Codec:
         return secret
 
 
-class RecordCodec(_Codec):
+class RecordCodec(Codec):
     """Payloads of the stores, bound to their storage key.
 
     ``encrypt`` says what is written. Both forms are read, so that switching it logs nobody out; each authenticates by a
@@ -113,7 +189,7 @@ class RecordCodec(_Codec):
         packed = header.pack(secret.kid, flags | compressed)
         bound_to = key.storage_key.encode()
         if flags & MOVED or (self._encrypt and (plaintext or not flags & ENDED)):
-            return packed + _seal(self._cipher_of(secret.kid, key), body, packed + bound_to)
+            return packed + seal(self._cipher_of(secret.kid, key), body, packed + bound_to)
         return packed + body + self._tag(secret.kid, packed, bound_to, body)
 
     def decode(self, payload: bytes, key: SessionKey) -> tuple[Header, bytes]:
@@ -130,7 +206,7 @@ class RecordCodec(_Codec):
                 body = self._verified(payload, secret.kid, key) if is_sealed else self._opened(payload, secret.kid, key)
             except InvalidRecord:
                 raise refusal from None  # what is wrong with the form that the settings expect
-        return header, _inflate(body, self.max_inflated) if header.flags & COMPRESSED else body
+        return header, inflate(body, self.max_inflated) if header.flags & COMPRESSED else body
 
     def _opened(self, payload: bytes, kid: bytes, key: SessionKey) -> bytes:
         associated = payload[:LENGTH] + key.storage_key.encode()
@@ -156,95 +232,3 @@ class RecordCodec(_Codec):
         mac.update(packed + bound_to)
         mac.update(body)
         return mac.digest()
-
-
-class CookieContent(NamedTuple):
-    """What a cookie holds. ``sid`` is the random identity of the session, 20 bytes, and stays while the
-    content changes; ``epoch`` counts how often its user was logged out everywhere. A repr shows nothing of it."""
-
-    header: Header
-    sid: bytes
-    epoch: int
-    plaintext: bytes
-
-    def __repr__(self) -> str:
-        return f"<CookieContent, {len(self.plaintext)} bytes>"
-
-    def __sentry_repr__(self) -> str:
-        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
-
-
-class CookieCodec(_Codec):
-    """Cookie values: everything the session knows, authenticated, and with encrypt unreadable.
-
-    ``size`` is how many bytes a browser keeps of one cookie, and ``chunks`` how many cookies a session may take.
-    """
-
-    def __init__(
-        self, keyring: Keyring, *, encrypt: bool, compress: int | None, size: int = 4096, chunks: int = 1
-    ) -> None:
-        super().__init__(keyring, encrypt=encrypt, compress=compress)
-        self._longest = size * chunks
-        self._most_chunks = chunks
-        self.max_inflated = self._longest * COOKIE_INFLATES
-
-    def encode(self, content: CookieContent, chunks: int = 1) -> str:
-        """Return the value of a cookie that is split over so many chunks."""
-        body, flags = content.plaintext, 0
-        if self._compress is not None:
-            body, flags = self._compressed(body, self._compress)
-        secret = self._keyring.current
-        packed = content.header.pack(secret.kid, flags) + bytes([chunks])
-        inner = content.sid + content.epoch.to_bytes(_EPOCH, "big") + body
-        if self._encrypt:
-            sealed = _seal(self._hourly(secret, content.header.issued_at), inner, packed)
-        else:
-            sealed = inner + hmac.digest(secret.key("cookie-mac"), packed + inner, "sha256")
-        return base64url.encode(packed + sealed)
-
-    @staticmethod
-    def chunks(first: str) -> int:
-        """Return in how many chunks a cookie says it comes, by the first one; 1 if it is none of ours."""
-        # Base64 of 33 bytes, the last of which is within the number behind the header.
-        try:
-            return base64url.decode(first[:_COUNT_END])[LENGTH] if len(first) >= _COUNT_END else 1
-        except (ValueError, IndexError):
-            return 1
-
-    def decode(self, value: str) -> CookieContent:
-        """Return the content; InvalidRecord unless we wrote exactly this, all its chunks in their order.
-
-        A value that is longer than all its cookies can be is not even decoded.
-        """
-        if len(value) > self._longest:
-            raise InvalidRecord("not a cookie of ours")
-        try:
-            payload = base64url.decode(value)
-        except ValueError as error:
-            raise InvalidRecord("not a cookie of ours") from error
-        header = Header.unpack(payload)
-        secret = self._find(header)
-        packed, inner = payload[: LENGTH + 1], payload[LENGTH + 1 :]
-        if self._encrypt:
-            inner = self._unseal(self._hourly(secret, header.issued_at), inner, packed)
-        else:
-            inner, tag = inner[:-_COOKIE_TAG], inner[-_COOKIE_TAG:]
-            if not hmac.compare_digest(tag, hmac.digest(secret.key("cookie-mac"), packed + inner, "sha256")):
-                raise InvalidRecord("forged, damaged or of another session")
-        if len(inner) < _SID + _EPOCH:
-            raise InvalidRecord("truncated")
-        if packed[LENGTH] > self._most_chunks:
-            raise InvalidRecord(f"it takes {packed[LENGTH]} cookies, and CHUNKS allows {self._most_chunks}")
-        sid, epoch, body = inner[:_SID], inner[_SID : _SID + _EPOCH], inner[_SID + _EPOCH :]
-        plaintext = _inflate(body, self.max_inflated) if header.flags & COMPRESSED else body
-        return CookieContent(header, sid, int.from_bytes(epoch, "big"), plaintext)
-
-    def _hourly(self, secret: Secret, issued_at: int) -> AESGCM:
-        """Return the cipher of the hour: with random nonces, one key must not seal 2**32 messages
-        (NIST SP 800-38D, section 8.3)."""
-        return _hourly_cipher(secret, issued_at // 3600)
-
-
-@lru_cache(maxsize=64)
-def _hourly_cipher(secret: Secret, hour: int) -> AESGCM:
-    return AESGCM(secret.sealing_key("cookie-seal", hour.to_bytes(4, "big")))

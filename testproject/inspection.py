@@ -11,9 +11,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from django_multisession.bridge import run_sync
+from django_multisession.codec import Header
 from django_multisession.conf import DEFAULT, names
 from django_multisession.cookies import chunk_name
-from django_multisession.envelope import Header
 from django_multisession.exceptions import InvalidRecord, StoreUnavailable
 from django_multisession.sessions.cookie import CookieSession
 from django_multisession.sessions.flashes import FLASH_KEY

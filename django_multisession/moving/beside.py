@@ -12,7 +12,8 @@ import os
 import time
 from collections.abc import Callable
 
-from ..envelope import ENDED, MOVED, Header
+from ..codec import Header
+from ..envelope import ENDED, MOVED
 from ..exceptions import InvalidRecord, StoreRefused
 from ..keys import SessionKey
 from ..sessions.config import SessionConfig

@@ -16,7 +16,8 @@ from django.db import connections, transaction
 
 from ..breaker import report
 from ..bridge import driven, run_sync
-from ..envelope import ENDED, MOVED, REGISTERED, Header
+from ..codec import Header
+from ..envelope import ENDED, MOVED, REGISTERED
 from ..exceptions import InvalidRecord, SessionTooLarge, StoreUnavailable
 from ..keys import SessionKey
 from ..sessions.config import SessionConfig

@@ -6,7 +6,7 @@ here as it does there.
 
 import time
 
-from ..envelope import Header
+from ..codec import Header
 from ..exceptions import InvalidRecord
 from .places import Places
 from .source import BY_ITSELF

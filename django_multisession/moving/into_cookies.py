@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..breaker import report
-from ..codec import CookieContent
-from ..envelope import Header
+from ..codec import Header
+from ..cookie_codec import CookieContent
 from ..exceptions import InvalidRecord, SessionNotSerializable, StoreUnavailable
 from ..sessions.config import SessionConfig
 from .source import Found, Source

@@ -1,6 +1,6 @@
 """Which cookies are ours."""
 
-from ..codec import CookieCodec
+from ..cookie_codec import CookieCodec
 from ..exceptions import InvalidRecord
 
 

@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any, Final
 
 from ..breaker import report
-from ..envelope import ENDED, MOVED, SKEW, Header, clamp
+from ..codec import Header
+from ..envelope import ENDED, MOVED, SKEW, clamp
 from ..exceptions import InvalidRecord, SessionNotSerializable, StoreRefused, StoreUnavailable
 from ..keys import SessionKey
 from ..sessions.config import SessionConfig

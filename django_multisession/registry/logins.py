@@ -13,8 +13,9 @@ from functools import partial
 from typing import Protocol
 
 from ..bridge import here
+from ..codec import Header
 from ..conf import entry
-from ..envelope import REGISTERED, Header
+from ..envelope import REGISTERED
 from ..exceptions import StoreUnavailable
 from ..runtime import cached
 from ..sessions.base import MultisessionBase

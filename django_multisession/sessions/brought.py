@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 
-from ..codec import CookieCodec
+from ..cookie_codec import CookieCodec
 from ..cookies import MAX_SIZE, chunk_name
 from .config import SessionConfig
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..codec import CookieCodec
+from ..cookie_codec import CookieCodec
 from ..moving.into_cookies import Carried
 from ..moving.ours import is_ours
 from . import registering

@@ -10,8 +10,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signing import JSONSerializer
 from django.utils.module_loading import import_string
 
-from ..codec import CookieCodec, RecordCodec
+from ..codec import RecordCodec
 from ..conf import DEFAULT, Entry, entry
+from ..cookie_codec import CookieCodec
 from ..cookies import MAX_SIZE, CookieOptions
 from ..fast_json import FastJSONSerializer, fastest
 from ..keys import Keyring, StorageKeys

@@ -4,10 +4,11 @@ import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ..codec import CookieCodec, CookieContent
+from ..codec import Header
+from ..cookie_codec import CookieCodec, CookieContent
 from ..cookies import MAX_SIZE, chunk_name
 from ..deadline import in_both_colours
-from ..envelope import SKEW, Header
+from ..envelope import SKEW
 from ..exceptions import InvalidRecord, SessionTooLarge
 from ..moving.in_place import session_there
 from ..runtime import cached

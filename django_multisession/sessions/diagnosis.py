@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from django.core.exceptions import ImproperlyConfigured
 
 from ..bridge import run_sync
-from ..envelope import SKEW, Header, clamp
+from ..codec import Header
+from ..envelope import SKEW, clamp
 from ..exceptions import MultisessionError, StoreUnavailable
 from ..keys import SessionKey, new_session_key
 from ..moving.places import Places

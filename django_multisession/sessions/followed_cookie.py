@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..bridge import driven
-from ..codec import CookieContent
+from ..cookie_codec import CookieContent
 from ..deadline import in_both_colours
 from ..exceptions import StoreUnavailable
 from .base import MultisessionBase

@@ -5,8 +5,9 @@ Times are seconds, and points in time seconds since 1970. Why cookie engines hav
 
 from typing import Any, NamedTuple
 
+from ..codec import Header
 from ..conf import Entry
-from ..envelope import SKEW, Header
+from ..envelope import SKEW
 
 
 class Origin(NamedTuple):

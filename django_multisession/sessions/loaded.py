@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple, Self
 
-from ..envelope import Header
+from ..codec import Header
 from ..keys import SessionKey
 from .body import Body
 

@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from ..codec import RecordCodec
-from ..envelope import ENDED, MOVED, VERSION, Header, clamp
+from ..codec import Header, RecordCodec
+from ..envelope import ENDED, MOVED, VERSION, clamp
 from ..exceptions import SessionTooLarge, StoreUnavailable
 from ..keys import SessionKey, StorageKeys, looks_like_a_key
 from ..stores.base import Record, Store

@@ -7,7 +7,7 @@ Registration of its own. Without it there is none, and nothing is asked.
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from ..envelope import Header
+from ..codec import Header
 from ..exceptions import InvalidRecord, StoreUnavailable
 from .frames import discreet
 from .rotation import Course

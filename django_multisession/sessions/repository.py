@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
+from ..codec import Header
 from ..deadline import left
-from ..envelope import SERVER_SKEW, SKEW, Header
+from ..envelope import SERVER_SKEW, SKEW
 from ..exceptions import InvalidRecord, SessionTooLarge, StoreUnavailable
 from ..keys import SessionKey
 from ..runtime import monotonic

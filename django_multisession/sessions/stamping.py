@@ -2,7 +2,8 @@
 
 import os
 
-from ..envelope import REGISTERED, Header
+from ..codec import Header
+from ..envelope import REGISTERED
 from ..exceptions import StoreUnavailable
 from .loaded import Loaded
 from .repository import Repository

@@ -86,6 +86,8 @@ class Store:
     local: ClassVar[bool] = False
     """Does it answer from this process' memory, without I/O?"""
     keeps_tombstones: ClassVar[bool] = True  # what end() puts, for all of its ttl and for all processes
+    transactional: bool = False
+    """Are its writes part of the caller's transaction, which may be rolled back?"""
     max_payload: int | None = None
     """The largest payload in bytes, None where only memory bounds it."""
 
@@ -98,11 +100,6 @@ class Store:
     def name(self) -> str:
         """The location as it may be logged and shown: without a password."""
         raise NotImplementedError
-
-    @property
-    def transactional(self) -> bool:
-        """Whether its writes are part of the caller's transaction, which may be rolled back."""
-        return False
 
     # Asking the server.
 

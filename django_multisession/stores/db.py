@@ -39,6 +39,7 @@ class DatabaseStore(Store):
 
     scannable = True
     expires = False
+    transactional = True
 
     def __init__(self, options: StoreOptions) -> None:
         if not apps.is_installed(APP):
@@ -56,10 +57,6 @@ class DatabaseStore(Store):
     @property
     def name(self) -> str:
         return f"DATABASES[{self.alias!r}]"
-
-    @property
-    def transactional(self) -> bool:
-        return True
 
     def failure(self, error: Exception) -> tuple[Failure, str] | None:
         """See Store.failure()."""

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from ..bridge import run_sync
-from ..envelope import ENDED, LATEST, MOVED, Header
+from ..codec import Header
+from ..envelope import ENDED, LATEST, MOVED
 from ..exceptions import SessionTooLarge
 from ..stores.base import Record, Store
 from .drive import PATIENCE, Drive, driving

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 from ..bridge import driven, foreign
-from ..envelope import VERSION, Header
+from ..codec import Header
+from ..envelope import VERSION
 from ..http.handle import Handle
 from ..sessions import response
 from ..sessions.loading import named

@@ -14,7 +14,7 @@ import pytest
 from django.test import override_settings
 from django.utils import timezone
 
-from django_multisession import codec
+from django_multisession import cookie_codec
 from django_multisession.cookies import MAX_SIZE
 from django_multisession.engines import encrypted_cookies, signed_cookies
 from django_multisession.keys import Secret
@@ -240,7 +240,7 @@ def test_clock_of_one_host_50_s_ahead_is_no_matter(make: Any, read: Any, session
 def test_hourly_keys_seal_encrypted_cookies(
     make: Any, read: Any, session_class: type[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    codec._hourly_cipher.cache_clear()
+    cookie_codec._hourly_cipher.cache_clear()
     contexts = []
     derive = Secret.sealing_key
 
@@ -401,7 +401,7 @@ def test_cookie_that_inflates_beyond_the_cap_is_refused(
 ) -> None:
     configure(COMPRESS=0)
     value = make(a=SECRET * 200)
-    monkeypatch.setattr(codec, "COOKIE_INFLATES", 1)
+    monkeypatch.setattr(cookie_codec, "COOKIE_INFLATES", 1)
     configure(COMPRESS=0)
     refuses(value)
     assert "inflates to more than 4096 bytes" in caplog.text

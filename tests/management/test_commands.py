@@ -18,7 +18,7 @@ from django.test import override_settings
 
 from django_multisession.bridge import iterate, run_sync
 from django_multisession.checks import check_tables
-from django_multisession.envelope import Header
+from django_multisession.codec import Header
 from django_multisession.keys import SessionKey
 from django_multisession.sessions.loaded import Loaded
 from django_multisession.sessions.loading import session_class

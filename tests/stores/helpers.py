@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from django_multisession.envelope import Header
+from django_multisession.codec import Header
 
 KEY, OTHER = "ab" * 20, "cd" * 20
 PATIENCE = 20.0  # seconds, where a busy machine must not matter

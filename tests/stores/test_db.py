@@ -23,8 +23,8 @@ from psycopg import IsolationLevel
 
 from django_multisession import runtime
 from django_multisession.bridge import iterate, run_sync
+from django_multisession.codec import Header
 from django_multisession.deadline import Operation
-from django_multisession.envelope import Header
 from django_multisession.exceptions import SessionTooLarge, StoreRefused, StoreUnavailable
 from django_multisession.models import SessionRecord
 from django_multisession.sessions.loading import session_class

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from django_multisession import codec
-from django_multisession.codec import MAX_INFLATED, CookieCodec, CookieContent, RecordCodec
-from django_multisession.envelope import ENDED, LENGTH, MOVED, Header
+from django_multisession import codec, cookie_codec
+from django_multisession.codec import MAX_INFLATED, Header, RecordCodec
+from django_multisession.cookie_codec import CookieCodec, CookieContent
+from django_multisession.envelope import ENDED, LENGTH, MOVED
 from django_multisession.exceptions import InvalidRecord
 from django_multisession.keys import Keyring, SessionKey, StorageKeys
 
@@ -195,7 +196,7 @@ def test_nothing_is_inflated_before_it_is_authenticated(encrypt: bool, monkeypat
     def refuse(body: bytes) -> bytes:
         raise AssertionError("inflated what was not authenticated")
 
-    monkeypatch.setattr(codec, "_inflate", refuse)
+    monkeypatch.setattr(codec, "inflate", refuse)
     with pytest.raises(InvalidRecord):
         records(encrypt).decode(written[:-1] + bytes([written[-1] ^ 1]), KEY)
 
@@ -257,7 +258,7 @@ def test_cookie_over_its_limit_is_not_decoded(encrypt: bool, monkeypatch: pytest
     exactly = CookieCodec(ring(), encrypt=encrypt, compress=None, size=len(value))
     less = CookieCodec(ring(), encrypt=encrypt, compress=None, size=len(value) - 1)
     assert exactly.decode(value).sid == CONTENT.sid
-    monkeypatch.setattr(codec, "base64url", None)
+    monkeypatch.setattr(cookie_codec, "base64url", None)
     with pytest.raises(InvalidRecord, match="not a cookie of ours"):
         less.decode(value)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from django_multisession.envelope import COMPRESSED, LATEST, LENGTH, SKEW, VERSION, Header, clamp
+from django_multisession.codec import Header
+from django_multisession.envelope import COMPRESSED, LATEST, LENGTH, SKEW, VERSION, clamp
 from django_multisession.exceptions import InvalidRecord
 
 HEADER = Header.new(b"version!", 1, 2, 3, 4)

@@ -27,6 +27,7 @@ ROOMS = (
     {"keys"},
     {"serializers", "fast_json", "base64url"},
     {"codec"},
+    {"cookie_codec"},
     {"equality", "merge"},
     {"domains"},
     {"cookies"},

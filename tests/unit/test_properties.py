@@ -21,10 +21,11 @@ from django.contrib.sessions.serializers import JSONSerializer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from django_multisession.codec import CookieCodec, CookieContent, RecordCodec
+from django_multisession.codec import Header, RecordCodec
 from django_multisession.conf import GUARDED, IDENTITY
+from django_multisession.cookie_codec import CookieCodec, CookieContent
 from django_multisession.engines import encrypted_cookies, memory, signed_cookies
-from django_multisession.envelope import COMPRESSED, LATEST, LENGTH, Header
+from django_multisession.envelope import COMPRESSED, LATEST, LENGTH
 from django_multisession.exceptions import InvalidRecord
 from django_multisession.keys import Keyring, SessionKey, StorageKeys
 from django_multisession.merge import MergeConflict, append, counter, merge, union

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sentry_sdk.serializer import serialize
 
-from django_multisession.codec import CookieContent
-from django_multisession.envelope import Header
+from django_multisession.codec import Header
+from django_multisession.cookie_codec import CookieContent
 from django_multisession.keys import Secret, SessionKey
 from django_multisession.merge import Merged
 from django_multisession.sessions.body import Body

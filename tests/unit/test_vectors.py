@@ -13,8 +13,8 @@ import pytest
 
 from django_multisession import codec
 from django_multisession.bridge import run_sync
-from django_multisession.codec import CookieCodec, CookieContent, RecordCodec
-from django_multisession.envelope import Header
+from django_multisession.codec import Header, RecordCodec
+from django_multisession.cookie_codec import CookieCodec, CookieContent
 from django_multisession.keys import Keyring, SessionKey, StorageKeys, new_session_key
 from django_multisession.sessions.cookie import CookieSession
 from django_multisession.stores.memory import MemoryStore

@@ -4,8 +4,9 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 
+from ...codec import Header
 from ...conf import Fallback
-from ...envelope import SERVER_SKEW, SKEW, Header
+from ...envelope import SERVER_SKEW, SKEW
 from ...sessions.config import SessionConfig
 from ...sessions.loaded import Loaded, Moved
 from ...sessions.records import Records

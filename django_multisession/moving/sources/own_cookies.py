@@ -3,10 +3,11 @@
 import os
 import time
 
-from ...codec import CookieContent
+from ...codec import Header
 from ...conf import Fallback
+from ...cookie_codec import CookieContent
 from ...cookies import MAX_SIZE
-from ...envelope import SKEW, Header
+from ...envelope import SKEW
 from ...exceptions import SessionTooLarge
 from ...sessions.config import SessionConfig
 from ..ours import is_ours

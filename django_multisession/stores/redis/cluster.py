@@ -131,6 +131,12 @@ class Cluster:
                     answers[-1] = followed[-1]
         return answers
 
+    async def answer(self, seconds: float, command: Command, alone: bool) -> Any:
+        [answer] = await self.ask(seconds, [command], alone)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
     async def _follow(self, ends_at: float, commands: list[Command], node: Node, sent_on: Any) -> list[Any]:
         """Send a command on to where the server says that its key is."""
         for _ in range(MOST_HOPS):

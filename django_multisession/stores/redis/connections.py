@@ -150,6 +150,13 @@ class Connections:
             return self._loops.get(loop).ask(packed(commands), len(commands), seconds, alone)
         return self._threads.use(BoundedConnection.ask, packed(commands), len(commands), seconds, self._connect_timeout)
 
+    async def answer(self, seconds: float, command: Command, alone: bool) -> Any:
+        """Return the answer to one command; see ask(). A refusal is raised."""
+        [answer] = await self.ask(seconds, [command], alone)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
     async def probe(self, command: Command, seconds: float = PROBE_TIMEOUT) -> None:
         """Send a command on a new connection, within so many seconds as a whole; raise what ends the connection."""
         if native_loop() is None:

@@ -9,6 +9,8 @@ from .failures import Command
 
 Ask = Callable[[float, Sequence[Command], bool], Awaitable[list[Any]]]
 """Takes seconds, commands, and whether they go alone."""
+Answer = Callable[[float, Command, bool], Awaitable[Any]]
+"""The same for one command; a refusal is raised."""
 Notes = tuple[tuple[str, ...], tuple[str, ...]]
 """Problems, and notes; see Inspection."""
 
@@ -53,6 +55,10 @@ class Server(Protocol):
     def ask(self) -> Ask:
         """Return the answers to commands about the keys of one page; see Connections.ask()."""
 
+    @property
+    def answer(self) -> Answer:
+        """Return the answer to a command about one key; see Connections.answer()."""
+
     async def ask_node(self, seconds: float, node: Any, commands: Sequence[Command]) -> list[Any]:
         """Return a node's answers to commands about itself."""
 
@@ -75,6 +81,7 @@ class SingleServer:
         self.name = name
         self.wait = wait
         self.ask: Ask = connections.ask
+        self.answer: Answer = connections.answer
         self._connections = connections
         self._sentinels = sentinels
 

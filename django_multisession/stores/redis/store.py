@@ -87,16 +87,12 @@ class RedisStore(Store):
 
     async def read(self, key: str) -> Record | None:
         address = self.address(key)
-        payload = await self._call(address, self._read, address)
-        return None if payload is None else Record(payload, _token_of(payload))
-
-    async def _read(self, seconds: float, address: str) -> Any:
-        [payload] = await self._server.ask(seconds, [("GET", address)], address in self._large)
-        if isinstance(payload, Exception):
-            raise payload
-        if payload is not None and (self._large or len(payload) > LARGE):
+        payload = await self._call(address, self._server.answer, ("GET", address), address in self._large)
+        if payload is None:
+            return None
+        if self._large or len(payload) > LARGE:
             self._is_large(address, payload)
-        return payload
+        return Record(payload, _token_of(payload))
 
     def _is_large(self, address: str, payload: bytes) -> bool:
         """Tell whether a record is large, and remember that for when it is read."""

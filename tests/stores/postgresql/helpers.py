@@ -10,7 +10,7 @@ import pytest
 from django.db import connections
 
 from django_multisession.bridge import run_sync
-from django_multisession.envelope import Header
+from django_multisession.codec import Header
 from django_multisession.stores.base import StoreOptions
 from django_multisession.stores.postgresql.pipeline import Statement
 from django_multisession.stores.postgresql.store import PostgreSQLStore

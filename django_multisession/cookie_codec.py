@@ -1,0 +1,119 @@
+"""Session ⇄ cookie: its content as codec.py does it for records, in letters that a cookie may have.
+
+See docs/format.md.
+"""
+
+import hmac
+from functools import lru_cache
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from . import base64url
+from .codec import Codec, Header, inflate, seal
+from .envelope import COMPRESSED, LENGTH
+from .exceptions import InvalidRecord
+from .keys import Keyring, Secret
+
+COOKIE_INFLATES = 16  # decisions.md, D34
+"""How many times its cookies' size a cookie session may have before compression; what is larger is not compressed.
+
+Text shrinks to a third or a tenth. Without this limit, 3.9 kB of a visitor's cookie inflate to 3 MB for each request.
+"""
+
+_COOKIE_TAG = 32
+_SID = 20
+_EPOCH = 4
+_COUNT_END = 44
+
+
+class CookieContent(NamedTuple):
+    """What a cookie holds. ``sid`` is the random identity of the session, 20 bytes, and stays while the
+    content changes; ``epoch`` counts how often its user was logged out everywhere. A repr shows nothing of it."""
+
+    header: Header
+    sid: bytes
+    epoch: int
+    plaintext: bytes
+
+    def __repr__(self) -> str:
+        return f"<CookieContent, {len(self.plaintext)} bytes>"
+
+    def __sentry_repr__(self) -> str:
+        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
+
+
+class CookieCodec(Codec):
+    """Cookie values: everything the session knows, authenticated, and with encrypt unreadable.
+
+    ``size`` is how many bytes a browser keeps of one cookie, and ``chunks`` how many cookies a session may take.
+    """
+
+    def __init__(
+        self, keyring: Keyring, *, encrypt: bool, compress: int | None, size: int = 4096, chunks: int = 1
+    ) -> None:
+        super().__init__(keyring, encrypt=encrypt, compress=compress)
+        self._longest = size * chunks
+        self._most_chunks = chunks
+        self.max_inflated = self._longest * COOKIE_INFLATES
+
+    def encode(self, content: CookieContent, chunks: int = 1) -> str:
+        """Return the value of a cookie that is split over so many chunks."""
+        body, flags = content.plaintext, 0
+        if self._compress is not None:
+            body, flags = self._compressed(body, self._compress)
+        secret = self._keyring.current
+        packed = content.header.pack(secret.kid, flags) + bytes([chunks])
+        inner = content.sid + content.epoch.to_bytes(_EPOCH, "big") + body
+        if self._encrypt:
+            sealed = seal(self._hourly(secret, content.header.issued_at), inner, packed)
+        else:
+            sealed = inner + hmac.digest(secret.key("cookie-mac"), packed + inner, "sha256")
+        return base64url.encode(packed + sealed)
+
+    @staticmethod
+    def chunks(first: str) -> int:
+        """Return in how many chunks a cookie says it comes, by the first one; 1 if it is none of ours."""
+        # Base64 of 33 bytes, the last of which is within the number behind the header.
+        try:
+            return base64url.decode(first[:_COUNT_END])[LENGTH] if len(first) >= _COUNT_END else 1
+        except (ValueError, IndexError):
+            return 1
+
+    def decode(self, value: str) -> CookieContent:
+        """Return the content; InvalidRecord unless we wrote exactly this, all its chunks in their order.
+
+        A value that is longer than all its cookies can be is not even decoded.
+        """
+        if len(value) > self._longest:
+            raise InvalidRecord("not a cookie of ours")
+        try:
+            payload = base64url.decode(value)
+        except ValueError as error:
+            raise InvalidRecord("not a cookie of ours") from error
+        header = Header.unpack(payload)
+        secret = self._find(header)
+        packed, inner = payload[: LENGTH + 1], payload[LENGTH + 1 :]
+        if self._encrypt:
+            inner = self._unseal(self._hourly(secret, header.issued_at), inner, packed)
+        else:
+            inner, tag = inner[:-_COOKIE_TAG], inner[-_COOKIE_TAG:]
+            if not hmac.compare_digest(tag, hmac.digest(secret.key("cookie-mac"), packed + inner, "sha256")):
+                raise InvalidRecord("forged, damaged or of another session")
+        if len(inner) < _SID + _EPOCH:
+            raise InvalidRecord("truncated")
+        if packed[LENGTH] > self._most_chunks:
+            raise InvalidRecord(f"it takes {packed[LENGTH]} cookies, and CHUNKS allows {self._most_chunks}")
+        sid, epoch, body = inner[:_SID], inner[_SID : _SID + _EPOCH], inner[_SID + _EPOCH :]
+        plaintext = inflate(body, self.max_inflated) if header.flags & COMPRESSED else body
+        return CookieContent(header, sid, int.from_bytes(epoch, "big"), plaintext)
+
+    def _hourly(self, secret: Secret, issued_at: int) -> AESGCM:
+        """Return the cipher of the hour: with random nonces, one key must not seal 2**32 messages
+        (NIST SP 800-38D, section 8.3)."""
+        return _hourly_cipher(secret, issued_at // 3600)
+
+
+@lru_cache(maxsize=64)
+def _hourly_cipher(secret: Secret, hour: int) -> AESGCM:
+    return AESGCM(secret.sealing_key("cookie-seal", hour.to_bytes(4, "big")))
