@@ -92,7 +92,7 @@ class Handle:
     async def _renew(self, session: MultisessionBase) -> None:
         """Give a session whose user has logged in again a new key, and its login the time of now."""
         session.is_login_renewed = False
-        session.forget_user()
+        session.login.forget_user()
         if driven():
             session.cycle_key()
         else:

@@ -67,7 +67,7 @@ def _logged_in(request: Any, user: Any, **kwargs: Any) -> None:
         return
     session.registration.start.since = time.time()
     known, now = session.registration.known, session.standing()
-    if known is None or now is None or known.key not in (now.key, session.leaves):
+    if known is None or now is None or known.key not in (now.key, session.login.leaves):
         return
     if known.user == now.user == user._meta.pk.value_to_string(user):
         session.is_login_renewed = True

@@ -9,7 +9,7 @@ from ..deadline import in_both_colours
 from ..exceptions import StoreUnavailable
 from .base import MultisessionBase
 from .exceptions import SessionEnded
-from .registration import Standing
+from .registration import Login, Standing
 
 
 class FollowedCookie(MultisessionBase):
@@ -22,6 +22,10 @@ class FollowedCookie(MultisessionBase):
     _moved: str | None = None
     """The sid of a cookie that may not be used, since a change of key has just left it behind."""
 
+    @property
+    def login(self) -> Login:
+        return self
+
     def standing(self) -> Standing | None:
         content = self._content
         return content and Standing(content.sid.hex(), content.header, self._user_before)
@@ -32,6 +36,9 @@ class FollowedCookie(MultisessionBase):
     @property
     def leaves(self) -> str | None:
         return self._left
+
+    def goes_on_as(self, key: str) -> None:
+        raise NotImplementedError
 
     async def restamp(self, *, registers: bool = False) -> bool:
         # Not to tell when the session was seen: it would overwrite what another response has put into the cookie.

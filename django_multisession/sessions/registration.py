@@ -92,6 +92,29 @@ follower = _Follower()
 """Makes what follows a session object; nothing does, unless an application has put it there."""
 
 
+class Login(Protocol):
+    """The login of a session object as it is followed. Bodies for both colours; what is no coroutine does no I/O."""
+
+    def standing(self) -> Standing | None:
+        """Return what is stored of the session, as far as this request knows."""
+
+    def forget_user(self) -> None:
+        """Have what is saved next count as a login."""
+
+    @property
+    def leaves(self) -> str | None:
+        """The storage key that a change of key in this request leaves behind."""
+
+    def goes_on_as(self, key: str) -> None:
+        """Go on under the sid that another request has given to the session in the cookie."""
+
+    async def restamp(self, *, registers: bool = False) -> bool:
+        """Write the session anew as it is, for its header alone; tell whether that was done. See stamping.py."""
+
+    async def withdraw(self) -> None:
+        """Remove what was saved: the session that was left by a change of key is as before, any other ends."""
+
+
 class Followed:
     """A session object that may meet an outage, and that is followed where an application does that."""
 
@@ -117,27 +140,11 @@ class Followed:
         if self.registration is not None:
             await self.registration.rejected("forged" if str(reason).startswith("forged") else "unreadable")
 
+    @property
+    def login(self) -> Login:
+        """The session's login, for registering.py."""
+        raise NotImplementedError
+
     def standing(self) -> Standing | None:
         """Return what is stored of the session, as far as this request knows."""
-        raise NotImplementedError
-
-    def forget_user(self) -> None:
-        """Have what is saved next count as a login."""
-        raise NotImplementedError
-
-    @property
-    def leaves(self) -> str | None:
-        """The storage key that a change of key in this request leaves behind."""
-        raise NotImplementedError
-
-    def goes_on_as(self, key: str) -> None:
-        """Go on under the sid that another request has given to the session in the cookie."""
-        raise NotImplementedError
-
-    async def restamp(self, *, registers: bool = False) -> bool:
-        """Write the session anew as it is, for its header alone; tell whether that was done. See stamping.py."""
-        raise NotImplementedError
-
-    async def withdraw(self) -> None:
-        """Remove what was saved: the session that was left by a change of key is as before, any other ends."""
-        raise NotImplementedError
+        return self.login.standing()

@@ -1,7 +1,7 @@
-"""What a response decides of a session on a server: that a change of its key stands, or is taken back, and that a
-logout is final.
+"""A change of a session's key, and what a response decides of it: that it stands, or is taken back; and that a logout
+is final.
 
-Our middleware asks for it at the end of a request. Bodies for both colours (see bridge.py), each an operation of its
+Bodies for both colours (see bridge.py). What our middleware asks for at the end of a request is an operation of its
 own.
 """
 
@@ -14,12 +14,12 @@ from .draft import Draft
 from .lifecycle import Lifecycle
 from .loaded import Saved
 from .logouts import Logouts
-from .registering import Settling
+from .registering import Told
 from .rotation import Course
 from .state import State
 
 
-class Answered(Operated, Settling, Protocol):
+class Answered(Operated, Told, Protocol):
     """What is asked of a session: see ServerSession, whose only implementation it is."""
 
     _session_key: str | None
@@ -34,6 +34,38 @@ class Answered(Operated, Settling, Protocol):
     def life(self) -> Lifecycle: ...
     def draft(self) -> Draft: ...
     def keep(self, saved: Saved) -> None: ...
+
+
+class Changing(Answered, Protocol):
+    """What is asked of a session whose key changes."""
+
+    commits_with_response: bool
+    continues: bool
+
+    async def _data(self) -> dict[str, Any]: ...
+    async def _created(self) -> None: ...
+
+
+async def cycle_key(session: Changing) -> None:
+    """Move the session to a new key and end the old one, with all that was saved under it until then.
+
+    Under our middleware the old one ends when the response is made: see commit(). Elsewhere it ends at once, and
+    SessionEnded is raised if the session was deleted meanwhile: then the new key does not live either.
+    """
+    await session._data()
+    left, session.continues = session.life.leaving(session._session_key), True
+    try:
+        await session._created()
+    finally:
+        session.continues = False
+    if await session.life.leave(left) and not session.commits_with_response:
+        try:
+            await registering.register(session)
+            await commit(session)
+        except BaseException:
+            await registering.undo(session)
+            await abandon(session)
+            raise
 
 
 @operated

@@ -1,7 +1,6 @@
 """SessionStore over a store: Django's semantics, in both colours, on the bodies of repository.py."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Final
 
@@ -11,20 +10,19 @@ from ..bridge import foreign, here, iterate, maybe_await
 from ..deadline import in_both_colours
 from ..exceptions import InvalidRecord, StoreUnavailable
 from ..stores.base import Store
-from . import registering, response
+from . import ending, registering
 from .assembly import repository_of
 from .base import MultisessionBase
-from .cookie_changes import our_middleware
 from .draft import Draft
 from .frames import hidden_frames
 from .lifecycle import Lifecycle
 from .lifetime import Origin
 from .loaded import Saved
 from .logouts import Logouts
-from .records import POINTER_TTL, Records
-from .registration import Standing
+from .records import Records
 from .repository import Repository
-from .stamping import restamp
+from .response import cycle_key
+from .server_login import ServerLogin
 from .state import Next, State
 from .tracking import TrackedDict
 from .turn import Turn, turn_of
@@ -50,7 +48,7 @@ class ServerSession(MultisessionBase):
     logouts: Logouts | None = None
     """What the request has ended in a store that shares Django's transaction."""
     _turn: Turn | None = None
-    _continues = False
+    continues = False
     """Whether a record that is being made continues the one of this session."""
     commits_with_response = False
     """Whether a change of key waits for response.commit(): the middleware calls it once a response is to be sent."""
@@ -159,7 +157,7 @@ class ServerSession(MultisessionBase):
             self.life.state = State.ANONYMOUS
             return {}
         if self.registration is not None and not hasattr(self, "_session_cache") and not await registering.admit(self):
-            await self._end_revoked()
+            await ending.revoke(self)
             body = None
         if body is None:
             if self.state in (State.GONE, State.MOVED):
@@ -240,7 +238,8 @@ class ServerSession(MultisessionBase):
                 except CreateError:
                     continue
                 self.modified = True
-                await self._begin()
+                if self.registration is not None and not self.continues:
+                    await registering.begin(self, is_awaited=self.commits_with_response)
                 return
         except BaseException:
             self._session_key = previous
@@ -250,20 +249,10 @@ class ServerSession(MultisessionBase):
 
     create, acreate = in_both_colours(_create)
 
-    async def _delete(self, session_key: str | None = None) -> None:
-        """Delete the record under session_key, or this session's own; nothing happens if there is none."""
-        key = self.session_key if session_key is None else session_key
-        if key is not None and self._validate_session_key(key):
-            if self.registration is not None:
-                self.registration.leaves(self.life.key(key).storage_key)
-            self._note_ended(await self.life.end(key))
-            if key == self.session_key:
-                self.life.loaded = None
-                self._note_ended(await self.life.end_rotated())
-            if not self.commits_with_response:
-                await registering.close(self)
+    _delete = ending.delete
+    delete, adelete = in_both_colours(ending.delete)
 
-    delete, adelete = in_both_colours(_delete)
+    flush, aflush = in_both_colours(ending.flush)
 
     async def _created(self) -> None:
         await self._honour(self.create if here.driven else self.acreate, self._create)
@@ -287,111 +276,11 @@ class ServerSession(MultisessionBase):
 
     exists, aexists = in_both_colours(_exists)
 
-    async def _flush(self) -> None:
-        """End the session, wherever it is; even if the store does not answer, the browser's cookie goes.
-
-        django.contrib.auth flushes what no longer fits the user's password, too. The visitor may be changing that in
-        another request, whose response brings a new key: under our middleware that one takes the session along.
-        """
-        if await self._has_another_password():
-            if self.registration is not None and self.life.loaded is not None:
-                self.registration.set_aside(self.life.loaded.key.storage_key, self.clock() + POINTER_TTL)
-            self.clear()
-            self._session_key = None
-            await self.life.set_aside(self.clock())
-            return
-        try:
-            if our_middleware():
-                await self._data()  # the cookie is deleted where set_cookie_options() has put it
-            self._note_logout()
-            self.clear()
-            await self._deleted()
-            self._note_ended(await self.life.end_rotated())  # also where there is no key: the old one has moved
-        finally:
-            self._session_key = None
-            self.life.forget()
-
-    flush, aflush = in_both_colours(_flush)
-
-    def _note_ended(self, keys: Iterable[str]) -> None:
-        if self.registration is not None:
-            self.registration.left(keys)
-
-    async def _has_another_password(self) -> bool:
-        if self.is_outdated is None or self.is_logged_out or self.state is not State.LOADED:
-            return False
-        return self.life.rotation is None and await self.is_outdated(await self._data())
-
-    def _note_logout(self) -> None:
-        if self.records().store.transactional:
-            self.logouts = self.logouts or Logouts(self.repository())
-            self.logouts.note(*self.life.keys(self.session_key))
-
-    async def _cycle_key(self) -> None:
-        """Move the session to a new key and end the old one, with all that was saved under it until then.
-
-        Under our middleware the old one ends when the response is made: see response.commit(). Elsewhere it ends at
-        once, and SessionEnded is raised if the session was deleted meanwhile: then the new key does not live either.
-        """
-        await self._data()
-        left, self._continues = self.life.leaving(self.session_key), True
-        try:
-            await self._created()
-        finally:
-            self._continues = False
-        if await self.life.leave(left) and not self.commits_with_response:
-            try:
-                await registering.register(self)
-                await response.commit(self)
-            except BaseException:
-                await registering.undo(self)
-                await response.abandon(self)
-                raise
-
-    cycle_key, acycle_key = in_both_colours(_cycle_key)
-
-    # What registering.py asks for.
-
-    def standing(self) -> Standing | None:
-        loaded = self.life.loaded
-        if loaded is None or not loaded.is_here:
-            return None  # where its FALLBACK says, there is no place for a mark: it is told of once it is carried
-        return Standing(loaded.key.storage_key, loaded.header, self.life.user_before)
-
-    def forget_user(self) -> None:
-        self.life.user_before = None
+    cycle_key, acycle_key = in_both_colours(cycle_key)
 
     @property
-    def leaves(self) -> str | None:
-        return self.life.rotation and self.life.rotation.key.storage_key
-
-    async def restamp(self, *, registers: bool = False) -> bool:
-        loaded = self.life.loaded
-        written = loaded and await restamp(self.repository(), loaded, self.clock(), registers=registers)
-        self.life.loaded = written or loaded
-        return written is not None
-
-    async def withdraw(self) -> None:
-        if self.has_rotated:
-            await response.abandon(self)
-        else:
-            await self._end_revoked()
-
-    async def _begin(self) -> None:
-        """Take note of a new record, which continues another only where cycle_key() has made it."""
-        if self.registration is not None and not self._continues:
-            self.registration.begins()
-            if not self.commits_with_response:
-                await registering.register(self)
-
-    async def _end_revoked(self) -> None:
-        key = self.session_key
-        self._session_key, self._session_cache = None, {}
-        if key is not None:
-            with suppress(StoreUnavailable):  # the registry remembers that it is to be deleted
-                await self.life.end(key)
-        self.life.forget()
-        self.life.state = State.GONE
+    def login(self) -> ServerLogin:
+        return ServerLogin(self)
 
     @classmethod
     def clear_expired(cls) -> None:

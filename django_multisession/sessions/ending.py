@@ -1,0 +1,101 @@
+"""How a session on a server ends: deleted, logged out, set aside for who changes its password, or revoked.
+
+Bodies for both colours (see bridge.py). What follows the session's login is told which records are gone.
+"""
+
+from contextlib import suppress
+from typing import Any, Protocol
+
+from ..exceptions import StoreUnavailable
+from . import registering
+from .cookie_changes import our_middleware
+from .logouts import Logouts
+from .records import POINTER_TTL
+from .repository import Repository
+from .response import Answered
+from .state import State
+
+
+class Ending(Answered, Protocol):
+    """What is asked of a session that ends: see ServerSession, whose only implementation it is."""
+
+    is_logged_out: bool
+    commits_with_response: bool
+
+    @property
+    def session_key(self) -> str | None: ...
+    @classmethod
+    def repository(cls) -> Repository: ...
+    def clock(self) -> float: ...
+    def clear(self) -> None: ...
+    def _validate_session_key(self, key: str | None) -> bool: ...
+    async def _data(self) -> dict[str, Any]: ...
+    async def _deleted(self) -> None: ...
+
+
+async def delete(session: Ending, session_key: str | None = None) -> None:
+    """Delete the record under session_key, or this session's own; nothing happens if there is none."""
+    key, registration = session.session_key if session_key is None else session_key, session.registration
+    if key is None or not session._validate_session_key(key):
+        return
+    if registration is not None:
+        registration.leaves(session.life.key(key).storage_key)
+    _tell(session, await session.life.end(key))
+    if key == session.session_key:
+        session.life.loaded = None
+        _tell(session, await session.life.end_rotated())
+    if not session.commits_with_response:
+        await registering.close(session)
+
+
+async def flush(session: Ending) -> None:
+    """End the session, wherever it is; even if the store does not answer, the browser's cookie goes.
+
+    django.contrib.auth flushes what no longer fits the user's password, too. The visitor may be changing that in
+    another request, whose response brings a new key: under our middleware that one takes the session along.
+    """
+    if await _has_another_password(session):
+        await _set_aside(session)
+        return
+    try:
+        if our_middleware():
+            await session._data()  # the cookie is deleted where set_cookie_options() has put it
+        if session.repository().records.store.transactional:
+            session.logouts = session.logouts or Logouts(session.repository())
+            session.logouts.note(*session.life.keys(session.session_key))
+        session.clear()
+        await session._deleted()
+        _tell(session, await session.life.end_rotated())  # also where there is no key: the old one has moved
+    finally:
+        session._session_key = None
+        session.life.forget()
+
+
+async def revoke(session: Answered) -> None:
+    """End a session that may not be used, and know nothing of it any more."""
+    key = session._session_key
+    session._session_key, session._session_cache = None, {}
+    if key is not None:
+        with suppress(StoreUnavailable):  # the registry remembers that it is to be deleted
+            await session.life.end(key)
+    session.life.forget()
+    session.life.state = State.GONE
+
+
+def _tell(session: Ending, keys: list[str]) -> None:
+    if session.registration is not None:
+        session.registration.left(keys)
+
+
+async def _has_another_password(session: Ending) -> bool:
+    if session.is_outdated is None or session.is_logged_out or session.state is not State.LOADED:
+        return False
+    return session.life.rotation is None and await session.is_outdated(await session._data())
+
+
+async def _set_aside(session: Ending) -> None:
+    if session.registration is not None and session.life.loaded is not None:
+        session.registration.set_aside(session.life.loaded.key.storage_key, session.clock() + POINTER_TTL)
+    session.clear()
+    session._session_key = None
+    await session.life.set_aside(session.clock())

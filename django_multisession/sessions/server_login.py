@@ -1,0 +1,44 @@
+"""What a session on a server tells of its login to what follows that, and what becomes of it: see registering.py."""
+
+from .ending import Ending, revoke
+from .registration import Standing
+from .response import abandon
+from .stamping import restamp
+
+
+class ServerLogin:
+    """The login of one session object. A Login of registration.py."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Ending) -> None:
+        self._session = session
+
+    def standing(self) -> Standing | None:
+        life = self._session.life
+        if life.loaded is None or not life.loaded.is_here:
+            return None  # where its FALLBACK says, there is no place for a mark: it is told of once it is carried
+        return Standing(life.loaded.key.storage_key, life.loaded.header, life.user_before)
+
+    def forget_user(self) -> None:
+        self._session.life.user_before = None
+
+    @property
+    def leaves(self) -> str | None:
+        rotation = self._session.life.rotation
+        return rotation and rotation.key.storage_key
+
+    def goes_on_as(self, key: str) -> None:
+        raise NotImplementedError  # two requests that change the key of a record settle that in the store
+
+    async def restamp(self, *, registers: bool = False) -> bool:
+        session, loaded = self._session, self._session.life.loaded
+        written = loaded and await restamp(session.repository(), loaded, session.clock(), registers=registers)
+        session.life.loaded = written or loaded
+        return written is not None
+
+    async def withdraw(self) -> None:
+        if self._session.life.rotation is not None:
+            await abandon(self._session)
+        else:
+            await revoke(self._session)
