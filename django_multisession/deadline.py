@@ -207,8 +207,8 @@ def request_budget() -> Budget | None:
 class Operated(Protocol):
     """What has bodies that in_both_colours() makes public."""
 
-    def failed(self, error: Exception) -> Exception:
-        """Take note of what an operation has raised; return what is to be raised in its place."""
+    def failed(self, error: Exception) -> None:
+        """Take note of what an operation raises."""
         ...
 
 
@@ -221,8 +221,9 @@ def operated(
         with Operation():
             try:
                 return await body(self, *args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - raised again
-                raise self.failed(error)  # noqa: B904 - mostly the same one
+            except Exception as error:
+                self.failed(error)
+                raise
 
     update_wrapper(operation, body)
     return operation
@@ -238,8 +239,9 @@ def in_both_colours(
         with Operation(is_driven=True):
             try:
                 return run_sync(body(self, *args, **kwargs))
-            except Exception as error:  # noqa: BLE001 - raised again
-                raise self.failed(error)  # noqa: B904 - mostly the same one
+            except Exception as error:
+                self.failed(error)
+                raise
 
     amethod = operated(body)
     update_wrapper(method, body)

@@ -29,9 +29,9 @@ def domain_for(given: Domain, request: Any) -> str | None:
     Outside of requests (None) a function gives none. Raises ImproperlyConfigured where there is no such function, or
     if it returns what no domain can be.
     """
-    if not depends_on_request(given):
-        return given  # type: ignore[return-value]  # it is no function
-    function = given if callable(given) else _imported(str(given))
+    if given is None or (isinstance(given, str) and not depends_on_request(given)):
+        return given
+    function = _imported(given) if isinstance(given, str) else given
     found: object = None if request is None else function(request)
     if found is None or (isinstance(found, str) and _DOMAIN.fullmatch(found)):
         return found

@@ -59,7 +59,7 @@ class SessionKey:
     def __repr__(self) -> str:
         return "<SessionKey>"
 
-    def __reduce__(self) -> tuple[type["SessionKey"], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type["SessionKey"], tuple[Any, ...]]:
         return SessionKey, (self.secret, self.storage_key)  # ciphers cannot be copied
 
 

@@ -22,7 +22,7 @@ class CookieKey(SessionKey):
         super().__init__(cookie, here[0].storage_key)
         self.here = here
 
-    def __reduce__(self) -> tuple[type["CookieKey"], tuple[str, tuple[SessionKey, ...]]]:  # type: ignore[override]  # of its own arguments
+    def __reduce__(self) -> tuple[type["CookieKey"], tuple[str, tuple[SessionKey, ...]]]:
         return CookieKey, (self.secret, self.here)
 
 

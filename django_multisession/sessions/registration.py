@@ -129,11 +129,11 @@ class Followed:
     has_rotated = False
     """Whether a change of key waits for the end of the old one."""
 
-    def failed(self, error: Exception) -> Exception:
-        """Remember an outage; return the error without the frames that show keys and data."""
+    def failed(self, error: Exception) -> None:
+        """Remember an outage; take from the error the frames that show keys and data."""
         if isinstance(error, StoreUnavailable):
             self.outage = error
-        return discreet(error)
+        discreet(error)
 
     async def _reject(self, reason: InvalidRecord) -> None:
         report_unreadable(self.session_name, reason)
