@@ -165,8 +165,8 @@ def test_engine_is_about_ten_lines(engine: str) -> None:
 
 
 AT_A_STRETCH = {
-    "sessions.server": "each operation of a session with the docstring that users read, one body for both colours, and "
-    "what its registration asks of it (sessions/registering.py)",
+    "sessions.server": "each operation of a session with the docstring that users read, one body for both colours; "
+    "two modules of it would only be more steps of a load, a save and a create",
 }
 """What is longer than one sitting, and why."""
 
