@@ -117,7 +117,7 @@ def _wait_until_all_are_served(visitors: Sequence[Visitor], ended: float) -> Non
         quiet_since = max([ended, *(answer.ended for answer in answers if answer.status != 200)])
 
 
-def cells(asked: Sequence[str], seconds: float) -> Iterator[Cell | Broken]:
+def measured(asked: Sequence[str], seconds: float) -> Iterator[Cell | Broken]:
     """Yield what was asked for: of each kind of word (fault, backend, web server) all, where none of it is named."""
 
     def chosen(names: Sequence[str]) -> list[str]:
@@ -132,7 +132,7 @@ def cells(asked: Sequence[str], seconds: float) -> Iterator[Cell | Broken]:
         left = deque((kind, fault) for kind in kinds for fault in faults)
         while left:
             try:
-                yield from _measured(backend, left, seconds)
+                yield from _measured_of(backend, left, seconds)
             except Exception as error:  # noqa: BLE001 - whatever it is, the others are measured
                 # It may have left its servers in any state: those after it get new ones.
                 kind, fault = left.popleft()
@@ -140,7 +140,7 @@ def cells(asked: Sequence[str], seconds: float) -> Iterator[Cell | Broken]:
                 yield Broken(fault, backend, kind.name, f"{type(error).__name__}: {error}".splitlines()[0])
 
 
-def _measured(backend: str, left: deque[tuple[type[WebServer], str]], seconds: float) -> Iterator[Cell]:
+def _measured_of(backend: str, left: deque[tuple[type[WebServer], str]], seconds: float) -> Iterator[Cell]:
     """Yield what is left to measure of a backend, and take it from there."""
     with place(backend) as at:
         while left:
@@ -160,19 +160,21 @@ def _told(cell: Cell, web: WebServer) -> Cell:
     return cell
 
 
-def table(found: Sequence[Cell]) -> str:
+def table(found: Sequence[Cell | Broken]) -> str:
     """Return a row for each fault of each backend, in which the web servers stand side by side."""
-    kinds = " / ".join(KINDS)
+    kinds = [kind for kind in KINDS if any(cell.web == kind for cell in found)]
+    heads = f"503 ({' / '.join(kinds)}) | longest request, s | recovery, s"
     lines = [
-        f"| fault | store | requests | lost | logged out | 503 ({kinds}) | longest request, s | recovery, s |",
+        f"| fault | store | requests | lost | logged out | {heads} |",
         "|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     for fault in FAULTS:
         for backend in NAMES:
-            row = {cell.web: cell for cell in found if (cell.fault, cell.backend) == (fault, backend)}
+            row = [cell for cell in found if (cell.fault, cell.backend) == (fault, backend)]
+            cells = {cell.web: cell for cell in row if isinstance(cell, Cell)}
             if row:
-                sums = [sum(each) for each in zip(*(cell[3:6] for cell in row.values()), strict=True)]
-                side_by_side = [row.get(kind) for kind in KINDS]
+                sums = [sum(each) for each in zip([0, 0, 0], *(cell[3:6] for cell in cells.values()), strict=True)]
+                side_by_side = [cells.get(kind) for kind in kinds]
                 sides = [
                     " / ".join(str(cell.unavailable) if cell else "-" for cell in side_by_side),
                     " / ".join(f"{cell.longest:.2f}" if cell else "-" for cell in side_by_side),
@@ -205,10 +207,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if reason := next(filter(None, (kind.available() for kind in WEB_SERVERS)), None):
         parser.error(reason)
     seconds = 1.0 if asked.quick else 3.0
-    found = list(cells(asked.only, seconds))
+    found = list(measured(asked.only, seconds))
     load = f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, load {os.getloadavg()[2]:.1f} in the last 15 minutes"
-    measured = [cell for cell in found if isinstance(cell, Cell)]
-    text = f"{table(measured)}\n\nEach fault for {seconds:.0f} s; {load}. {_goals(found)}"
+    text = f"{table(found)}\n\nEach fault for {seconds:.0f} s; {load}. {_goals(found)}"
     print(text)
     if asked.docs:
         mark = re.compile(r"(<!-- faults -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from django_multisession.testing.servers.base import ServerError
 from django_multisession.testing.servers.web import SyncServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,3 +55,22 @@ def test_faults_print_what_visitors_noticed() -> None:
     found = re.search(r"^\| SIGSTOP \| redis \| (\d+) \| 0 \| 0 \| (\d+) \|", run.stdout, re.MULTILINE)
     assert found, run.stdout + run.stderr
     assert int(found[1]) > int(found[2]) > 0
+
+
+def test_faults_go_on_after_a_cell_that_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faults: Any = importlib.import_module("benchmarks.faults.__main__")  # which is not in the sdist
+
+    def measure(fault: str, at: Any, web: Any, seconds: float) -> Any:
+        if fault == "SIGSTOP":
+            at.server.kill()
+            raise ServerError("no answer\nwith its log")
+        return one_cell(fault, at, web, seconds)
+
+    one_cell = faults.measure
+    monkeypatch.setattr(faults, "measure", measure)
+    assert faults.main(["--quick", "redis", "sync", "SIGSTOP", "terminated"]) == 1
+    printed = capsys.readouterr().out
+    assert "- SIGSTOP, redis, sync: not measured: ServerError: no answer\n" in printed
+    assert re.search(r"^\| terminated \| redis \| [1-9]\d* \| 0 \| 0 \|", printed, re.MULTILINE)
