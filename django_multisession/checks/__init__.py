@@ -15,6 +15,7 @@ refuses to start with an error of check_settings(), by way of refuse().
 - **multisession.E009**: an engine keeps its records in a table, and django_multisession is not in INSTALLED_APPS.
 - **multisession.E010**: SESSION_COOKIE_AGE is no number of seconds.
 - **multisession.E011**: a session's cookie has the name of one of Django's own.
+- **multisession.E012**: the server at LOCATION is a node of a Redis Cluster, or a sentinel (a database check).
 - **multisession.E020**: a setting of the registry is wrong (registry/checks.py).
 - **multisession.E021**: a cookie with REVOCABLE could not be revoked everywhere at once (registry/checks.py).
 - **multisession.E022**: a limit of logins is for cookies that cannot be revoked (registry/checks.py).

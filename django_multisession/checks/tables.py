@@ -1,15 +1,22 @@
-"""What is on the databases: the engines' table, and sessions of Django's that nobody reads any more."""
+"""What is on the databases: the engines' table, and sessions of Django's that nobody reads any more.
+
+And what a Redis says that LOCATION is wrong for: such checks too may do I/O, if somebody asks for them.
+"""
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 
 from django.apps import apps
 from django.db import DatabaseError, InterfaceError, router
 from django.utils import timezone
 
+from ..bridge import run_sync
 from ..conf import DEFAULT, entry
+from ..exceptions import MultisessionError
 from ..stores.aliases import APP, missing_table, table_exists
-from .found import Found, sessions, store_of, warning
+from .found import Found, attempt, is_kept_by, sessions, store_of, warning
 
 _ON_DJANGOS_TABLE = ("django.contrib.sessions.backends.db", "django.contrib.sessions.backends.cached_db")
 
@@ -23,6 +30,8 @@ def check_databases(databases: Sequence[str] | None) -> Found:
                 yield from _check_table(alias)
     if any(name == DEFAULT for name, _ in sessions()) and not _moves_in():
         yield from _check_djangos_sessions(allowed)
+    if allowed and sys.argv[1:2] == ["check"]:  # migrate and test have nothing to do with it
+        yield from _check_servers()
 
 
 def is_migrating() -> bool:
@@ -47,6 +56,14 @@ def _check_table(alias: str) -> Found:
             f"Database {alias!r}: {missing_table(alias)}",
             "manage.py checksessions --prepare makes the tables of all sessions.",
         )
+
+
+def _check_servers() -> Found:
+    for _, session in sessions():
+        store = store_of(session)
+        if store is not None and is_kept_by(store, "redis"):
+            with suppress(MultisessionError):  # checksessions says why a server cannot be reached
+                yield from attempt("E012", partial(run_sync, store.inspect()))
 
 
 def _moves_in() -> bool:

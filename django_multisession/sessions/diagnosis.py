@@ -66,6 +66,8 @@ def probe(session: type[ServerSession], *, prepare: bool = False) -> Report:
             report.problems = [problem for problem in report.problems if problem not in str(error)]
             if str(error) not in report.failures:
                 report.failures.append(str(error))
+            if isinstance(error, ImproperlyConfigured):
+                break
         except Exception as error:  # noqa: BLE001 - whatever it is, the other sessions are to be checked too
             report.failures.append(f"{type(error).__name__}: {_first_line(error)}.")
     return report

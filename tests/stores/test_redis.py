@@ -591,7 +591,6 @@ def test_write_that_ends_or_begins_a_session_waits_for_replicas(drive: Drive, se
         ),
         (["--appendonly", "yes", "--maxmemory", "100mb"], None),
         (["--appendonly", "yes", "--replicaof", "127.0.0.1", "1"], "replica"),
-        (["--appendonly", "yes", "--cluster-enabled", "yes", "--cluster-port", str(free_port())], "redis+cluster://"),
     ],
 )
 def test_inspection_names_what_endangers_sessions(drive: Drive, options: list[str], problem: str | None) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import time
+from io import StringIO
 from typing import Any
 
 import pytest
 import redis
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+from django.core.management.base import SystemCheckError
 
 from django_multisession import runtime
 from django_multisession.bridge import iterate, run_sync
@@ -82,10 +86,27 @@ def test_node_of_a_cluster_as_location_is_a_wrong_setting(drive: Drive, redis_cl
     store = store_at(f"redis://{node.host}:{node.port}/0")
     with pytest.raises(ImproperlyConfigured, match=r"redis\+cluster://"):
         drive(store.read(elsewhere))
-    assert any("redis+cluster://" in problem for problem in drive(store.inspect()).problems)
+    with pytest.raises(ImproperlyConfigured, match=r"redis\+cluster://"):
+        drive(store.inspect())
     with pytest.raises(ImproperlyConfigured, match=r"redis\+cluster://"):
         drive(store_at(f"redis://{node.host}:{node.port}/1").read(KEYS[0]))
     store.close()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("arguments", [["check", "--database", "default"], ["checksessions"]])
+def test_commands_find_a_node_of_a_cluster_as_location(
+    redis_cluster_server: RedisCluster, settings: Any, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    node = redis_cluster_server.nodes[0]
+    settings.SESSION_ENGINE = "django_multisession.engines.redis"
+    settings.MULTISESSION = {"default": {"LOCATION": f"redis://{node.host}:{node.port}/0"}}
+    monkeypatch.setattr(sys, "argv", ["manage.py", *arguments])
+    output = StringIO()
+    with pytest.raises((SystemCheckError, CommandError)) as caught:
+        call_command(*arguments, stdout=output)
+    assert "redis+cluster://" in f"{caught.value}{output.getvalue()}"
+    assert "works" not in output.getvalue()
 
 
 def test_port_of_a_sentinel_as_location_is_a_wrong_setting(drive: Drive, redis_sentinel_server: RedisSentinel) -> None:

@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from django.core.exceptions import ImproperlyConfigured
+
 from ..base import Inspection
 from .commands import answered
-from .failures import Command
+from .failures import NODE_OF_CLUSTER, Command
 from .location import address
 from .server import Server
 
@@ -16,14 +18,17 @@ QUESTIONS: Final[Sequence[Command]] = [("INFO",), ("TIME",), ("CONFIG", "GET", "
 def inspection(server: Server, answers: Sequence[tuple[Any, list[Any]]]) -> Inspection:
     """Return what the nodes' answers to QUESTIONS amount to.
 
-    Managed servers refuse CONFIG: then nobody knows of snapshots, and nothing is said.
+    Managed servers refuse CONFIG: then nobody knows of snapshots, and nothing is said. ImproperlyConfigured for a node
+    of a cluster that LOCATION takes for the whole, also where it has the keys that it was asked for.
     """
     infos = {node: _fields(answered(info)) for node, (info, _, _) in answers}
+    if infos.get(None, {}).get("cluster_enabled") == "1":
+        raise ImproperlyConfigured(f"MULTISESSION: {server.name}: {NODE_OF_CLUSTER}")
     problems, notes = server.notes(infos)
     of_nodes: dict[str, list[str]] = {}
     for node, (_, _, snapshots) in answers:
         saves = isinstance(snapshots, Exception) or bool(snapshots[-1])
-        for problem in _problems(infos[node], saves, in_cluster=node is not None):
+        for problem in _problems(infos[node], saves):
             of_nodes.setdefault(problem, []).append("" if node is None else address(*node))
     first, (_, clock, _) = answers[0]
     seconds, microseconds = answered(clock)
@@ -45,7 +50,7 @@ def _fields(info: bytes) -> dict[str, str]:
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
-def _problems(fields: dict[str, str], snapshots: bool, in_cluster: bool) -> Iterator[str]:
+def _problems(fields: dict[str, str], snapshots: bool) -> Iterator[str]:
     policy = fields.get("maxmemory_policy", "noeviction")
     if policy != "noeviction" and fields.get("maxmemory", "0") != "0":
         yield (
@@ -60,11 +65,6 @@ def _problems(fields: dict[str, str], snapshots: bool, in_cluster: bool) -> Iter
         yield (
             "The last snapshot failed, and Redis refuses writes until one succeeds. Its log says "
             "why; mostly the disk is full."
-        )
-    if fields.get("cluster_enabled") == "1" and not in_cluster:
-        yield (
-            "This is a node of a Redis Cluster, which has a part of the sessions only. Set LOCATION to "
-            "'redis+cluster://host:port/'."
         )
     yield from _replication(int(fields.get("connected_slaves", 0)), guarded="min_slaves_good_slaves" in fields)
     if fields.get("role") == "slave":

@@ -12,7 +12,7 @@ from ..wording import LOST, NO_ANSWER, WRONG_LOGIN
 Command = tuple[str | bytes | int, ...]
 """A command and its arguments."""
 
-_CLUSTER: Final = "this is a node of a Redis Cluster. Set LOCATION to redis+cluster://host:port/."
+NODE_OF_CLUSTER: Final = "this is a node of a Redis Cluster. Set LOCATION to redis+cluster://host:port/."
 
 _DATA: Final = re.compile("['\"`,:(@]")
 """What follows one of these in an answer may be data."""
@@ -37,8 +37,8 @@ _CODES: Final[dict[str, tuple[Failure, str]]] = {
     "NOREPLICAS": (Failure.REFUSAL, "fewer replicas than 'min-replicas-to-write' are connected."),
     "WRONGPASS": (Failure.MISTAKE, WRONG_LOGIN),
     "NOAUTH": (Failure.MISTAKE, "the server demands a password. Add it to LOCATION: redis://:password@host:port/0."),
-    "MOVED": (Failure.MISTAKE, _CLUSTER),
-    "ASK": (Failure.MISTAKE, _CLUSTER),
+    "MOVED": (Failure.MISTAKE, NODE_OF_CLUSTER),
+    "ASK": (Failure.MISTAKE, NODE_OF_CLUSTER),
     "LOADING": (Failure.LOSS, "the server is loading its data"),
     "MASTERDOWN": (Failure.LOSS, "this replica has lost its primary"),
     "CLUSTERDOWN": (Failure.LOSS, "the cluster does not serve these keys"),
@@ -54,7 +54,7 @@ _ERRORS: Final[tuple[tuple[str, Failure, str], ...]] = (
         Failure.MISTAKE,
         "this is no Redis Cluster. Set LOCATION to redis://host:port/database.",
     ),
-    ("SELECT is not allowed in cluster mode", Failure.MISTAKE, _CLUSTER),
+    ("SELECT is not allowed in cluster mode", Failure.MISTAKE, NODE_OF_CLUSTER),
     (
         "unknown command",
         Failure.MISTAKE,
