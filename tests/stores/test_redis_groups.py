@@ -137,6 +137,21 @@ def test_credentials_of_the_location_are_the_nodes(drive: Drive) -> None:
             store.close()
 
 
+def test_login_of_the_sentinels_is_their_own(drive: Drive) -> None:
+    with RedisSentinel() as sentinel:
+        for each in sentinel.sentinels:
+            assert each.ask(b"ACL SETUSER default resetpass >right\r\n") == b"+OK\r\n"
+        store = store_at(sentinel.location, sentinel_kwargs={"password": "right"})
+        assert drive(store.read(KEYS[0])) is None
+        store.close()
+        for location, password in ((sentinel.location, "secret"), (sentinel.location + "x", "right")):
+            store = store_at(location, sentinel_kwargs={"password": password})
+            with pytest.raises(StoreUnavailable, match="no sentinel names a master") as caught:
+                drive(store.read(KEYS[0]))
+            assert "secret" not in str(caught.value)
+            store.close()
+
+
 # What it is made of.
 
 

@@ -4,6 +4,8 @@ import re
 from typing import Any, Final
 
 import redis
+import redis.asyncio.sentinel
+import redis.sentinel
 
 from ..base import Failure
 from ..sockets import is_unacknowledged
@@ -13,6 +15,11 @@ Command = tuple[str | bytes | int, ...]
 """A command and its arguments."""
 
 NODE_OF_CLUSTER: Final = "this is a node of a Redis Cluster. Set LOCATION to redis+cluster://host:port/."
+
+_NO_MASTER: Final = (
+    "no sentinel names a master: they do not answer, take it for down, do not know the service that LOCATION names, or "
+    "refuse the login in OPTIONS['sentinel_kwargs']"
+)
 
 _DATA: Final = re.compile("['\"`,:(@]")
 """What follows one of these in an answer may be data."""
@@ -72,6 +79,8 @@ _ERRORS: Final[tuple[tuple[str, Failure, str], ...]] = (
 _CLASSES: Final[tuple[tuple[type[Exception], Failure, str], ...]] = (
     (redis.TimeoutError, Failure.SILENCE, NO_ANSWER),
     (redis.AuthenticationError, Failure.MISTAKE, WRONG_LOGIN),
+    (redis.sentinel.MasterNotFoundError, Failure.LOSS, _NO_MASTER),
+    (redis.asyncio.sentinel.MasterNotFoundError, Failure.LOSS, _NO_MASTER),
     (redis.ConnectionError, Failure.LOSS, LOST),
     (redis.InvalidResponse, Failure.LOSS, "what came is no answer of Redis"),
     (redis.exceptions.ClusterError, Failure.LOSS, "no node of the cluster answered"),
