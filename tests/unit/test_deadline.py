@@ -143,6 +143,20 @@ def test_operations_of_a_request_share_its_budget(clock: Clock) -> None:
             assert left(1.0) == pytest.approx(-0.2)
 
 
+def test_operations_of_a_request_that_overlap_count_once(clock: Clock) -> None:
+    with request_with_a_budget():
+        one, other = contextvars.copy_context(), contextvars.copy_context()
+        first, second = Operation(), Operation()
+        one.run(first.__enter__)
+        clock.wait(0.2)
+        other.run(second.__enter__)
+        clock.wait(0.1)
+        one.run(first.__exit__)
+        other.run(second.__exit__)
+        with Operation():
+            assert left(1.0) == pytest.approx(0.7)
+
+
 def test_budget_inside_another_changes_nothing(clock: Clock) -> None:
     with request_with_a_budget():
         with request_with_a_budget(), Operation():
@@ -192,6 +206,44 @@ def test_task_of_a_view_has_a_budget_of_its_own() -> None:
             with Operation():
                 assert left(1.0) < 0.98
 
+    asyncio.run(request())
+
+
+def test_task_of_a_view_may_open_a_budget_of_its_own() -> None:
+    async def task() -> bool:
+        budget = request_budget()
+        if budget is not None:
+            budget.close()
+        return budget is not None
+
+    async def request() -> None:
+        with request_with_a_budget():
+            assert not await task()
+            assert await asyncio.create_task(task())
+
+    asyncio.run(request())
+
+
+def test_operation_leaves_the_clock_of_its_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    users = 0
+
+    class Watched(LoopClock):
+        def start(self) -> float:
+            nonlocal users
+            users += 1
+            return super().start()
+
+        def stop(self) -> None:
+            nonlocal users
+            users -= 1
+            super().stop()
+
+    async def request() -> None:
+        with Operation(), Operation():
+            assert users == 1
+        assert users == 0
+
+    monkeypatch.setattr(deadline, "LoopClock", Watched)
     asyncio.run(request())
 
 

@@ -42,6 +42,10 @@ def test_merge_of_one_key_takes_ours_and_counts_it(base: Any, theirs: Any, ours:
     assert found.overwritten == ("a",)
 
 
+def test_merge_counts_what_it_overwrites_in_order() -> None:
+    assert merge({"b": 0, "a": 0}, {"b": 1, "a": 1}, {"b": 2, "a": 2}).overwritten == ("a", "b")
+
+
 def test_merge_of_one_key_to_the_same_value_overwrites_nothing() -> None:
     assert merge({}, {"a": 1}, {"a": 1}).overwritten == ()
 
@@ -57,6 +61,41 @@ def test_merge_compares_as_it_is_told() -> None:
         return type(one) is type(other) and one == other
 
     assert merge({"a": 1}, {"a": True}, {"a": 1}, same=same).data["a"] is True
+
+
+def test_merge_compares_nothing_with_what_is_not_there() -> None:
+    def same(one: Any, other: Any) -> bool:
+        return bool(one + other == 2 * one)  # a TypeError for anything but numbers
+
+    assert merge({"a": 1, "b": 1}, {"a": 1}, {"b": 1, "c": 2}, same=same).data == {"c": 2}
+
+
+@pytest.mark.parametrize("rule", [append, union])
+def test_list_that_both_have_emptied_is_an_empty_list(rule: Rule) -> None:
+    assert rule([1], [], []) == []
+    assert rule([1], [1], []) == []
+
+
+def test_merge_of_a_key_that_is_unchanged_there_asks_no_rule() -> None:
+    def refuse(base: Any, theirs: Any, ours: Any) -> Any:
+        raise AssertionError("asked")
+
+    assert merge({"a": 1}, {"a": 1, "b": 1}, {"a": 2}, rules={"a": refuse}).data == {"a": 2, "b": 1}
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError])
+def test_merge_whose_rule_refuses_the_values_is_a_conflict(error: type[Exception]) -> None:
+    def refuse(base: Any, theirs: Any, ours: Any) -> Any:
+        raise error
+
+    with pytest.raises(MergeConflict, match="the rule for 'a' does not fit"):
+        merge({"a": 1}, {"a": 2}, {"a": 3}, rules={"a": refuse})
+
+
+@pytest.mark.parametrize("rotates", [True, False])
+def test_merge_into_another_users_session_is_a_conflict(rotates: bool) -> None:
+    with pytest.raises(MergeConflict, match="changed hands"):
+        merge(ALICE, BOB, {**ALICE, "a": 1}, rotates=rotates)
 
 
 # What must not be mixed.
