@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from django_multisession.codec import Header
-from django_multisession.envelope import COMPRESSED, LATEST, LENGTH, SKEW, VERSION, clamp
+from django_multisession.envelope import COMPRESSED, LATEST, LENGTH, REGISTERED, SKEW, VERSION, clamp
 from django_multisession.exceptions import InvalidRecord
 
 HEADER = Header.new(b"version!", 1, 2, 3, 4)
@@ -54,3 +54,31 @@ def test_expired_allows_for_clocks_that_differ() -> None:
 )
 def test_clamp_keeps_what_fits(timestamp: float, clamped: int) -> None:
     assert clamp(timestamp) == clamped
+
+
+@pytest.mark.parametrize(
+    ("users", "is_new", "authenticated_at", "flags"),
+    [
+        ((None, None), False, 0, 0),
+        (("1", None), False, 50, REGISTERED),
+        (("1", "2"), False, 50, REGISTERED),
+        (("1", "1"), False, 20, REGISTERED),
+        (("1", "1"), True, 20, REGISTERED),
+        ((None, "1"), False, 0, 0),
+    ],
+)
+def test_header_continues_a_login_of_the_same_user(
+    users: tuple[str | None, str | None], is_new: bool, authenticated_at: int, flags: int
+) -> None:
+    before = Header.new(b"version!", 10, 20, 30, 10)
+    header = Header.continuing(before, 50.0, 100, users, registers=True, is_new=is_new)
+    assert (header.created_at, header.authenticated_at, header.flags) == (10, authenticated_at, flags)
+    assert (header.expires_at, header.issued_at) == (150, 50)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_mark_of_a_login_stays_under_its_key_alone(is_new: bool) -> None:
+    before = Header.new(b"version!", 10, 20, 30, 10, flags=REGISTERED)
+    header = Header.continuing(before, 50.0, 100, ("1", "1"), is_new=is_new)
+    assert bool(header.flags & REGISTERED) is not is_new
+    assert Header.unpack(header.pack(b"kid!")).flags == header.flags

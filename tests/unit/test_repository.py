@@ -10,7 +10,8 @@ import pytest
 from django.test import override_settings
 
 from django_multisession.bridge import run_sync
-from django_multisession.exceptions import SessionTooLarge
+from django_multisession.envelope import SERVER_SKEW
+from django_multisession.exceptions import SessionTooLarge, StoreUnavailable
 from django_multisession.keys import new_session_key
 from django_multisession.runtime import monotonic
 from django_multisession.sessions import repository as module
@@ -18,17 +19,18 @@ from django_multisession.sessions.config import session_config
 from django_multisession.sessions.draft import Draft
 from django_multisession.sessions.exceptions import SessionConflict
 from django_multisession.sessions.loaded import Loaded, Saved
-from django_multisession.sessions.records import Records
+from django_multisession.sessions.records import Records, replacing
 from django_multisession.sessions.repository import Repository
 from django_multisession.sessions.save_queue import SWAP_ATTEMPTS
 from django_multisession.stores.memory import MemoryStore
 
 LIMIT = 2000
+NOW = 1_800_000_000.0
 TIMEOUT = 5.0
 
 
 def draft(data: dict[str, Any]) -> Draft:
-    return Draft(data, 3600, lambda _: 3600, 1_800_000_000.0)
+    return Draft(data, 3600, lambda _: 3600, NOW)
 
 
 class Beside(Records):
@@ -133,5 +135,54 @@ def test_session_that_is_too_large_names_its_largest_keys(
     expected = rf"'default' takes \d+ bytes; memory keeps at most {LIMIT}\. Its largest keys: 'large' \(\d+ bytes\)"
     with pytest.raises(SessionTooLarge, match=expected):
         run_sync(write(repository, stored, draft({"large": os.urandom(LIMIT).hex(), "a": "m"})))
-    found: Any = run_sync(repository.load(stored.key, 1_800_000_000.0))
+    found: Any = run_sync(repository.load(stored.key, NOW))
     assert found[1].data == {"a": "m"}
+
+
+def test_end_of_a_session_that_was_not_loaded_follows_its_pointer(
+    repository: Repository, records: Beside, stored: Loaded
+) -> None:
+    target = run_sync(repository.insert(records.key(new_session_key()), draft({"a": "n"}), None))
+    assert target is not None
+    assert run_sync(records.point(stored, target.loaded.key, replacing(stored, NOW)))
+    had = run_sync(repository.end(stored.key, None))
+    assert had[0] == stored.key.storage_key
+    assert had[-1] == target.loaded.key.storage_key
+    assert run_sync(records.read(target.loaded.key)) is None
+
+
+@pytest.mark.parametrize("ages", [SERVER_SKEW, SERVER_SKEW + 1])
+def test_session_past_its_end_by_more_than_clocks_may_differ_is_not_loaded(
+    repository: Repository, records: Beside, stored: Loaded, ages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "_skew", SERVER_SKEW)
+    found = run_sync(repository.load(stored.key, stored.header.expires_at + ages))
+    assert (found is None) is (ages > SERVER_SKEW)
+
+
+def test_session_may_have_max_keys_and_no_more(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repository, "_most_keys", 2)
+    repository.validate(draft({"a": 1, "b": 1}))
+    with pytest.raises(SessionTooLarge, match="has 3 keys; MAX_KEYS allows 2"):
+        repository.validate(draft({"a": 1, "b": 1, "c": 1}))
+
+
+def test_session_with_more_keys_than_are_allowed_by_now_is_prolonged(
+    repository: Repository, stored: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "_most_keys", 0)
+    later = draft({"a": "m"})._replace(now=NOW + 3000)
+    assert run_sync(repository.save(stored, later)).written
+
+
+def test_prolonging_that_met_an_outage_is_tried_by_the_next_request(
+    repository: Repository, records: Beside, stored: Loaded
+) -> None:
+    def fail() -> bool:
+        raise StoreUnavailable("memory", "for this test")
+
+    later = draft({"a": "m"})._replace(now=NOW + 3000)
+    records.meanwhile = fail
+    assert not run_sync(repository.save(stored, later)).written
+    records.meanwhile = None
+    assert run_sync(repository.save(stored, later)).written
