@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from django.apps import apps
@@ -15,8 +19,10 @@ from django.urls import path
 
 from django_multisession.registry.models import RegisteredSession, RegisteredUser
 from django_multisession.registry.users import follow_users
+from tests.registry import keyed
 
 pytestmark = pytest.mark.django_db(transaction=True)
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def whoami(request: HttpRequest) -> HttpResponse:
@@ -172,3 +178,15 @@ def test_user_whose_deletion_is_rolled_back_keeps_his_sessions(ann: User, client
         transaction.set_rollback(True)
     assert [client.get("/").content for client in clients] == [b"ann", b"ann"]
     assert RegisteredSession.objects.filter(user=ann, revoked_at=None).count() == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["db", "signed_cookies"])
+@pytest.mark.parametrize("kind", ["uuid", "text"])
+def test_user_of_another_primary_key_has_sessions_that_end(engine: str, kind: str) -> None:
+    program = [sys.executable, "-m", keyed.__name__, engine]
+    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"} | {
+        "PEOPLE_KEY": kind
+    }
+    done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

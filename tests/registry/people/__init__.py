@@ -1,0 +1,1 @@
+"""An application whose users have a primary key that is no number."""
