@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.moving.test_deploys import Move, move
-from tests.moving.traffic import SETTINGS, Shop, Traffic, Visitor, prepare
+from tests.moving.traffic import SETTINGS, Shop, Traffic, Visitor, prepare, start, stop
 
 __all__ = ["move"]
 SOURCES = ["foreign:db", "foreign:file", "foreign:cached_db-redis", "foreign:user_sessions", "foreign:qsessions"]
@@ -35,9 +35,8 @@ def test_walks_under_way_are_not_noticed(move: Move) -> None:
             for visitor in [*visitors, *asleep]:
                 visitor.login(old)
         traffic = Traffic(visitors, [Shop(move.new()), Shop(move.new())])
-        stack.callback(traffic.close)
-        for shop in traffic.shops:
-            shop.start()
+        stack.callback(stop, traffic.shops)
+        start(traffic.shops)
         with traffic.under_way():
             walks = [_walk(move) for _ in range(2)]
             outputs = [walk.communicate()[0] for walk in walks]
@@ -46,7 +45,7 @@ def test_walks_under_way_are_not_noticed(move: Move) -> None:
         moved = sum(int(re.findall(r"(\d+) moved", output)[0]) for output in outputs)
         assert ASLEEP <= moved <= ASLEEP + len(visitors), outputs
         for visitor in asleep:
-            visitor.counts(traffic.shops[0])
+            visitor.counts(*traffic.shops)
     with Shop(move.old) as old:
         for visitor in [*visitors, *asleep]:
             assert visitor.ask(old, "/look", dict(visitor.jar))["user"] is None

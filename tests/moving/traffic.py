@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +27,8 @@ MOST = 2000
 """More users than there are visitors."""
 CROWD = 6
 """Requests that are under way at once."""
+STARTS = 4
+"""Processes that start at once."""
 
 
 class Shop(ThreadsServer):
@@ -36,10 +38,27 @@ class Shop(ThreadsServer):
         super().__init__(SETTINGS, {"SHOP": json.dumps(settings)})
 
 
-USERS = f"""\
+def start(shops: Iterable[Shop]) -> None:
+    """Start processes beside each other."""
+    with ThreadPoolExecutor(STARTS) as starting:
+        list(starting.map(Shop.start, shops))
+
+
+def stop(shops: Iterable[Shop]) -> None:
+    """Stop processes, all at once."""
+    with ThreadPoolExecutor() as stopping:
+        list(stopping.map(Shop.stop, shops))
+
+
+TABLES = f"""\
 import django
 django.setup()
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.management import call_command
+for alias in settings.DATABASES:
+    call_command("migrate", database=alias, verbosity=0)
+call_command("createcachetable", verbosity=0)
 User.objects.bulk_create(User(pk=key, username=f"user {{key}}") for key in range(1, {MOST}))
 """
 
@@ -47,9 +66,7 @@ User.objects.bulk_create(User(pk=key, username=f"user {{key}}") for key in range
 def prepare(settings: Mapping[str, Any]) -> None:
     """Make the tables of the site; some engines' have a key to the users' table, which no view reads."""
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": SETTINGS, "SHOP": json.dumps(settings)}
-    commands = [["migrate", "-v0", "--database", alias] for alias in settings["DATABASES"]]
-    for command in (*(["-m", "django", *one] for one in [*commands, ["createcachetable", "-v0"]]), ["-c", USERS]):
-        subprocess.run([sys.executable, *command], env=environment, check=True)
+    subprocess.run([sys.executable, "-c", TABLES], env=environment, check=True)
 
 
 @dataclass
@@ -93,11 +110,11 @@ class Visitor:
     def login(self, shop: Shop) -> None:
         self.ask(shop, f"/login/{self.user}")
 
-    def counts(self, shop: Shop, *, looks: bool = True) -> None:
-        """Count once, while a second page is read if it ``looks``; nothing may be lost, and nobody logged out."""
+    def counts(self, shop: Shop, other: Shop | None) -> None:
+        """Count once, while a page is read of the ``other`` process; nothing may be lost, and nobody logged out."""
         self.count += 1
         with ThreadPoolExecutor(1) as beside:
-            look = beside.submit(self.ask, shop, "/look", dict(self.jar)) if looks else None
+            look = beside.submit(self.ask, other, "/look", dict(self.jar)) if other else None
             found = self.ask(shop, "/count")
             assert found == {"user": self.user, "count": self.count}, (found, self.count)
             assert look is None or look.result()["user"] == self.user
@@ -105,7 +122,10 @@ class Visitor:
 
 
 class Traffic:
-    """Lets visitors come in any order to any process, one request of a visitor at a time."""
+    """Lets visitors come in any order to any process.
+
+    Of a visitor's two requests at a time one counts, and one reads at another process, unless nobody ``looks``.
+    """
 
     def __init__(self, visitors: list[Visitor], shops: list[Shop], *, looks: bool = True) -> None:
         self.visitors = visitors
@@ -113,6 +133,7 @@ class Traffic:
         self.shops = shops
         self.errors: list[BaseException] = []
         self._over = threading.Event()
+        self._queue: list[Visitor] = []
         self._came = threading.Condition()
         self._inside: Counter[int] = Counter()
         """How many requests are under way, by the port of their process."""
@@ -133,30 +154,39 @@ class Traffic:
 
     def _come(self) -> None:
         while not self._over.is_set():
-            visitor = random.choice(self.visitors)  # noqa: S311 - no secret
-            if not visitor.turn.acquire(blocking=False):
-                continue
+            visitor = self._next()
             try:
-                with self._in_shop() as shop:
-                    visitor.counts(shop, looks=self._looks)
+                with visitor.turn:
+                    if visitor in self.visitors:
+                        with self._in_shops() as shops:
+                            visitor.counts(shops[0], shops[-1] if self._looks else None)
             except BaseException as error:  # noqa: BLE001 - it is raised where the visitors are waited for
                 self.errors.append(error)
                 self._over.set()
-            finally:
-                visitor.turn.release()
             with self._came:
                 self._came.notify_all()
 
-    @contextmanager
-    def _in_shop(self) -> Iterator[Shop]:
+    def _next(self) -> Visitor:
+        """Return whoever comes next; nobody comes again before all others have come."""
         with self._came:
-            shop = random.choice(self.shops)  # noqa: S311 - no secret
-            self._inside[shop.port] += 1
+            if not self._queue:
+                self._queue = self._shuffled()
+            return self._queue.pop()
+
+    def _shuffled(self) -> list[Visitor]:
+        return random.sample(self.visitors, len(self.visitors))
+
+    @contextmanager
+    def _in_shops(self) -> Iterator[list[Shop]]:
+        """Yield the processes in any order; none of them goes meanwhile."""
+        with self._came:
+            shops = random.sample(self.shops, len(self.shops))
+            self._inside.update(shop.port for shop in shops)
         try:
-            yield shop
+            yield shops
         finally:
             with self._came:
-                self._inside[shop.port] -= 1
+                self._inside.subtract(shop.port for shop in shops)
                 self._came.notify_all()
 
     def _raise(self) -> None:
@@ -164,39 +194,36 @@ class Traffic:
             raise error
 
     def everybody_comes(self) -> None:
-        """Wait until every visitor has come once more."""
-        before = {visitor.user: visitor.visits for visitor in self.visitors}
+        """Wait until every visitor has come from now on."""
         with self._came:
+            self._queue = self._shuffled()
+            # A visit that is under way has begun before.
+            before = {visitor.user: visitor.visits + visitor.turn.locked() for visitor in self.visitors}
             assert self._came.wait_for(
                 lambda: self.errors or all(v.visits > before.get(v.user, 0) for v in self.visitors), PATIENCE
             ), "some visitors did not come"
         self._raise()
 
-    def close(self) -> None:
-        """Stop all processes."""
-        for shop in self.shops:
-            shop.stop()
+    def deploy(self, number: int, shop: Shop) -> None:
+        """Put a new process, which runs, in the place of another; everybody comes before this returns.
 
-    def deploy(self, number: int, settings: Mapping[str, Any]) -> None:
-        """Put a new process in the place of one that runs; everybody comes before the old one goes."""
-        shop = Shop(settings)
-        shop.start()
+        Nobody comes to the other one any more, which may be stopped; to wait for that here would only add visits.
+        """
         with self._came:
             old, self.shops[number] = self.shops[number], shop
             assert self._came.wait_for(lambda: not self._inside[old.port], PATIENCE), "a request takes for ever"
-        old.stop()
         self.everybody_comes()
 
     def joins(self, visitor: Visitor) -> None:
         """Let a new visitor log in, and come from now on."""
-        with self._in_shop() as shop:
+        with self._in_shops() as (shop, *_):
             visitor.login(shop)
         self.visitors.append(visitor)
 
     def logs_out(self, visitor: Visitor) -> dict[str, str]:
         """Log a visitor out, who does not come any more; return the cookies that he had."""
         self.visitors.remove(visitor)
-        with visitor.turn, self._in_shop() as shop:
+        with visitor.turn, self._in_shops() as (shop, *_):
             had = dict(visitor.jar)
             visitor.ask(shop, "/logout")
             return had
