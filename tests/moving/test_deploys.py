@@ -12,7 +12,8 @@ import pytest
 
 from tests.databases import sqlite
 from tests.moving.places import CACHES, PLACES, Place
-from tests.moving.traffic import Shop, Traffic, Visitor, prepare, start, stop
+from tests.moving.shops import Shop, prepare, start, stop
+from tests.moving.traffic import Traffic, Visitor
 
 SERVERS = {
     "redis": "redis_server",
@@ -83,6 +84,7 @@ def move(request: pytest.FixtureRequest, source: str, target: str, tmp_path: Pat
 
     # Django's database cache reads before it writes, and takes SQLite's "database is locked" in silence.
     database = sqlite(tmp_path, transaction_mode="IMMEDIATE", timeout=60)
+    database["OPTIONS"]["init_command"] += "; PRAGMA synchronous=OFF"  # no power fails here
     database["NAME"] = str(database["NAME"])
     common: dict[str, Any] = {"DATABASES": {"default": database}}
 
@@ -162,8 +164,8 @@ def test_nobody_notices_the_move(move: Move, nightly: bool) -> None:
         with traffic.under_way():
             for release in releases[1:]:
                 for number, shop in enumerate(release):
-                    traffic.deploy(number, shop)
-                    comes_and_goes()
+                    with traffic.deployed(number, shop):
+                        comes_and_goes()
         if not (move.in_cookies or move.into_cookies):
             _is_left_empty(releases[0][0], [*traffic.visitors, *(visitor for visitor, _ in ended)])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -11,8 +10,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.moving.shops import Shop, environment, prepare, start, stop
 from tests.moving.test_deploys import Move, move
-from tests.moving.traffic import SETTINGS, Shop, Traffic, Visitor, prepare, start, stop
+from tests.moving.traffic import Traffic, Visitor
 
 __all__ = ["move"]
 SOURCES = ["foreign:db", "foreign:file", "foreign:cached_db-redis", "foreign:user_sessions", "foreign:qsessions"]
@@ -41,7 +41,8 @@ def test_walks_under_way_are_not_noticed(move: Move) -> None:
             walks = [_walk(move) for _ in range(2)]
             outputs = [walk.communicate()[0] for walk in walks]
             assert [walk.returncode for walk in walks] == [0, 0], outputs
-            traffic.everybody_comes()
+            with traffic.visited():
+                pass
         moved = sum(int(re.findall(r"(\d+) moved", output)[0]) for output in outputs)
         assert ASLEEP <= moved <= ASLEEP + len(visitors), outputs
         for visitor in asleep:
@@ -52,6 +53,6 @@ def test_walks_under_way_are_not_noticed(move: Move) -> None:
 
 
 def _walk(move: Move) -> subprocess.Popen[str]:
-    variables = {**os.environ, "DJANGO_SETTINGS_MODULE": SETTINGS, "SHOP": json.dumps(move.new())}
+    variables = {**os.environ, **environment(move.new())}
     command = [sys.executable, "-m", "django", "migratesessions", "--batch-size", "7"]
     return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

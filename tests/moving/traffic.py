@@ -2,74 +2,30 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
 import random
-import subprocess
-import sys
+import socket
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.cookies import SimpleCookie
 from typing import Any
-from urllib.parse import urlsplit
 
-from django_multisession.testing.servers.web import ThreadsServer
+from tests.moving.shops import HOST, Shop
 
-SETTINGS = "tests.moving.shop_settings"
 PATIENCE = 120.0
 """Seconds after which visitors that do not come are given up."""
-MOST = 2000
-"""More users than there are visitors."""
 CROWD = 6
-"""Requests that are under way at once."""
-STARTS = 4
-"""Processes that start at once."""
+"""Visitors who are there at once."""
+BESIDE = ThreadPoolExecutor(CROWD)
+"""For what a visitor's browser asks for at the same time."""
 
 
-class Shop(ThreadsServer):
-    """One process of the site, with settings of its own."""
-
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        super().__init__(SETTINGS, {"SHOP": json.dumps(settings)})
-
-
-def start(shops: Iterable[Shop]) -> None:
-    """Start processes beside each other."""
-    with ThreadPoolExecutor(STARTS) as starting:
-        list(starting.map(Shop.start, shops))
-
-
-def stop(shops: Iterable[Shop]) -> None:
-    """Stop processes, all at once."""
-    with ThreadPoolExecutor() as stopping:
-        list(stopping.map(Shop.stop, shops))
-
-
-TABLES = f"""\
-import django
-django.setup()
-from django.conf import settings
-from django.contrib.auth.models import User
-from django.core.management import call_command
-for alias in settings.DATABASES:
-    call_command("migrate", database=alias, verbosity=0)
-call_command("createcachetable", verbosity=0)
-User.objects.bulk_create(User(pk=key, username=f"user {{key}}") for key in range(1, {MOST}))
-"""
-
-
-def prepare(settings: Mapping[str, Any]) -> None:
-    """Make the tables of the site; some engines' have a key to the users' table, which no view reads."""
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": SETTINGS, "SHOP": json.dumps(settings)}
-    subprocess.run([sys.executable, "-c", TABLES], env=environment, check=True)
-
-
-@dataclass
+@dataclass(eq=False)
 class Visitor:
     """A browser with its jar, and what its user has counted so far."""
 
@@ -84,18 +40,20 @@ class Visitor:
     def ask(self, shop: Shop, path: str, jar: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Ask for a page, with the visitor's cookies or with others, which are not changed then."""
         sent = self.jar if jar is None else jar
-        connection = http.client.HTTPConnection(urlsplit(shop.location).netloc, timeout=PATIENCE)
-        try:
-            headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in sent.items())} if sent else {}
-            connection.request("GET", path, headers=headers)
-            response = connection.getresponse()
-            body = response.read()
-        finally:
-            connection.close()
-        assert response.status == 200, f"{response.status}\n{shop.log_tail(40)}"
+        lines = [f"GET {path} HTTP/1.0", "Host: testserver"]
+        if sent:
+            lines.append("Cookie: " + "; ".join(f"{name}={value}" for name, value in sent.items()))
+        with socket.create_connection((HOST, shop.port), PATIENCE) as connection:
+            connection.sendall("\r\n".join([*lines, "", ""]).encode())
+            answer = b"".join(iter(partial(connection.recv, 65536), b""))
+        head, _, body = answer.partition(b"\r\n\r\n")
+        status, *headers = head.decode().split("\r\n")
+        assert " 200 " in status, f"{status}\n{shop.log_tail(40)}"
         if jar is None:
-            for line in response.headers.get_all("Set-Cookie", []):
-                self._set(line)
+            for header in headers:
+                name, _, value = header.partition(": ")
+                if name == "Set-Cookie":
+                    self._set(value)
         found: dict[str, Any] = json.loads(body)
         return found
 
@@ -113,11 +71,10 @@ class Visitor:
     def counts(self, shop: Shop, other: Shop | None) -> None:
         """Count once, while a page is read of the ``other`` process; nothing may be lost, and nobody logged out."""
         self.count += 1
-        with ThreadPoolExecutor(1) as beside:
-            look = beside.submit(self.ask, other, "/look", dict(self.jar)) if other else None
-            found = self.ask(shop, "/count")
-            assert found == {"user": self.user, "count": self.count}, (found, self.count)
-            assert look is None or look.result()["user"] == self.user
+        look = BESIDE.submit(self.ask, other, "/look", dict(self.jar)) if other else None
+        found = self.ask(shop, "/count")
+        assert found == {"user": self.user, "count": self.count}, (found, self.count)
+        assert look is None or look.result()["user"] == self.user
         self.visits += 1
 
 
@@ -193,26 +150,32 @@ class Traffic:
         for error in self.errors:
             raise error
 
-    def everybody_comes(self) -> None:
-        """Wait until every visitor has come from now on."""
+    @contextmanager
+    def visited(self) -> Iterator[None]:
+        """Wait at the end of the block until every visitor has come since it began."""
         with self._came:
             self._queue = self._shuffled()
             # A visit that is under way has begun before.
-            before = {visitor.user: visitor.visits + visitor.turn.locked() for visitor in self.visitors}
+            due = {visitor: visitor.visits + visitor.turn.locked() for visitor in self.visitors}
+        yield
+        with self._came:
             assert self._came.wait_for(
-                lambda: self.errors or all(v.visits > before.get(v.user, 0) for v in self.visitors), PATIENCE
+                lambda: self.errors or all(v.visits > before or v not in self.visitors for v, before in due.items()),
+                PATIENCE,
             ), "some visitors did not come"
         self._raise()
 
-    def deploy(self, number: int, shop: Shop) -> None:
-        """Put a new process, which runs, in the place of another; everybody comes before this returns.
+    @contextmanager
+    def deployed(self, number: int, shop: Shop) -> Iterator[None]:
+        """Put a new process, which runs, in the place of another; everybody comes before the block ends.
 
         Nobody comes to the other one any more, which may be stopped; to wait for that here would only add visits.
         """
         with self._came:
             old, self.shops[number] = self.shops[number], shop
             assert self._came.wait_for(lambda: not self._inside[old.port], PATIENCE), "a request takes for ever"
-        self.everybody_comes()
+        with self.visited():
+            yield
 
     def joins(self, visitor: Visitor) -> None:
         """Let a new visitor log in, and come from now on."""
