@@ -30,6 +30,8 @@ class Visitor:
     """A browser with its jar, and what its user has counted so far."""
 
     user: int
+    looks: bool = True
+    """Whether it asks for two pages at a time."""
     jar: dict[str, str] = field(default_factory=dict)
     count: int = 0
     visits: int = 0
@@ -40,7 +42,7 @@ class Visitor:
     def ask(self, shop: Shop, path: str, jar: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Ask for a page, with the visitor's cookies or with others, which are not changed then."""
         sent = self.jar if jar is None else jar
-        lines = [f"GET {path} HTTP/1.0", "Host: testserver"]
+        lines = [f"GET {path} HTTP/1.0", "Host: testserver", "User-Agent: a browser"]
         if sent:
             lines.append("Cookie: " + "; ".join(f"{name}={value}" for name, value in sent.items()))
         with socket.create_connection((HOST, shop.port), PATIENCE) as connection:
@@ -68,10 +70,10 @@ class Visitor:
     def login(self, shop: Shop) -> None:
         self.ask(shop, f"/login/{self.user}")
 
-    def counts(self, shop: Shop, other: Shop | None) -> None:
+    def counts(self, shop: Shop, other: Shop) -> None:
         """Count once, while a page is read of the ``other`` process; nothing may be lost, and nobody logged out."""
         self.count += 1
-        look = BESIDE.submit(self.ask, other, "/look", dict(self.jar)) if other else None
+        look = BESIDE.submit(self.ask, other, "/look", dict(self.jar)) if self.looks else None
         found = self.ask(shop, "/count")
         assert found == {"user": self.user, "count": self.count}, (found, self.count)
         assert look is None or look.result()["user"] == self.user
@@ -81,12 +83,11 @@ class Visitor:
 class Traffic:
     """Lets visitors come in any order to any process.
 
-    Of a visitor's two requests at a time one counts, and one reads at another process, unless nobody ``looks``.
+    Of a visitor's two requests at a time one counts, and one reads at another process.
     """
 
-    def __init__(self, visitors: list[Visitor], shops: list[Shop], *, looks: bool = True) -> None:
+    def __init__(self, visitors: list[Visitor], shops: list[Shop]) -> None:
         self.visitors = visitors
-        self._looks = looks
         self.shops = shops
         self.errors: list[BaseException] = []
         self._over = threading.Event()
@@ -116,7 +117,7 @@ class Traffic:
                 with visitor.turn:
                     if visitor in self.visitors:
                         with self._in_shops() as shops:
-                            visitor.counts(shops[0], shops[-1] if self._looks else None)
+                            visitor.counts(*shops)
             except BaseException as error:  # noqa: BLE001 - it is raised where the visitors are waited for
                 self.errors.append(error)
                 self._over.set()
