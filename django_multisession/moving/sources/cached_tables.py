@@ -1,13 +1,15 @@
 """Sessions in a table with a cache before it: Django's cached_db engine, and that of django-qsessions."""
 
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 
 from django.db import router
+from django.utils import timezone
 
 from ...breaker import warn
 from ...conf import Fallback
 from ...exceptions import StoreUnavailable
-from ...stores.base import ABSENT_KEY
+from ...stores.base import ABSENT_KEY, LONGEST_TTL
 from ..source import Found, New, Removal
 from .caches import AskedCache
 from .own_caches import OwnCache
@@ -37,8 +39,8 @@ class CachedTableSource(TableSource):
         prefix: str = self.engine.store_class.cache_key_prefix  # type: ignore[attr-defined]  # documented by Django
         return prefix + key
 
-    async def _forget(self, key: str) -> None:
-        await self._copies.ask(lambda: self._own.cache.delete(self._address(key)))
+    async def _forget(self, *keys: str) -> None:
+        await self._copies.ask(lambda: self._own.cache.delete_many([self._address(key) for key in keys]))
 
     async def remove(self, key: str, found: Found | None = None) -> Removal:
         await self._forget(key)
@@ -53,12 +55,25 @@ class CachedTableSource(TableSource):
         await self._forget(found.key)  # whoever reads it next copies it for as long as its row lives
         return is_there
 
+    async def create(self, key: str, new: New) -> Found | None:
+        began = timezone.now()
+        return await self._copied(began, await super().create(key, new))
+
     async def write(self, found: Found, new: New) -> Found | None:
-        written = await super().write(found, new)
+        began = timezone.now()
+        return await self._copied(began, await super().write(found, new))
+
+    async def _copied(self, began: datetime, written: Found | None) -> Found | None:
+        """Put a copy of what was written, which would otherwise be that of whoever has read the row before."""
         if written is None:
             return None
+        key, data, age = written.key, written.data, written.age
         try:
-            await self._copies.ask(lambda: self._own.cache.set(self._address(found.key), new.data, new.age))
+            await self._copies.ask(lambda: self._own.cache.set(self._address(key), data, age))
+            row = await self._asked.ask(partial(self._row, key))
+            if row is None or row[0] != written.token or row[1] < began + timedelta(seconds=min(age, LONGEST_TTL)):
+                # It was removed, changed or shortened before the copy was there, which nobody would take away.
+                await self._forget(key)
         except StoreUnavailable as error:
             warn("A session was written to %s, and not to its copy: %s", self.name, error)
         return written
