@@ -12,9 +12,9 @@ those of the operations does I/O: constructors and imports never do.
 
 import enum
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.asyncio import async_unsafe
@@ -24,6 +24,8 @@ from ..bridge import here
 from ..deadline import current_operation, left
 from ..exceptions import BudgetSpent, StoreRefused, StoreUnavailable
 from .options import StoreOptions as StoreOptions  # noqa: PLC0414 - part of the contract
+from .record import Insertion as Insertion  # noqa: PLC0414 - part of the contract
+from .record import Record as Record  # noqa: PLC0414 - part of the contract
 from .wording import NO_ANSWER, NO_HOST, lost
 
 T = TypeVar("T")
@@ -32,19 +34,6 @@ ABSENT_KEY = "0" * 40
 """What a probe reads: no session key leads to it."""
 LONGEST_TTL = 10**10
 """Seconds, about 317 years: stores cut a ttl to it, as no server keeps what ends after the year 9999."""
-
-
-class Record(NamedTuple):
-    """What a store holds under a key, and the token with which to replace exactly that."""
-
-    payload: bytes
-    token: bytes
-
-    def __repr__(self) -> str:
-        return f"<Record of {len(self.payload)} bytes>"
-
-    def __sentry_repr__(self) -> str:
-        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +183,10 @@ class Store:
         Atomic. An expired record does not take a key. ``version`` stands in payload already.
         """
         raise NotImplementedError
+
+    async def insert_many(self, insertions: Sequence[Insertion]) -> list[bytes | None]:
+        """See insert(), of which each is one; in one round trip where that is worth it. Their keys differ."""
+        return [await self.insert(*each) for each in insertions]
 
     async def replace(self, key: str, payload: bytes, ttl: int, expected: bytes, version: bytes) -> bytes | None:
         """Replace the live record that is still at the token expected; return the new token.

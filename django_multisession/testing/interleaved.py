@@ -11,7 +11,7 @@ from ..stores.base import Store
 
 Action = Callable[[], Awaitable[object]]
 
-OPERATIONS = frozenset({"read", "insert", "replace", "delete", "delete_many", "exists"})
+OPERATIONS = frozenset({"read", "insert", "insert_many", "replace", "delete", "delete_many", "exists"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from ..bridge import run_sync
 from ..codec import Header
 from ..envelope import ENDED, LATEST, MOVED
 from ..exceptions import SessionTooLarge
-from ..stores.base import Record, Store
+from ..stores.base import Insertion, Record, Store
 from .drive import PATIENCE, Drive, driving
 
 HOUR = 3600
@@ -257,6 +257,27 @@ class StoreContract:
         assert replaced is not None
         assert _payload(store, drive, key) == payload
         assert drive(store.exists([key])) == {key}
+
+    # insert_many
+
+    def test_insert_many_creates_what_is_not_taken(self, store: Store, drive: Drive, put: Any) -> None:
+        taken, record = put()
+        expired, _ = put(ttl=1)
+        self.expire(store, expired)
+        keys = [make_key(), taken, expired, *(make_key() for _ in range(20))]
+        payloads = [make_payload(b"new") for _ in keys]
+        made = [Insertion(key, payload, HOUR, version) for key, (payload, version) in zip(keys, payloads, strict=True)]
+        tokens = drive(store.insert_many(made))
+        assert [token is None for token in tokens] == [key == taken for key in keys]
+        assert _payload(store, drive, taken) == record.payload
+        payload, version = make_payload(b"newer")
+        for insertion, token in zip(made, tokens, strict=True):
+            if token is not None:
+                assert _payload(store, drive, insertion.key) == insertion.payload
+                assert drive(store.replace(insertion.key, payload, HOUR, token, version)) is not None
+
+    def test_insert_many_of_nothing_does_nothing(self, store: Store, drive: Drive) -> None:
+        assert drive(store.insert_many([])) == []
 
     # delete, delete_many, exists
 

@@ -65,6 +65,10 @@ class Writes:
         """Return the answer to a command that begins or ends a session."""
         return answered(await self._send(seconds, command, alone, durable=True))
 
+    async def write_all(self, seconds: float, commands: list[Command]) -> list[Any]:
+        """Return the answers to commands that begin sessions."""
+        return [answered(answer) for answer in await self._send_all(seconds, commands, alone=True, durable=True)]
+
     async def delete_all(self, seconds: float, addresses: Sequence[str]) -> int:
         """Delete the records of a page of addresses; return how many there were."""
         commands = self._server.deletes(addresses)

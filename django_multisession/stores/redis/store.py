@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from django.core.exceptions import ImproperlyConfigured
 
 from ...envelope import FLAGS, VERSION, is_session
-from ..base import ABSENT_KEY, Failure, Inspection, Record, Store, StoreOptions
+from ..base import ABSENT_KEY, Failure, Insertion, Inspection, Record, Store, StoreOptions
 
 try:
     from .commands import LARGE, Writes, answered
@@ -38,6 +38,10 @@ _MOST_LARGE: Final = 1000
 def _token_of(payload: bytes) -> bytes:
     """Return the token of a record: itself, or its version where it is too large to be compared."""
     return payload if len(payload) <= _COMPARED else payload[VERSION]
+
+
+def _set(address: str, payload: bytes, ttl: int, *condition: str) -> Command:
+    return ("SET", address, payload, *condition, "EX", min(ttl, LONGEST_TTL))
 
 
 class RedisStore(Store):
@@ -108,12 +112,20 @@ class RedisStore(Store):
         answer = await self._set(key, payload, ttl, "NX")
         return None if answer is None else _token_of(payload)
 
+    async def insert_many(self, insertions: Sequence[Insertion]) -> list[bytes | None]:
+        commands = {(each := self.address(key)): _set(each, payload, ttl, "NX") for key, payload, ttl, _ in insertions}
+        answers: dict[str, Any] = {}
+        for page in await self._pages(commands):
+            made = await self._call(page[0], self._writes.write_all, [commands[address] for address in page])
+            answers.update(zip(page, made, strict=True))
+        return [None if answers[self.address(each.key)] is None else _token_of(each.payload) for each in insertions]
+
     async def end(self, key: str, payload: bytes, ttl: int) -> None:
         await self._set(key, payload, ttl)
 
     async def _set(self, key: str, payload: bytes, ttl: int, *condition: str) -> Any:
         address = self.address(key)
-        command: Command = ("SET", address, payload, *condition, "EX", min(ttl, LONGEST_TTL))
+        command = _set(address, payload, ttl, *condition)
         return await self._call(address, self._writes.write, command, self._is_large(address, payload))
 
     async def replace(self, key: str, payload: bytes, ttl: int, expected: bytes, version: bytes) -> bytes | None:
