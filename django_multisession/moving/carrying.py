@@ -10,6 +10,7 @@ Whoever inserts also removes, nobody else does. Three others can be at it meanwh
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connections, transaction
@@ -45,13 +46,30 @@ class Carrying(Places):
 
     async def bring(self, key: SessionKey, found: Found) -> Loaded | None:
         """Insert here what was found there, None if something is here by now; whoever has inserted must settle()."""
-        here = keys_here(key)[0]
         try:
-            header = self._header(found)
-            body = self._body(found, **{CARRIED_UNTIL: header.expires_at})
-            return await self.carry(here, body, header, found.age)
+            return await self.carry(*self._incoming(key, found))
         except SessionTooLarge as error:
-            raise InvalidRecord(f"it comes from where its FALLBACK says, and {error}") from error
+            raise _too_large(error) from error
+
+    async def bring_many(self, brought: Sequence[tuple[SessionKey, Found]]) -> list[Loaded | InvalidRecord | None]:
+        """See bring(), whose arguments each of them is; what that raises of one stands in its place."""
+        incoming = [self._incoming_or_why_not(key, found) for key, found in brought]
+        carried = iter(await self.carry_many([each for each in incoming if not isinstance(each, InvalidRecord)]))
+        answers = [each if isinstance(each, InvalidRecord) else next(carried) for each in incoming]
+        return [_too_large(each) if isinstance(each, SessionTooLarge) else each for each in answers]
+
+    def _incoming(self, key: SessionKey, found: Found) -> tuple[SessionKey, bytes, Header, int]:
+        """Return how what was found there is inserted here: the arguments of carry()."""
+        header = self._header(found)
+        return keys_here(key)[0], self._body(found, **{CARRIED_UNTIL: header.expires_at}), header, found.age
+
+    def _incoming_or_why_not(
+        self, key: SessionKey, found: Found
+    ) -> tuple[SessionKey, bytes, Header, int] | InvalidRecord:
+        try:
+            return self._incoming(key, found)
+        except InvalidRecord as error:
+            return error
 
     async def settle(self, key: SessionKey, found: Found, carried: Loaded) -> Loaded | Moved | Outdated | None:
         """Remove there what was inserted here, once that is for good; return what is here then."""
@@ -65,6 +83,26 @@ class Carrying(Places):
         transaction.on_commit(clear, using=alias, robust=True)  # what is rolled back here must still be there
         return carried
 
+    async def settle_many(
+        self, brought: Sequence[tuple[SessionKey, Found, Loaded]]
+    ) -> list[Loaded | Moved | Outdated | None]:
+        """See settle(), whose arguments each of them is; one whose end an outage hides counts as it was carried."""
+        if self._transaction() is not None:
+            return [await self.settle(*each) for each in brought]
+        try:
+            removals = await self.source.remove_many([found for _, found, _ in brought])
+        except StoreUnavailable as error:
+            report(error)  # see _settled()
+            return [carried for *_, carried in brought]
+        here: list[Loaded | Moved | Outdated | None] = []
+        for (key, _, carried), removal in zip(brought, removals, strict=True):
+            try:
+                here.append(await self._settled(key, carried, removal))
+            except StoreUnavailable as error:
+                report(error)
+                here.append(carried)
+        return here
+
     def _transaction(self) -> str | None:
         """Return the alias of the transaction that what is written here is a part of."""
         alias: Any = getattr(self.store, "alias", None)
@@ -76,8 +114,16 @@ class Carrying(Places):
         """Remove there what was carried; return what is here then."""
         try:
             removal = await self.source.remove(key.secret, found)
-            if removal is Removal.REMOVED:
-                return carried
+        except StoreUnavailable as error:
+            report(error)  # see _settled()
+            return carried
+        return await self._settled(key, carried, removal)
+
+    async def _settled(self, key: SessionKey, carried: Loaded, removal: Removal) -> Loaded | Moved | Outdated | None:
+        """Return what is here once what was carried is not there any more."""
+        if removal is Removal.REMOVED:
+            return carried
+        try:
             if removal is Removal.CHANGED:
                 await self._follow(key, carried)
             elif await self._end(carried):
@@ -131,3 +177,7 @@ class Carrying(Places):
             return await self._end(expected)
         await self._end_all(key)
         return True
+
+
+def _too_large(error: SessionTooLarge) -> InvalidRecord:
+    return InvalidRecord(f"it comes from where its FALLBACK says, and {error}")

@@ -10,12 +10,13 @@ lost, a session that is gone counts as removed by the caller.
 """
 
 import enum
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 from ..conf import Fallback
+from ..exceptions import InvalidRecord
 from ..stores.base import Store
 
 BY_ITSELF: Final = (
@@ -157,6 +158,23 @@ class Source:
         A place that lists them in portions is asked for so many at a time.
         """
         raise NotImplementedError(self.why_not_scannable)
+
+    async def read_many(self, keys: Sequence[str]) -> dict[str, Found | InvalidRecord]:
+        """Return what read() returns or raises of each key, as far as there is a live session."""
+        found: dict[str, Found | InvalidRecord] = {}
+        for key in keys:
+            try:
+                one = await self.read(key)
+            except InvalidRecord as error:
+                found[key] = error
+            else:
+                if isinstance(one, Found):
+                    found[key] = one
+        return found
+
+    async def remove_many(self, found: Sequence[Found]) -> list[Removal]:
+        """See remove(), with each of what was found."""
+        return [await self.remove(each.key, each) for each in found]
 
     async def count(self) -> int | None:
         """Return about how many sessions scan() will yield, None where that is not known."""

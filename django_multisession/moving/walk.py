@@ -6,7 +6,7 @@ It can be stopped at any time and begun anew, and several can walk at once: a se
 import enum
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ..bridge import pause
 from ..exceptions import InvalidRecord, StoreUnavailable
@@ -62,30 +62,61 @@ class Walk:
         """Return about how many sessions there are to walk, None where that is not known."""
         return await self._source.count()
 
-    async def steps(self, batch_size: int = 1000) -> AsyncIterator[Step]:
-        """Move one session after the other; StoreUnavailable once a server has not answered for PATIENCE."""
-        async for key in self._source.scan(batch_size):
-            try:
-                yield await _patiently(self._move, key)
-            except InvalidRecord as error:
-                yield Step(Outcome.FAILED, f"unreadable: {error}")
+    async def steps(self, batch_size: int = 1000, at_once: int = 100) -> AsyncIterator[list[Step]]:
+        """Move sessions, ``at_once`` together; StoreUnavailable once a server has not answered for PATIENCE.
 
-    async def _move(self, key: str) -> Step:
+        Few at once keep short what is between the look at a session there, and its removal.
+        """
+        keys: list[str] = []
+        async for key in self._source.scan(batch_size):
+            keys.append(key)
+            if len(keys) >= min(at_once, batch_size):
+                yield await self._moved(keys)
+                keys = []
+        if keys:
+            yield await self._moved(keys)
+
+    async def _moved(self, keys: list[str]) -> list[Step]:
         if self._copier is not None:
-            moved = await self._copier.copy(key, dry_run=self._dry_run)
-            return _HERE if moved is False else _MOVED if moved else _ENDED
-        places = self._places
-        found = await self._source.read(key)
-        if not isinstance(found, Found):
-            return _ENDED
-        here = places.key(key)
+            return [await _patiently(self._copy, self._copier, key) for key in keys]
+        steps = dict.fromkeys(keys, _ENDED)
+        found: dict[str, Found] = {}
+        for key, one in (await _patiently(self._source.read_many, keys)).items():
+            if isinstance(one, Found):
+                found[key] = one
+            else:
+                steps[key] = _failed(one)
         if self._dry_run:
-            return _MOVED if await places.fetch(here) is None else _HERE
-        carried = await places.bring(here, found)
-        if carried is None:
-            await self._clear(here)
-            return _HERE
-        return _MOVED if await places.settle(here, found, carried) is not None else _ENDED
+            for key in found:
+                is_here = await _patiently(self._places.fetch, self._places.key(key)) is not None
+                steps[key] = _HERE if is_here else _MOVED
+        else:
+            steps.update(await self._carried(found))
+        return list(steps.values())
+
+    async def _copy(self, copier: Copier, key: str) -> Step:
+        try:
+            moved = await copier.copy(key, dry_run=self._dry_run)
+        except InvalidRecord as error:
+            return _failed(error)
+        return _HERE if moved is False else _MOVED if moved else _ENDED
+
+    async def _carried(self, found: dict[str, Found]) -> dict[str, Step]:
+        places = self._places
+        brought = [(places.key(key), one) for key, one in found.items()]
+        steps: dict[str, Step] = {}
+        inserted = []
+        for (key, one), carried in zip(brought, await _patiently(places.bring_many, brought), strict=True):
+            if isinstance(carried, InvalidRecord):
+                steps[key.secret] = _failed(carried)
+            elif carried is None:
+                await _patiently(self._clear, key)
+                steps[key.secret] = _HERE
+            else:
+                inserted.append((key, one, carried))
+        for (key, *_), here in zip(inserted, await places.settle_many(inserted), strict=True):
+            steps[key.secret] = _ENDED if here is None else _MOVED
+        return steps
 
     async def _clear(self, key: SessionKey) -> None:
         """Remove there what is here, and was left there when a carrier was stopped."""
@@ -95,11 +126,15 @@ class Walk:
             await self._source.remove(key.secret)
 
 
-async def _patiently(move: Callable[[str], Awaitable[T]], key: str) -> T:
+def _failed(error: InvalidRecord) -> Step:
+    return Step(Outcome.FAILED, f"unreadable: {error}")
+
+
+async def _patiently(move: Callable[..., Awaitable[T]], *arguments: Any) -> T:
     ends, wait = time.monotonic() + PATIENCE, _FIRST_PAUSE
     while True:
         try:
-            return await move(key)
+            return await move(*arguments)
         except StoreUnavailable:
             if time.monotonic() + wait > ends:
                 raise

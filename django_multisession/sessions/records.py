@@ -1,14 +1,14 @@
 """Sealed records by session key: a store with its codec, and the way out of a call whose reply was lost."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from ..codec import Header, RecordCodec
 from ..envelope import ENDED, MOVED, VERSION, clamp
 from ..exceptions import SessionTooLarge, StoreUnavailable
 from ..keys import SessionKey, StorageKeys, looks_like_a_key
-from ..stores.base import Record, Store
+from ..stores.base import Insertion, Record, Store
 from .loaded import Loaded, Moved, Outdated
 
 POINTER_TTL: Final = 60
@@ -82,6 +82,36 @@ class Records:
         payload = self._encode(key, plaintext, header, self.store.max_payload)
         return await self._put(key, plaintext, header, ttl, payload)
 
+    async def carry_many(
+        self, carried: Sequence[tuple[SessionKey, bytes, Header, int]]
+    ) -> list[Loaded | SessionTooLarge | None]:
+        """See carry(), whose arguments each of them is; what that raises of one stands in its place."""
+        payloads = [self._carried(*each) for each in carried]
+        fitting = [
+            (*each, payload) for each, payload in zip(carried, payloads, strict=True) if isinstance(payload, bytes)
+        ]
+        put = iter(await self._put_many(fitting))
+        return [next(put) if isinstance(payload, bytes) else payload for payload in payloads]
+
+    def _carried(self, key: SessionKey, plaintext: bytes, header: Header, ttl: int) -> bytes | SessionTooLarge:
+        try:
+            return self._encode(key, plaintext, header, self.store.max_payload)
+        except SessionTooLarge as error:
+            return error
+
+    async def _put_many(self, each: Sequence[tuple[SessionKey, bytes, Header, int, bytes]]) -> list[Loaded | None]:
+        insertions = [Insertion(key.storage_key, payload, ttl, header.version) for key, _, header, ttl, payload in each]
+        try:
+            tokens = await self.store.insert_many(insertions)
+        except StoreUnavailable as error:
+            if not error.retryable:
+                raise
+            return [await self._put_again(*one) for one in each]
+        return [
+            None if token is None else Loaded(key, plaintext, header, token)
+            for (key, plaintext, header, *_), token in zip(each, tokens, strict=True)
+        ]
+
     async def mark(self, key: SessionKey, flags: int, body: bytes, header: Header, ttl: int) -> Loaded | None:
         """Put what is no session where there is nothing yet; None if the key is taken."""
         return await self._put(key, body, header, ttl, self._codec.encode(header, body, key, flags))
@@ -92,11 +122,17 @@ class Records:
         except StoreUnavailable as error:
             if not error.retryable:
                 raise
-            record = await self.store.read(key.storage_key)
-            if record is None:
-                token = await self.store.insert(key.storage_key, payload, ttl, header.version)
-            else:
-                token = record.token if _is_at(record, header.version) else None
+            return await self._put_again(key, plaintext, header, ttl, payload)
+        return None if token is None else Loaded(key, plaintext, header, token)
+
+    async def _put_again(
+        self, key: SessionKey, plaintext: bytes, header: Header, ttl: int, payload: bytes
+    ) -> Loaded | None:
+        record = await self.store.read(key.storage_key)
+        if record is None:
+            token = await self.store.insert(key.storage_key, payload, ttl, header.version)
+        else:
+            token = record.token if _is_at(record, header.version) else None
         return None if token is None else Loaded(key, plaintext, header, token)
 
     async def replace(

@@ -13,6 +13,7 @@ from django.db.models.signals import post_delete
 from pytest_django.plugin import DjangoDbBlocker
 
 from django_multisession.bridge import run_sync
+from django_multisession.exceptions import InvalidRecord
 from django_multisession.moving.source import Found, New, Removal, Source
 from django_multisession.moving.sources import source_of
 from django_multisession.testing.drive import Drive, driving
@@ -60,6 +61,28 @@ def test_table_elsewhere_is_read_and_written_and_compared(source: Source, drive:
     assert drive.all(source.scan(1)) == [key]
     assert drive(source.remove(key, written)) is Removal.REMOVED
     assert drive(source.remove(key, written)) is Removal.GONE
+
+
+@pytest.mark.server
+def test_table_elsewhere_reads_and_removes_many_as_they_are(source: Source, drive: Drive) -> None:
+    keys = sorted(secrets.token_hex(16) for _ in range(4))
+    for n, key in enumerate(keys):
+        assert drive(source.create(key, New({"n": n}, HOUR))) is not None
+    Session.objects.using(ALIAS).filter(session_key=keys[3]).update(session_data="damaged")
+    many = drive(source.read_many([*keys, "0" * 32]))
+    assert isinstance(many.pop(keys[3]), InvalidRecord)
+    found = [one for one in many.values() if isinstance(one, Found)]
+    assert sorted((one.key, one.data["n"]) for one in found) == [(key, n) for n, key in enumerate(keys[:3])]
+    drive(source.write(next(one for one in found if one.key == keys[1]), New({"n": 10}, HOUR)))
+    drive(source.remove(keys[2]))
+    removals = drive(source.remove_many(found))
+    assert {one.key: removal for one, removal in zip(found, removals, strict=True)} == {
+        keys[0]: Removal.REMOVED,
+        keys[1]: Removal.CHANGED,
+        keys[2]: Removal.GONE,
+    }
+    assert drive.all(source.scan()) == [keys[1], keys[3]]
+    assert drive(source.remove_many([])) == []
 
 
 @pytest.mark.django_db

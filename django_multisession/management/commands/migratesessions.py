@@ -24,6 +24,8 @@ from ..arguments import positive
 from ..sessions import add_session_argument, selected
 
 BATCH_SIZE = 1000
+AT_ONCE = 100
+"""Sessions that are moved together, where that needs fewer round trips; no more than those of a second."""
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as a shell has it."""
 
@@ -89,18 +91,21 @@ class Command(BaseCommand):
     def _walk(self, name: str, source: str, walk: Walk, options: dict[str, Any]) -> list[str]:
         steps: Counter[Step] = Counter()
         stopped, began = "", time.monotonic()
+        at_once = min(AT_ONCE, options["rate"] or AT_ONCE)
         with _finishing() as is_stopped, self._bar(name, walk, options["verbosity"]) as bar:
             pace = _Pace(options["rate"])
             try:
-                for step in iterate(walk.steps(options["batch_size"])):
-                    steps[step] += 1
-                    bar.update()
-                    if options["verbosity"] > 1 and bar.disable and steps.total() % options["batch_size"] == 0:
-                        self.stdout.write(f"{name}: {steps.total()}; {_rate(steps.total(), time.monotonic() - began)}.")
+                for group in iterate(walk.steps(options["batch_size"], at_once)):
+                    for step in group:
+                        steps[step] += 1
+                        bar.update()
+                        if options["verbosity"] > 1 and bar.disable and steps.total() % options["batch_size"] == 0:
+                            seconds = time.monotonic() - began
+                            self.stdout.write(f"{name}: {steps.total()}; {_rate(steps.total(), seconds)}.")
                     if is_stopped.is_set():
                         stopped = "stopped"
                         break
-                    pace.keep()
+                    pace.keep(len(group))
             except StoreUnavailable as error:
                 stopped = str(error)
         counts: Counter[Outcome] = Counter()
@@ -143,17 +148,18 @@ class _Pace:
         self._seconds = 1 / rate if rate else 0.0
         self._next = time.monotonic()
 
-    def keep(self) -> None:
-        """Sleep until the next session may be moved."""
+    def keep(self, moved: int) -> None:
+        """Sleep until the next session may be moved, after so many."""
         if not self._seconds:
             return
-        self._next = max(self._next + self._seconds, time.monotonic() - 1)  # what a pause has cost is not made up for
+        # What a pause has cost is not made up for.
+        self._next = max(self._next + moved * self._seconds, time.monotonic() - 1)
         time.sleep(max(self._next - time.monotonic(), 0))
 
 
 @contextmanager
 def _finishing() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C set the event that this yields, so that the session under way is moved as a whole."""
+    """Let the first Ctrl-C set the event that this yields, so that the sessions under way are moved as a whole."""
     is_stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield is_stopped

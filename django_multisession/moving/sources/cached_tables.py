@@ -1,5 +1,6 @@
 """Sessions in a table with a cache before it: Django's cached_db engine, and that of django-qsessions."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 
@@ -49,6 +50,14 @@ class CachedTableSource(TableSource):
             # Whoever has read the row before puts a copy of it into the cache.
             await self._forget(key)
         return removed
+
+    async def remove_many(self, found: Sequence[Found]) -> list[Removal]:
+        await self._forget(*(each.key for each in found))
+        removals = await super().remove_many(found)
+        removed = [each.key for each, removal in zip(found, removals, strict=True) if removal is Removal.REMOVED]
+        if removed:
+            await self._forget(*removed)
+        return removals
 
     async def shorten(self, found: Found, seconds: int) -> bool:
         is_there = await super().shorten(found, seconds)
