@@ -1,9 +1,6 @@
 """Sessions in any database of the project: Django's ORM, connections and transactions."""
 
-import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable, Iterable
-from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,12 +8,10 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
-from ..breaker import PROBE_TIMEOUT
-from ..bridge import native_loop
-from ..loop_time import within
 from .aliases import APP, alias_of, create_table, on_connection
 from .base import ABSENT_KEY, Failure, Inspection, Record, Store, StoreOptions
 from .db_diagnosis import inspection
+from .probing import probe_on_a_thread
 from .shared import SharedConnection
 from .table import Table
 
@@ -63,14 +58,8 @@ class DatabaseStore(Store):
         return self._shared.verdict(error) or super().failure(error)
 
     async def probe(self, node: Any) -> None:
-        """See Store.probe(). The driver's own limits are too long for it, so a thread of its own waits for it."""
-        answer: Future[None] = Future()
-        answer.set_running_or_notify_cancel()  # or the thread could not set what nobody waits for any more
-        threading.Thread(target=_probe, args=(self.alias, answer), daemon=True).start()
-        if native_loop() is None:
-            answer.result(PROBE_TIMEOUT)
-        else:
-            await within(asyncio.wrap_future(answer), PROBE_TIMEOUT)
+        """See Store.probe(). The driver's own limits are too long for it."""
+        await probe_on_a_thread(partial(_probe, self.alias))
 
     async def _run(self, query: Callable[[], T]) -> T:
         return await self._shared.run(self, query)
@@ -117,7 +106,7 @@ class DatabaseStore(Store):
         await on_connection(partial(create_table, self.alias))
 
 
-def _probe(alias: str, answer: "Future[None]") -> None:
+def _probe(alias: str) -> None:
     connection: Any = connections[alias].copy()
     # A connection of its own, not one of a pool; it gives up at some time, too.
     options = {key: value for key, value in connection.settings_dict["OPTIONS"].items() if key != "pool"}
@@ -127,9 +116,5 @@ def _probe(alias: str, answer: "Future[None]") -> None:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM multisession_record WHERE key = %s", [ABSENT_KEY])
-    except Exception as error:  # noqa: BLE001 - for whoever waits
-        answer.set_exception(error)
-    else:
-        answer.set_result(None)
     finally:
         connection.close()

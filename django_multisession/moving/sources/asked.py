@@ -1,20 +1,16 @@
 """How a source asks what keeps its sessions: within the request's budget, by a breaker, on the thread that Django's
 connections belong to."""
 
-import asyncio
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
 
 from django.db import connections
 
-from ...breaker import PROBE_TIMEOUT
-from ...bridge import native_loop
 from ...exceptions import StoreUnavailable
-from ...loop_time import within
 from ...stores.aliases import on_connection, table_is_missing
 from ...stores.base import Failure, Store, StoreOptions
+from ...stores.probing import probe_on_a_thread
 from ...stores.shared import SharedConnection
 
 T = TypeVar("T")
@@ -52,14 +48,8 @@ class Asked(Store):
         return await on_connection(query)
 
     async def probe(self, node: Any) -> None:
-        """See Store.probe(). The limits of a client of Django's can be long: a thread of its own waits for it."""
-        answer: Future[object] = Future()
-        answer.set_running_or_notify_cancel()  # or the thread could not set what nobody waits for any more
-        threading.Thread(target=_look, args=(self._look, answer), daemon=True).start()
-        if native_loop() is None:
-            answer.result(PROBE_TIMEOUT)
-        else:
-            await within(asyncio.wrap_future(answer), PROBE_TIMEOUT)
+        """See Store.probe(). The limits of a client of Django's can be long."""
+        await probe_on_a_thread(partial(_closing, self._look))
 
 
 class AskedDatabase(Asked):
@@ -82,10 +72,8 @@ class AskedDatabase(Asked):
         return await self._shared.run(self, query)
 
 
-def _look(look: Callable[[], object], answer: "Future[object]") -> None:
+def _closing(look: Callable[[], object]) -> None:
     try:
-        answer.set_result(look())
-    except Exception as error:  # noqa: BLE001 - for whoever waits
-        answer.set_exception(error)
+        look()
     finally:
         connections.close_all()  # of this thread
