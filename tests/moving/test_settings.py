@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -178,8 +180,9 @@ def test_check_tells_to_remove_what_is_over() -> None:
     assert messages.keys() == {"W051"}
 
 
-def test_check_tells_what_pickles_mean() -> None:
-    pickled = {**OLD, "SERIALIZER": "tests.moving.test_settings.Pickled"}
+@pytest.mark.parametrize("serializer", ["Pickled", "Compressed"])
+def test_check_tells_what_pickles_mean(serializer: str) -> None:
+    pickled = {**OLD, "SERIALIZER": f"tests.moving.test_settings.{serializer}"}
     assert "runs what it says" in found({**pickled, "ALLOW_PICKLE": True})["W052"].msg
     assert "ALLOW_PICKLE" in found(pickled)["E004"].msg
 
@@ -196,6 +199,30 @@ class Pickled:
         import pickle
 
         return pickle.loads(stored)  # noqa: S301 - a test's own
+
+
+class Compressed(Pickled):
+    """A project's own, whose pickles do not look like any."""
+
+    def dumps(self, value: Any) -> bytes:
+        return zlib.compress(super().dumps(value))
+
+    def loads(self, stored: bytes) -> Any:
+        return super().loads(zlib.decompress(stored))
+
+
+class Described:
+    """Keeps of an object what it prints, which brings no object back."""
+
+    def dumps(self, value: Any) -> bytes:
+        return json.dumps(value, default=repr).encode()
+
+    def loads(self, stored: bytes) -> Any:
+        return json.loads(stored)
+
+
+def test_serializer_that_brings_no_objects_back_is_taken_for_no_pickle() -> None:
+    assert "E004" not in found({**OLD, "SERIALIZER": "tests.moving.test_settings.Described"})
 
 
 def test_check_finds_the_command_of_another_package(settings: Any) -> None:

@@ -51,7 +51,7 @@ class DjangosEngine:
     @property
     def pickles(self) -> bool:
         """Whether its serializer loads pickles."""
-        return is_pickle(self.serializer().dumps({"a": 1}))
+        return loads_pickles(self.serializer())
 
 
 class DjangosSource(Source):
@@ -92,11 +92,29 @@ def _refuse_other_keys(entry: Entry) -> None:
             )
 
 
-def is_pickle(dumped: Any) -> bool:
-    """Tell whether bytes are a pickle, without loading it."""
+class _Any:
+    """A class whose objects come back from a pickle, and from no format of data."""
+
+
+def loads_pickles(serializer: Any) -> bool:
+    """Tell whether a serializer reads pickles, compressed or sealed ones as well, or what else brings back any object.
+
+    It is asked to read what it has just written.
+    """
+    return _is_pickle(serializer.dumps({"a": 1})) or _brings_objects_back(serializer)
+
+
+def _is_pickle(dumped: Any) -> bool:
     try:
         return bool([*pickletools.genops(dumped)])
     except (ValueError, TypeError, LookupError):
+        return False
+
+
+def _brings_objects_back(serializer: Any) -> bool:
+    try:
+        return isinstance(serializer.loads(serializer.dumps({"a": _Any()}))["a"], _Any)
+    except Exception:  # noqa: BLE001 - a serializer is the project's own code, and of data it is the rule
         return False
 
 

@@ -21,7 +21,7 @@ from django.utils.module_loading import import_string
 from ...conf import Fallback
 from ...runtime import Event, Kept, on
 from .cache_clocks import CLOCKS
-from .djangos import is_pickle
+from .djangos import loads_pickles
 
 _DJANGO_REDIS: Final = "django_redis.cache"
 _FORGETFUL: Final = ("locmem", "dummy")
@@ -141,9 +141,9 @@ class OwnCache:
         if issubclass(self._class, RedisCache) and "serializer" in options:
             serializer: Any = options["serializer"]
             serializer = import_string(serializer) if isinstance(serializer, str) else serializer
-            return is_pickle((serializer() if callable(serializer) else serializer).dumps({"a": 1}))
+            return loads_pickles(serializer() if callable(serializer) else serializer)
         if self._is(_DJANGO_REDIS) and "SERIALIZER" in options:
-            return is_pickle(import_string(options["SERIALIZER"])(options=options).dumps({"a": 1}))
+            return loads_pickles(import_string(options["SERIALIZER"])(options=options))
         return True
 
     def seconds_left(self, key: str) -> int | None:
