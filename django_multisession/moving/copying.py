@@ -16,9 +16,7 @@ from .sources.own import OwnSource
 class Copier:
     """Copies records by their storage keys, and removes them there."""
 
-    def __init__(self, places: Places) -> None:
-        source = places.source
-        assert isinstance(source, OwnSource)  # noqa: S101 - no other keeps hashes of keys
+    def __init__(self, places: Places, source: OwnSource) -> None:
         self._here = places.store
         self._there = source.records.store
         self._keyring = places.keyring

@@ -15,6 +15,7 @@ from ..sessions.records import POINTER_TTL
 from .carrying import Carrying
 from .copying import Copier
 from .source import Found
+from .sources.own import OwnSource
 
 T = TypeVar("T")
 
@@ -50,7 +51,8 @@ class Walk:
     def __init__(self, places: Carrying, *, dry_run: bool = False) -> None:
         self._places = places
         self._source = places.source
-        self._copier = Copier(places) if self._source.hashes_keys else None
+        # Whose keys are hashes: what it lists leads to no session.
+        self._copier = Copier(places, self._source) if isinstance(self._source, OwnSource) else None
         self._dry_run = dry_run
 
     @property

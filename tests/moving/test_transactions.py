@@ -39,7 +39,8 @@ def there(key: str) -> dict[str, Any]:
 FALLBACK = {"ENGINE": MEMORY, "UNTIL": "2100-01-01"}
 
 
-def test_session_is_removed_there_once_the_transaction_is_committed() -> None:
+@pytest.mark.parametrize("rolled_back", [False, True], ids=["committed", "rolled_back"])
+def test_session_is_removed_there_once_its_transaction_stands(rolled_back: bool) -> None:
     key = stored_there()
     settings, session_class = sessions(DATABASE, FALLBACK=FALLBACK)
     with settings:
@@ -47,20 +48,9 @@ def test_session_is_removed_there_once_the_transaction_is_committed() -> None:
             session = session_class(key)
             session["count"] += 1
             session.save()
-        assert dict(session_class(key).items()) == {"count": 2}
-    assert there(key) == {}
-
-
-def test_session_that_is_rolled_back_here_is_still_there() -> None:
-    key = stored_there()
-    settings, session_class = sessions(DATABASE, FALLBACK=FALLBACK)
-    with settings:
-        with transaction.atomic():
-            session = session_class(key)
-            session["count"] += 1
-            session.save()
-            transaction.set_rollback(True)
-        assert dict(session_class(key).items()) == {"count": 1}
+            transaction.set_rollback(rolled_back)
+        assert (there(key) == {}) is not rolled_back
+        assert dict(session_class(key).items()) == {"count": 1 if rolled_back else 2}
 
 
 def test_logout_in_the_transaction_of_the_carry_is_final() -> None:
