@@ -38,9 +38,11 @@ class Beside(Records):
 
     meanwhile: Callable[[], object] | None = None
     swaps = 0
+    repeats: bool | None = None
 
     async def replace(self, *arguments: Any, **options: Any) -> Loaded | None:
         self.swaps += 1
+        self.repeats = options["repeatable"]() if "repeatable" in options else None
         if self.meanwhile is not None and self.meanwhile() is False:
             return None
         return await super().replace(*arguments, **options)
@@ -186,3 +188,15 @@ def test_prolonging_that_met_an_outage_is_tried_by_the_next_request(
     assert not run_sync(repository.save(stored, later)).written
     records.meanwhile = None
     assert run_sync(repository.save(stored, later)).written
+
+
+@pytest.mark.parametrize(
+    ("entry", "data", "repeats"),
+    [({}, {"a": "n"}, True), ({}, {"_flash": ["n"]}, False), ({"ON_CONFLICT": "strict"}, {"a": "n"}, False)],
+)
+def test_change_is_repeated_after_a_lost_reply_where_that_gives_the_same(
+    records: Beside, stored: Loaded, entry: dict[str, Any], data: dict[str, Any], repeats: bool
+) -> None:
+    with override_settings(MULTISESSION={"default": {"TIMEOUT": TIMEOUT, **entry}}):
+        run_sync(Repository(records, session_config("default")).save(stored, draft(data)))
+    assert records.repeats is repeats
