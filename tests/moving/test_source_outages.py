@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,11 @@ from django_multisession.bridge import run_sync
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.moving.source import Found, New, Removal, Source
 from django_multisession.moving.sources import source_of
-from django_multisession.runtime import reset
-from django_multisession.testing.drive import Drive, driving
+from django_multisession.runtime import Event, reset
+from django_multisession.sessions.loading import session_class
+from django_multisession.testing.drive import Drive, driving, either
 from django_multisession.testing.servers.proxy import Proxy
+from tests.conftest import on_servers
 from tests.moving.places import DJANGOS, PLACES, Place, configured
 from tests.timing import late
 
@@ -109,6 +112,38 @@ def test_cache_that_hangs_is_unavailable_within_its_time(proxied: tuple[Place, P
     assert time.monotonic() - began < late(TIMEOUT)
     proxy.restore()
     assert read_again(drive, source, key).data == {"n": 1}
+
+
+@pytest.mark.parametrize("carry", [False, True])
+@pytest.mark.parametrize("engine", on_servers({name: f"{name}_server" for name in ("redis", "memcached", "mongodb")}))
+def test_old_place_that_hangs_holds_nobody_beyond_the_time(
+    request: pytest.FixtureRequest, engine: str, carry: bool, drive: Drive
+) -> None:
+    there, here = f"django_multisession.engines.{engine}", request.getfixturevalue("redis_server").location
+
+    async def visit(key: str | None = None) -> Any:
+        session = session_class("default")(key)
+        count: Any = (await either(session.get, session.aget, "n")) or 0
+        await either(session.update, session.aupdate, {"n": count + 1})
+        await either(session.save, session.asave)
+        return session.session_key
+
+    reset(Event.TEST)
+    with Proxy[Any](request.getfixturevalue(f"{engine}_server")) as proxy:
+        old = {"LOCATION": proxy.location, "KEY_PREFIX": secrets.token_hex(4)}
+        with override_settings(SESSION_ENGINE=there, MULTISESSION={"default": {**old, "TIMEOUT": 20}}):
+            keys = [drive(visit()) for _ in range(2)]
+        fallback = {"ENGINE": there, "UNTIL": "2030-01-01", "CARRY": carry, **old}
+        moving = {"LOCATION": here, "KEY_PREFIX": "moved", "FALLBACK": fallback, "TIMEOUT": TIMEOUT}
+        with override_settings(SESSION_ENGINE="django_multisession.engines.redis", MULTISESSION={"default": moving}):
+            proxy.blackhole()
+            for key in keys:
+                began = time.monotonic()
+                with pytest.raises(StoreUnavailable):
+                    drive(visit(key))
+                assert time.monotonic() - began < late(TIMEOUT)
+            proxy.restore()
+    reset(Event.TEST)
 
 
 @pytest.mark.server
