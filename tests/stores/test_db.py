@@ -18,6 +18,7 @@ from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.core.management import call_command
 from django.db import Error, OperationalError, connections, transaction
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from psycopg import IsolationLevel
 
@@ -36,6 +37,7 @@ from django_multisession.testing.servers.mariadb import MariaDBServer
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from tests.databases import database, sqlite
 from tests.processes import call_with_django, fresh_processes
+from tests.system import outage_views
 
 Drive = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -390,6 +392,29 @@ def test_read_only_standby_refuses_writes_and_is_read(drive: Drive, postgresql_s
                 drive(store.delete(KEY))
             assert drive(store.read(KEY)) is None
             assert not store.breaker.is_open
+
+
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize("engine", ["db", "postgresql"])
+def test_pages_that_read_go_on_with_a_read_only_standby(
+    postgresql_server: PostgreSQLServer, settings: Any, engine: str, every: bool
+) -> None:
+    settings.SESSION_ENGINE = f"django_multisession.engines.{engine}"
+    settings.MIDDLEWARE = ["django_multisession.middleware.SessionMiddleware"]
+    settings.ROOT_URLCONF = outage_views.__name__
+    settings.SESSION_SAVE_EVERY_REQUEST = every
+    own = {"OPTIONS": {"connection": "own"}} if engine == "postgresql" else {}
+    client = Client()
+    with database(postgresql_server.location, "primary"):
+        settings.MULTISESSION = {"default": {"LOCATION": "primary", **own}}
+        assert client.get("/save/").status_code == 200
+        options = {"options": "-c default_transaction_read_only=on"}
+        with database({**postgresql_server.location, "OPTIONS": options}, migrate=False) as alias:
+            settings.MULTISESSION = {"default": {"LOCATION": alias, **own}}
+            assert client.get("/load/").content == b"1"
+            refused = client.get("/save/")
+            assert (refused.status_code, dict(refused.cookies)) == (503, {})
+            assert client.get("/load/").content == b"1"
 
 
 def test_session_above_the_servers_packet_is_too_large(drive: Drive) -> None:
