@@ -10,6 +10,7 @@ probe.
 import logging
 import threading
 from collections.abc import Awaitable, Callable
+from random import uniform
 from typing import Final
 
 from .bridge import pause
@@ -24,6 +25,8 @@ FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 1.0
 """Seconds between two probes: the first after FIRST_PAUSE, then twice as many each time; LONGEST_PAUSE counts from
 the beginning of the last one, so that nobody is refused for longer once the server is back."""
+SHORTEST_PART: Final = 0.7
+"""What a pause is cut to at most, by chance."""
 _LOOK: Final = 0.005
 """Seconds between two looks at a probe that somebody else has begun."""
 
@@ -105,7 +108,9 @@ class Breaker:
             _reported.value[self.location, StoreUnavailable] = now  # what has opened it is no second line
         else:
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        self._next_probe = now + min(self._pause, LONGEST_PAUSE - probed)
+        # Workers that have met the outage at once would be held by their probes at once, too, and nobody served then.
+        chosen = self._pause * uniform(SHORTEST_PART, 1.0)  # noqa: S311 - no secret
+        self._next_probe = now + min(chosen, LONGEST_PAUSE - probed)
 
 
 _breakers: Kept[dict[str, Breaker]] = Kept(dict, Event(0))  # stores hold theirs

@@ -16,6 +16,7 @@ from django_multisession.breaker import (
     LONGEST_PAUSE,
     PROBE_TIMEOUT,
     REPORT_INTERVAL,
+    SHORTEST_PART,
     Breaker,
     BreakerOpen,
     Probe,
@@ -45,6 +46,7 @@ class Server:
 def now(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(module, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(module, "uniform", lambda least, most: most)
     return clock
 
 
@@ -173,6 +175,19 @@ def test_pause_between_probes_begins_with_the_end_of_the_last_one_and_the_longes
         assert not run_sync(breaker.admits(silent))
         assert ended > before
         pause = min(2 * pause, LONGEST_PAUSE - PROBE_TIMEOUT)
+
+
+def test_pauses_of_processes_that_met_an_outage_at_once_differ(
+    breaker: Breaker, server: Server, now: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "uniform", lambda least, most: least)
+    opened(breaker, server)
+    now.now += SHORTEST_PART * FIRST_PAUSE - 0.001
+    assert not admits(breaker, server)
+    assert server.probes == 1
+    now.now += 0.002
+    assert not admits(breaker, server)
+    assert server.probes == 2
 
 
 def test_answered_probe_closes_the_breaker_and_lets_its_call_go_on(
