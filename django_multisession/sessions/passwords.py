@@ -26,7 +26,6 @@ async def set_aside(repository: Repository, loaded: Loaded, now: float) -> None:
     before = repository.parse(loaded).data
     async with AsyncExitStack() as turns:
         for attempt in range(SWAP_ATTEMPTS):
-            await back_off(attempt)
             if not isinstance(found, Loaded):
                 return
             if found is not loaded and not has_same_identity(repository.parse(found).data, before):
@@ -39,6 +38,7 @@ async def set_aside(repository: Repository, loaded: Loaded, now: float) -> None:
                 return
             # Whoever writes it all the time waits meanwhile.
             await turns.enter_async_context(exclusive(loaded.key.storage_key, left(repository.timeout)))
+            await back_off(attempt)  # before the look: what was seen is old at once
             found = await repository.look(loaded.key)
     raise repository.too_busy()
 

@@ -101,13 +101,14 @@ class Repository:
         had: list[str] = []
         async with AsyncExitStack() as turns:
             for attempt in range(SWAP_ATTEMPTS):
-                await back_off(attempt)
                 had.append(key.storage_key)
                 # Only as it was seen: a pointer may have come since, and what it leads to would live on.
                 if loaded is not None and await self.records.delete(key, loaded):
                     return had
                 # Whoever writes it all the time waits meanwhile.
                 await turns.enter_async_context(exclusive(key.storage_key, left(self.timeout)))
+                # Before the look, and not after it: those of other processes go on, and what was seen is old at once.
+                await back_off(attempt)
                 try:
                     found = await self.records.read(key)
                 except InvalidRecord as reason:

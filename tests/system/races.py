@@ -16,6 +16,7 @@ from django.contrib.sessions.backends.base import UpdateError
 
 from django_multisession.bridge import pause, run_sync
 from django_multisession.sessions.loading import session_class
+from django_multisession.sessions.registration import follower
 from django_multisession.testing.drive import either
 from tests.processes import fresh_processes
 from tests.system.backends import PATIENCE, Backend, leave_thread
@@ -192,6 +193,8 @@ def _set_up(barrier: Any) -> None:
     global _barrier  # noqa: PLW0603  # a pool's initializer has nowhere else to put it
     _barrier = barrier
     django.setup()
+    # As tests/conftest.py does: the registry's tables are not theirs.
+    follower.make = None
 
 
 def _play(backend: Backend, entry: dict[str, Any], role: Role) -> Any:
