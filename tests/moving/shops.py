@@ -1,7 +1,6 @@
 """The processes of a site whose visitors are under way: shop.py with settings of their own.
 
-A move has a dozen of them. They are forked from one process that has imported what needs no settings, for that is most
-of a start; each sets up Django itself.
+A move has a dozen of them, each with settings of its own.
 """
 
 from __future__ import annotations
@@ -23,6 +22,8 @@ import django
 from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
 
+from tests.processes import fresh_processes
+
 HOST = "127.0.0.1"
 SETTINGS = "tests.moving.shop_settings"
 MOST = 2000
@@ -31,14 +32,7 @@ THREADS = 8
 """Requests that one process answers at once."""
 STARTS = 4
 """Processes that start at once."""
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(
-    [
-        *("psycopg", "pymemcache", "pymongo", "redis", "django_redis", "django_multisession.middleware"),
-        *(f"django.{name}" for name in ("contrib.auth", "core.wsgi", "db.models", "forms", "urls")),
-        *(f"django_multisession.engines.{name}" for name in ("db", "memcached", "mongodb", "postgresql", "redis")),
-    ]
-)
+_FORKS = fresh_processes()
 
 
 class _Site(ThreadingMixIn, WSGIServer):

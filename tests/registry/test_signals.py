@@ -125,8 +125,7 @@ def test_rotated_is_sent_when_the_old_key_has_ended(site: Site, told: Told, view
     seen: list[Any] = []
 
     def look(arguments: dict[str, Any]) -> None:
-        row = arguments["row"]
-        seen.append(records_of(request.session, row.storage_key, row.previous_key) - {row.storage_key})
+        seen.append(records_of(request.session, arguments["row"].storage_key, before.storage_key))
 
     async def check() -> None:
         await view(request)
@@ -135,10 +134,11 @@ def test_rotated_is_sent_when_the_old_key_has_ended(site: Site, told: Told, view
         ((name, arguments),) = told.all
         assert (name, arguments["row"].storage_key, arguments["user_id"]) == ("rotated", row.storage_key, VICTIM)
         assert (arguments["session_name"], arguments["request"]) == ("default", request.request)
-        assert seen == [set()]
+        assert seen == [{row.storage_key}]
 
     told.on["rotated"] = look
     browser = site.drive(site.user())
+    (before,) = site.drive(live())
     told.all.clear()
     request = browser.request()
     site.drive(check())
