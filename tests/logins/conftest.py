@@ -63,8 +63,8 @@ def site(backend: Backend, drive: Drive, settings: Any, nightly: bool) -> Site: 
     settings.MULTISESSION = {"default": {"TIMEOUT": 20.0, **backend.entry}}
     settings.AUTHENTICATION_BACKENDS = [f"{Users.__module__}.{Users.__qualname__}"]
     # Each order is some twenty operations: in memory all of two requests are tried, which are 70, elsewhere a part.
-    most = 70 if backend.name == "memory" else 20
-    return Site(backend.name, drive, 10 * most if nightly else most, is_nightly=nightly)
+    by_day, by_night = (70, 700) if backend.name == "memory" else (10, 200)
+    return Site(backend.name, drive, by_night if nightly else by_day, is_nightly=nightly)
 
 
 @pytest.fixture
