@@ -18,7 +18,7 @@ from ...breaker import PROBE_TIMEOUT, Breaker, breaker_for
 from ...bridge import native_loop, run_sync
 from ...runtime import monotonic
 from .connections import Connections
-from .failures import Command
+from .failures import Command, answered
 from .location import address as shown
 from .server import Notes, counted
 from .topology import Node, Topology, slot_of
@@ -132,10 +132,7 @@ class Cluster:
         return answers
 
     async def answer(self, seconds: float, command: Command, alone: bool) -> Any:
-        [answer] = await self.ask(seconds, [command], alone)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        return answered(*await self.ask(seconds, [command], alone))
 
     async def _follow(self, ends_at: float, commands: list[Command], node: Node, sent_on: Any) -> list[Any]:
         """Send a command on to where the server says that its key is."""

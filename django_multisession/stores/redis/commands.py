@@ -17,7 +17,7 @@ import redis
 from ...breaker import warn
 from ...envelope import VERSION, is_session
 from ...runtime import monotonic
-from .failures import Command, failure
+from .failures import Command, answered, failure
 from .server import Server
 
 MEMORY: Final = 10.0
@@ -45,13 +45,6 @@ _REPLACE = _Script(
     f"if not ({_AT_VERSION}) then return 0 end redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) return 1"
 )
 _DELETE = _Script(f"if {_AT_VERSION} then return redis.call('DEL', KEYS[1]) end return 0")
-
-
-def answered(answer: Any) -> Any:
-    """Return an answer; raise it if it is a refusal."""
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
 
 
 class Writes:

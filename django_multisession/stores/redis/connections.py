@@ -22,7 +22,7 @@ from ..pools import LoopLocal, Pool
 from ..resolver import resolve
 from ..sockets import BoundedSocket, tcp_options
 from .batches import Batches, close, exchange
-from .failures import Command, ends_connection
+from .failures import Command, answered, ends_connection
 
 CLIENT_NAME: Final = "django_multisession"
 
@@ -152,10 +152,7 @@ class Connections:
 
     async def answer(self, seconds: float, command: Command, alone: bool) -> Any:
         """Return the answer to one command; see ask(). A refusal is raised."""
-        [answer] = await self.ask(seconds, [command], alone)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        return answered(*await self.ask(seconds, [command], alone))
 
     async def probe(self, command: Command, seconds: float = PROBE_TIMEOUT) -> None:
         """Send a command on a new connection, within so many seconds as a whole; raise what ends the connection."""

@@ -6,8 +6,7 @@ from typing import Any, Final
 from django.core.exceptions import ImproperlyConfigured
 
 from ..base import Inspection
-from .commands import answered
-from .failures import NODE_OF_CLUSTER, Command
+from .failures import NODE_OF_CLUSTER, Command, answered
 from .location import address
 from .server import Server
 

@@ -89,6 +89,13 @@ _CLASSES: Final[tuple[tuple[type[Exception], Failure, str], ...]] = (
 )
 
 
+def answered(answer: Any) -> Any:
+    """Return an answer; raise it if it is a refusal."""
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
 def failure(error: Exception) -> tuple[Failure, str] | None:
     """Return what an exception of redis-py says, without any data; None for one that says nothing of the server."""
     if isinstance(error, redis.RedisError) and (answer := _answer(error)) is not None:

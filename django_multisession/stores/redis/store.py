@@ -14,9 +14,9 @@ from ...envelope import FLAGS, VERSION, is_session
 from ..base import ABSENT_KEY, Failure, Insertion, Inspection, Record, Store, StoreOptions
 
 try:
-    from .commands import LARGE, Writes, answered
+    from .commands import LARGE, Writes
     from .diagnosis import QUESTIONS, inspection
-    from .failures import Command, cause, failure
+    from .failures import Command, answered, cause, failure
     from .location import literal
     from .places import server_at
 except ImportError as error:
