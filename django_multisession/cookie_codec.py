@@ -14,6 +14,7 @@ from .codec import Codec, Header, inflate, seal
 from .envelope import COMPRESSED, LENGTH
 from .exceptions import InvalidRecord
 from .keys import Keyring, Secret
+from .reprs import shown_as
 
 COOKIE_INFLATES = 16  # decisions.md, D34
 """How many times its cookies' size a cookie session may have before compression; what is larger is not compressed.
@@ -27,20 +28,18 @@ _EPOCH = 4
 _COUNT_END = 44
 
 
+@shown_as(lambda content: f"{len(content.plaintext)} bytes")
 class CookieContent(NamedTuple):
-    """What a cookie holds. ``sid`` is the random identity of the session, 20 bytes, and stays while the
-    content changes; ``epoch`` counts how often its user was logged out everywhere. A repr shows nothing of it."""
+    """What a cookie holds.
+
+    ``sid`` is the random identity of the session, 20 bytes, and stays while the content changes; ``epoch`` counts how
+    often its user was logged out everywhere.
+    """
 
     header: Header
     sid: bytes
     epoch: int
     plaintext: bytes
-
-    def __repr__(self) -> str:
-        return f"<CookieContent, {len(self.plaintext)} bytes>"
-
-    def __sentry_repr__(self) -> str:
-        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
 
 
 class CookieCodec(Codec):

@@ -44,9 +44,6 @@ class Found:
     authenticated_at: int = 0
     options: Mapping[str, Any] = field(default_factory=lambda: NO_OPTIONS, repr=False)
 
-    def __sentry_repr__(self) -> str:
-        return repr(self)
-
 
 @dataclass(frozen=True, slots=True)
 class New:

@@ -7,23 +7,19 @@ from typing import Any, Final, NamedTuple
 
 from ..exceptions import InvalidRecord, SessionNotSerializable, SessionTooLarge
 from ..keys import length_prefixed
+from ..reprs import shown_as
 from .tracking import TrackedDict
 
 _NO_OPTIONS = length_prefixed(b"")
 NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
+@shown_as(lambda body: f"{len(body.data)} keys")
 class Body(NamedTuple):
     """``options`` are what differs from the settings of the cookie, and ``owner``; see Draft."""
 
     options: Mapping[str, Any]
     data: dict[str, Any]
-
-    def __repr__(self) -> str:
-        return f"<Body of {len(self.data)} keys>"
-
-    def __sentry_repr__(self) -> str:
-        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
 
 
 class BodyCodec:

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ..reprs import shown_as
 from .body import NONE
 from .tracking import TrackedDict
 
 
+@shown_as(lambda draft: f"{len(draft.data)} keys")
 class Draft(NamedTuple):
     """The data of a session and what belongs to it.
 
@@ -26,12 +28,6 @@ class Draft(NamedTuple):
     user_before: Any = None
     flash_keys: frozenset[str] = frozenset()
     is_registered: bool = False
-
-    def __repr__(self) -> str:
-        return f"<Draft of {len(self.data)} keys>"
-
-    def __sentry_repr__(self) -> str:
-        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
 
     def with_data(self, data: dict[str, Any]) -> "Draft":
         """Return a draft of other data; whatever that says of its end, it is written, and so lives for a second."""

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple, Self
 
 from ..codec import Header
 from ..keys import SessionKey
+from ..reprs import shown_as
 from .body import Body
 
 
@@ -20,10 +21,11 @@ class Elsewhere(bytes):
         return token
 
 
+@shown_as(lambda loaded: f"{len(loaded.plaintext)} bytes")
 class Loaded(NamedTuple):
     """A session as its record was when it was read or written; what a save is compared and merged with.
 
-    ``token`` is the store's, for replacing exactly that. A repr shows nothing of the content.
+    ``token`` is the store's, for replacing exactly that.
     """
 
     key: SessionKey
@@ -35,12 +37,6 @@ class Loaded(NamedTuple):
     def is_here(self) -> bool:
         """Whether it lives in our store, with all that a header says."""
         return not isinstance(self.token, Elsewhere)
-
-    def __repr__(self) -> str:
-        return f"<Loaded, {len(self.plaintext)} bytes>"
-
-    def __sentry_repr__(self) -> str:
-        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
 
 
 class Moved(NamedTuple):

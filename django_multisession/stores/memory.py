@@ -9,20 +9,16 @@ from django.conf import settings
 
 from ..bridge import here
 from ..envelope import VERSION, is_session
+from ..reprs import shown_as
 from ..runtime import Event, Kept
 from .base import Inspection, Record, Store, StoreOptions, synchronous_io
 
 
+@shown_as(lambda row: f"{len(row.payload)} bytes")
 class _Row(NamedTuple):
     payload: bytes
     version: bytes
     ends_at: float
-
-    def __repr__(self) -> str:
-        return f"<Row of {len(self.payload)} bytes>"
-
-    def __sentry_repr__(self) -> str:
-        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
 
 
 # Storage keys differ by session name and KEY_PREFIX, so all the process' sessions share one dictionary; it outlives the

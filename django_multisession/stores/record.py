@@ -2,30 +2,22 @@
 
 from typing import NamedTuple
 
+from ..reprs import shown_as
 
+
+@shown_as(lambda record: f"{len(record.payload)} bytes")
 class Record(NamedTuple):
     """What a store holds under a key, and the token with which to replace exactly that."""
 
     payload: bytes
     token: bytes
 
-    def __repr__(self) -> str:
-        return f"<Record of {len(self.payload)} bytes>"
 
-    def __sentry_repr__(self) -> str:
-        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
-
-
+@shown_as(lambda insertion: f"{len(insertion.payload)} bytes")
 class Insertion(NamedTuple):
-    """What insert() takes."""
+    """What Store.insert() takes; ``ttl`` is in seconds."""
 
     key: str
     payload: bytes
     ttl: int
     version: bytes
-
-    def __repr__(self) -> str:
-        return f"<Insertion of {len(self.payload)} bytes>"
-
-    def __sentry_repr__(self) -> str:
-        return repr(self)

@@ -16,7 +16,7 @@ ROOT = Path(django_multisession.__file__).parent
 
 # From the ground up: a module imports from rooms before its own, or from its own.
 ROOMS = (
-    {"exceptions"},
+    {"exceptions", "reprs"},
     {"runtime"},
     {"entry_keys", "guards"},
     {"conf"},

@@ -11,11 +11,12 @@ from django_multisession.codec import Header
 from django_multisession.cookie_codec import CookieContent
 from django_multisession.keys import Secret, SessionKey
 from django_multisession.merge import Merged
+from django_multisession.moving.source import Found, New
 from django_multisession.sessions.body import Body
 from django_multisession.sessions.draft import Draft
 from django_multisession.sessions.loaded import Loaded, Moved, Saved
 from django_multisession.sessions.rotation import Rotation
-from django_multisession.stores.base import Record, StoreOptions
+from django_multisession.stores.base import Insertion, Record, StoreOptions
 from django_multisession.stores.memory import _Row
 from django_multisession.stores.mongodb.location import parse as mongodb_location
 from django_multisession.stores.postgresql.pipeline import Result
@@ -39,6 +40,9 @@ HOLDERS = [
     Merged({"a": SECRET}, ()),
     CookieContent(HEADER, SECRET.encode(), 0, SECRET.encode()),
     Record(SECRET.encode(), b"token"),
+    Insertion("0" * 40, SECRET.encode(), 1, b"version!"),
+    Found(SECRET, {"a": SECRET}, 1, SECRET, options={"owner": SECRET}),
+    New({"a": SECRET}, 1, options={"owner": SECRET}),
     StoreOptions(SECRET, options={"password": SECRET}),
     _Row(SECRET.encode(), b"version!", 1.0),
     _Asked(SECRET.encode(), 1, None, 0.0),  # type: ignore[arg-type]  # a future needs a loop

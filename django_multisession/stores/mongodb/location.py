@@ -3,6 +3,7 @@
 import re
 from typing import Any, NamedTuple
 
+from ...reprs import shown_as
 from ..wording import wrong_location
 
 DEFAULT_LOCATION = "mongodb://127.0.0.1:27017/multisession"
@@ -15,18 +16,13 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(:\d+)?")
 _DATABASE = re.compile(r'[^/\\. "$\0]{1,63}')
 
 
+@shown_as(lambda location: location.shown)
 class Location(NamedTuple):
     """A LOCATION, the same without password and options, and the name of its database."""
 
     url: str
     shown: str
     database: str
-
-    def __repr__(self) -> str:
-        return f"<Location {self.shown}>"
-
-    def __sentry_repr__(self) -> str:
-        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
 
 
 def parse(location: Any) -> Location:

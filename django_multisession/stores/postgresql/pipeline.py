@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import psycopg
 from psycopg import pq
 
+from ...reprs import shown_as
 from ..sockets import READ
 from .waits import Steps
 
@@ -59,17 +60,12 @@ class Statement:
         self.name = f"multisession_{digest}".encode()
 
 
+@shown_as(lambda result: f"{len(result.rows)} rows")
 class Result(NamedTuple):
     """The rows that a statement returned, and how many rows it returned or changed."""
 
     rows: list[tuple[bytes, ...]]
     affected: int
-
-    def __repr__(self) -> str:
-        return f"<Result of {len(self.rows)} rows>"
-
-    def __sentry_repr__(self) -> str:
-        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
 
 
 def send(connection: "PGconn", statement: Statement, values: Sequence[Value], is_prepared: bool = False) -> None:

@@ -18,6 +18,7 @@ from redis.asyncio import SSLConnection
 
 from ...bridge import maybe_await
 from ...loop_time import Limit
+from ...reprs import shown_as
 from ..pools import Pool
 from ..resolver import look_up
 from .failures import ends_connection
@@ -26,18 +27,13 @@ MOST_BATCHES: Final = 4
 """Batches under way at a time; as many again of what goes alone."""
 
 
+@shown_as(lambda asked: f"{asked.commands} commands, {len(asked.packed)} bytes")
 class _Asked(NamedTuple):
     packed: bytes
     commands: int
     answers: "asyncio.Future[list[Any]]"
     deadline: float
     """By the loop's clock."""
-
-    def __repr__(self) -> str:
-        return f"<{self.commands} commands, {len(self.packed)} bytes>"
-
-    def __sentry_repr__(self) -> str:
-        return repr(self)  # sentry-sdk shows the items of a tuple otherwise
 
 
 class Batches:
