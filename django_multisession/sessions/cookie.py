@@ -15,7 +15,7 @@ from ..runtime import cached
 from . import registering
 from .brought import brought
 from .carried_cookie import CarriedCookie
-from .frames import hidden_frames
+from .frames import hiding_frames
 from .lifetime import Lifetime, Origin
 
 _SID_BYTES = 20
@@ -126,11 +126,8 @@ class CookieSession(CarriedCookie):
 
     delete, adelete = in_both_colours(_delete)
 
+    @hiding_frames
     def validate(self) -> None:
-        with hidden_frames():
-            self._validate()
-
-    def _validate(self) -> None:
         data = self._get_session()
         if data or not self._is_unreadable:
             self._seal(data, sid=None)

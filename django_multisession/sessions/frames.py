@@ -5,37 +5,54 @@ client hold payloads, those of ours session keys and data; after a SessionTooLar
 this package is to say stands in its text.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
+from django import db
 from django.contrib.sessions.backends.base import UpdateError
 from django.core.exceptions import ImproperlyConfigured
-from django.db import Error as DatabasesError
 
 from ..exceptions import MultisessionError
 
-E = TypeVar("E", bound=BaseException)
+P = ParamSpec("P")
+T = TypeVar("T")
 
-SAID: Final = (MultisessionError, UpdateError, ImproperlyConfigured, DatabasesError)
+_SELF_EXPLANATORY: Final = (MultisessionError, UpdateError, ImproperlyConfigured, db.Error)
 """Errors whose text says all that is to be known."""
 
 
-def discreet(error: E) -> E:
-    """Return an error without the frames that it has come through, and so its causes.
+def hide_frames(error: BaseException) -> None:
+    """Take from an error, and from its causes, the frames that show what sessions hold.
 
-    One whose text does not say all, as of a project's rule of MERGE, keeps its frames; those of this package are empty.
+    One whose text says all that is to be known loses all the frames that it has come through. Any other, such as one of
+    a project's rule of MERGE, keeps them; the variables of this package's are emptied.
     """
-    says_all, seen = isinstance(error, SAID), set[int]()
+    explains_itself, seen = isinstance(error, _SELF_EXPLANATORY), set[int]()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
-        if says_all:
+        if explains_itself:
             current.__traceback__ = None
         else:
             _empty_ours(current.__traceback__)
         current = current.__cause__ or current.__context__
-    return error
+
+
+def hiding_frames(method: Callable[P, T]) -> Callable[P, T]:
+    """Have errors leave a method without the frames inside of it; see hide_frames()."""
+
+    @wraps(method)
+    def hiding(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:
+            hide_frames(error)
+            raise
+
+    return hiding
 
 
 def _empty_ours(traceback: TracebackType | None) -> None:
@@ -44,17 +61,3 @@ def _empty_ours(traceback: TracebackType | None) -> None:
             with suppress(RuntimeError):  # of a frame that still runs
                 traceback.tb_frame.clear()
         traceback = traceback.tb_next
-
-
-class hidden_frames:  # noqa: N801 - like suppress()
-    """Let errors of this package leave a block without the frames inside of it.
-
-    Not by contextlib's contextmanager, which gives an error that it lets pass its frames back.
-    """
-
-    def __enter__(self) -> None:
-        """Begin the block."""
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: TracebackType | None) -> None:
-        if isinstance(error, SAID):
-            discreet(error)

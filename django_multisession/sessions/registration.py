@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ..codec import Header
 from ..exceptions import InvalidRecord, StoreUnavailable
-from .frames import discreet
+from .frames import hide_frames
 from .rotation import Course
 from .unreadable import report_unreadable
 
@@ -126,14 +126,17 @@ class Followed:
     """What follows the login of the session."""
     is_login_renewed = False
     """Whether the user of the session has logged in again in this request."""
-    has_rotated = False
-    """Whether a change of key waits for the end of the old one."""
+
+    @property
+    def has_rotated(self) -> bool:
+        """Whether a change of key waits for the end of the old one."""
+        return False
 
     def failed(self, error: Exception) -> None:
         """Remember an outage; take from the error the frames that show keys and data."""
         if isinstance(error, StoreUnavailable):
             self.outage = error
-        discreet(error)
+        hide_frames(error)
 
     async def _reject(self, reason: InvalidRecord) -> None:
         report_unreadable(self.session_name, reason)

@@ -14,7 +14,7 @@ from . import ending, registering
 from .assembly import repository_of
 from .base import MultisessionBase
 from .draft import Draft
-from .frames import hidden_frames
+from .frames import hiding_frames
 from .lifecycle import Lifecycle
 from .lifetime import Origin
 from .loaded import Saved
@@ -76,7 +76,7 @@ class ServerSession(MultisessionBase):
         return self.life.state if "life" in self.__dict__ else State.NEW
 
     @property
-    def has_rotated(self) -> bool:  # type: ignore[override]  # of this kind of session alone
+    def has_rotated(self) -> bool:
         """Whether a change of key waits for response.commit() or abandon()."""
         return "life" in self.__dict__ and self.life.rotation is not None
 
@@ -93,11 +93,11 @@ class ServerSession(MultisessionBase):
         super().clear()
         self.life.state = State.CLEARED
 
+    @hiding_frames
     def validate(self) -> None:
         """Raise now what save() would raise of data that cannot be kept."""
         if hasattr(self, "_session_cache"):
-            with hidden_frames():
-                self.repository().validate(self.draft())
+            self.repository().validate(self.draft())
 
     def _accepts(self, key: str) -> bool:
         # A cookie of another engine may be a key as well, which only its FALLBACK knows.
