@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .database import RegistryUnavailable
+    from .revocable import NotRevocable
     from .revocation import (
-        NotRevocable,
-        RegistryUnavailable,
         adescribe,
         arevoke,
         arevoke_all,
@@ -38,9 +38,11 @@ __all__ = [
     "sessions_of",
 ]
 
+_EXCEPTIONS = {"NotRevocable": "revocable", "RegistryUnavailable": "database"}
+
 
 def __getattr__(name: str) -> Any:
     # Models can be imported only once Django has loaded the applications, and this package is one of them.
     if name in __all__:
-        return getattr(import_module(f"{__name__}.revocation"), name)
+        return getattr(import_module(f"{__name__}.{_EXCEPTIONS.get(name, 'revocation')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,7 +21,7 @@ from ..http.unavailable import RETRY_AFTER
 from .database import RegistryUnavailable
 from .devices import Ended, devices_of, end, end_others, is_own_login, one_of
 from .reauthentication import asked_first
-from .revocation import NotRevocable
+from .revocable import NotRevocable
 
 View = Callable[..., HttpResponse]
 

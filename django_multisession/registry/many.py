@@ -16,7 +16,8 @@ from ..exceptions import StoreUnavailable
 from ..sessions.server import ServerSession
 from .database import alias, ask, before_the_mark
 from .models import RegisteredSession, RegisteredUser
-from .revocation import NotRevocable, revoke_where
+from .revocable import NotRevocable
+from .revocation import revoke_where
 from .rows import living
 
 BATCH_SIZE = 1000

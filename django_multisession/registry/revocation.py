@@ -22,13 +22,11 @@ from ..exceptions import StoreUnavailable
 from ..sessions.registration import Followed
 from ..sessions.turn import preload
 from . import rows
-from .database import RegistryUnavailable as RegistryUnavailable  # noqa: PLC0414 - public from here
-from .database import alias, ask, before_the_mark
+from .database import RegistryUnavailable, alias, ask, before_the_mark
 from .deleting import delete
 from .following import Following
 from .models import LONGEST_EXTERNAL_ID, LONGEST_LABEL, RegisteredSession
-from .revocable import NotRevocable as NotRevocable  # noqa: PLC0414 - public from here
-from .revocable import beyond_reach, out_of_reach, within_reach
+from .revocable import NotRevocable, beyond_reach, out_of_reach, within_reach
 
 BATCH_SIZE = 500
 """Rows that one transaction marks."""

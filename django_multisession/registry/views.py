@@ -26,7 +26,7 @@ from ..http.unavailable import unavailable
 from .database import RegistryUnavailable
 from .devices import Ended, devices_of, end, end_others, is_own_login, one_of
 from .reauthentication import asked_first
-from .revocation import NotRevocable
+from .revocable import NotRevocable
 
 View = Callable[..., HttpResponse]
 

@@ -10,7 +10,6 @@ from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from ..bridge import driven
-from .base import LONGEST_TTL as LONGEST_TTL  # noqa: PLC0414 - for the stores on an alias
 from .base import StoreOptions
 from .wording import wrong_location
 

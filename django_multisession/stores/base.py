@@ -23,10 +23,11 @@ from ..breaker import Breaker, BreakerOpen, breaker_for
 from ..bridge import here
 from ..deadline import current_operation, left
 from ..exceptions import BudgetSpent, StoreRefused, StoreUnavailable
-from .options import StoreOptions as StoreOptions  # noqa: PLC0414 - part of the contract
-from .record import Insertion as Insertion  # noqa: PLC0414 - part of the contract
-from .record import Record as Record  # noqa: PLC0414 - part of the contract
+from .options import StoreOptions
+from .record import Insertion, Record
 from .wording import NO_ANSWER, NO_HOST, lost
+
+__all__ = ["ABSENT_KEY", "LONGEST_TTL", "Failure", "Insertion", "Inspection", "Record", "Store", "StoreOptions"]
 
 T = TypeVar("T")
 

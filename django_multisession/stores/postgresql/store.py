@@ -13,8 +13,8 @@ from ... import deadline
 from ...breaker import PROBE_TIMEOUT
 from ...bridge import native_loop
 from ...envelope import VERSION, is_session
-from ..aliases import LONGEST_TTL, alias_of, create_table, on_connection, postgresql_problems
-from ..base import ABSENT_KEY, Failure, Inspection, Record, Store, StoreOptions
+from ..aliases import alias_of, create_table, on_connection, postgresql_problems
+from ..base import ABSENT_KEY, LONGEST_TTL, Failure, Inspection, Record, Store, StoreOptions
 from ..limits import ConcurrencyLimit, ThreadLimit
 from ..pools import MAX_IDLE, LoopLocal, Pool
 from ..shared import SharedConnection
