@@ -12,14 +12,14 @@ from benchmarks.project import set_up
 
 set_up()  # before what imports models
 
-from benchmarks import http, page, round_trips, untouched  # noqa: E402
-from benchmarks.contests import CONTESTS, Contest  # noqa: E402
-from benchmarks.payload import PAYLOADS  # noqa: E402
-from benchmarks.report import sections  # noqa: E402
-from benchmarks.results import Results, Series, about  # noqa: E402
-from benchmarks.rounds import FULL, QUICK, measure  # noqa: E402
-from benchmarks.sides import Side  # noqa: E402
-from benchmarks.targets import missed  # noqa: E402
+from benchmarks import http, page, round_trips, untouched  # noqa: E402 - see above
+from benchmarks.contests import CONTESTS, Contest  # noqa: E402 - see above
+from benchmarks.payload import PAYLOADS  # noqa: E402 - see above
+from benchmarks.report import sections  # noqa: E402 - see above
+from benchmarks.results import Results, Series, about  # noqa: E402 - see above
+from benchmarks.rounds import FULL, QUICK, measure  # noqa: E402 - see above
+from benchmarks.sides import Side  # noqa: E402 - see above
+from benchmarks.targets import missed  # noqa: E402 - see above
 
 RESULTS = Path(__file__).with_name("results.json")
 PARTS = [*dict.fromkeys(contest.name.partition(",")[0] for contest in CONTESTS), "http", "untouched"]

@@ -81,7 +81,7 @@ def _cookie_of(site: UvicornServer) -> str:
 
     def get(page: str, cookie: str = "") -> tuple[str, str]:
         request = urllib.request.Request(f"{site.location}/{page}/", headers={"Cookie": cookie} if cookie else {})  # noqa: S310 - of our own server
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - of our own server
             return response.read().decode(), response.headers.get("Set-Cookie", "").partition(";")[0]
 
     _, cookie = get("login")

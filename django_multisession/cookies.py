@@ -33,8 +33,8 @@ _HTTP_ONLY = ("__http-", "__host-http-")
 class PartitionedMorsel(Morsel[str]):
     """A Morsel that can be Partitioned (CHIPS), which those of Python before 3.14 cannot."""
 
-    _reserved: Final = {**Morsel._reserved, "partitioned": "Partitioned"}  # type: ignore[attr-defined]
-    _flags: Final = {*Morsel._flags, "partitioned"}  # type: ignore[attr-defined]
+    _reserved: Final = {**Morsel._reserved, "partitioned": "Partitioned"}  # type: ignore[attr-defined]  # typeshed leaves it out
+    _flags: Final = {*Morsel._flags, "partitioned"}  # type: ignore[attr-defined]  # typeshed leaves it out
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,22 +64,22 @@ def main(command: list[str]) -> int:
     """Run the command and return its exit code."""
     # As Ctrl-C does, so that the servers are stopped in order.
     signal.signal(signal.SIGTERM, _interrupt)
-    print("Starting servers", file=sys.stderr)  # noqa: T201
+    print("Starting servers", file=sys.stderr)  # noqa: T201 - for whoever has started it
     if command[0] in GROUPS:
         try:
             with GROUPS[command[0]]() as group:
                 return _run(command[1:], {**os.environ, "MULTISESSION_LOCATION": group.location})
         except ServerError as error:
-            print(error, file=sys.stderr)  # noqa: T201
+            print(error, file=sys.stderr)  # noqa: T201 - for whoever has started it
             return 1
     with every_server() as variables:
         for name, reason in json.loads(variables["MULTISESSION_MISSING"]).items():
-            print(f"Not here: {name}: {reason}", file=sys.stderr)  # noqa: T201
+            print(f"Not here: {name}: {reason}", file=sys.stderr)  # noqa: T201 - for whoever has started it
         return _run(command, {**os.environ, **variables})
 
 
 def _run(command: list[str], variables: Mapping[str, str]) -> int:
-    child = subprocess.Popen(command, env=variables)  # noqa: S603  # what the caller asks for
+    child = subprocess.Popen(command, env=variables)  # noqa: S603 - what the caller asks for
     try:
         return child.wait()
     finally:

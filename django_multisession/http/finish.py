@@ -68,7 +68,7 @@ async def _finish(request: HttpRequest, response: HttpResponseBase, handles: lis
 async def _all_left(request: HttpRequest, handles: list[Handle]) -> list[Handle]:
     """End what a logout has left, as far as that is possible; return the handles of all sessions, these included."""
     known = {id(handle.session): handle for handle in handles}
-    every = [known.get(id(session)) or Handle(session, request) for session in request.sessions.opened()]  # type: ignore[attr-defined]
+    every = [known.get(id(session)) or Handle(session, request) for session in request.sessions.opened()]  # type: ignore[attr-defined]  # the attribute that middleware.py adds
     for handle in every:
         if handle.is_ended:
             with suppress(StoreUnavailable):

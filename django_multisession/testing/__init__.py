@@ -31,10 +31,10 @@ for _module in (
     pytest.register_assert_rewrite(f"{__name__}.{_module}")
 
 from .drive import Drive  # noqa: E402 - see above
-from .interleaved import Interleaved, Plan  # noqa: E402
-from .sessions import SessionContract  # noqa: E402
-from .stores import StoreContract, make_key, make_payload  # noqa: E402
-from .visits import Visit, Visits  # noqa: E402
+from .interleaved import Interleaved, Plan  # noqa: E402 - see above
+from .sessions import SessionContract  # noqa: E402 - see above
+from .stores import StoreContract, make_key, make_payload  # noqa: E402 - see above
+from .visits import Visit, Visits  # noqa: E402 - see above
 
 __all__ = [
     "Drive",

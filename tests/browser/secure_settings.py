@@ -1,6 +1,6 @@
 """The demo's settings, with cookies that browsers keep over TLS only."""
 
-from testproject.settings import *  # noqa: F403
+from testproject.settings import *  # noqa: F403 - settings go on from others so
 
 SESSION_COOKIE_NAME = "__Host-sessionid"
 SESSION_COOKIE_SECURE = True

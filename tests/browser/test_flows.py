@@ -24,7 +24,7 @@ def test_login_profile_and_logout(page: Page) -> None:
     expect(Card(page, "default").element).to_contain_text("logged in")
     page.get_by_role("navigation").get_by_role("button", name="Log out").click()
     expect(page.locator("main")).to_contain_text("You are not logged in.")
-    assert page.goto("/profile").status == 401  # type: ignore[union-attr]
+    assert page.goto("/profile").status == 401  # type: ignore[union-attr]  # a page, and no anchor
 
 
 def test_login_by_keyboard_alone(page: Page) -> None:

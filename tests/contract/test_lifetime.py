@@ -35,7 +35,7 @@ class Site:
         self._stack.enter_context(override_settings(MULTISESSION={"default": {**self._entry, **changes}}))
 
     def wait(self, seconds: float) -> None:
-        self.session_class.ahead += seconds  # type: ignore[attr-defined]
+        self.session_class.ahead += seconds  # type: ignore[attr-defined]  # its class has a clock of its own
 
     async def store(self, expiry: Any = None, **data: Any) -> str:
         visit = Visit(self.session_class())
@@ -51,10 +51,10 @@ class Site:
         visit = Visit(self.session_class(key))
         if not await visit.data():
             return None
-        for name, value in {"n": self.session_class.ahead, **data}.items():  # type: ignore[attr-defined]
+        for name, value in {"n": self.session_class.ahead, **data}.items():  # type: ignore[attr-defined]  # its class has a clock of its own
             await visit.set(name, value)
         await visit.save()
-        return visit.key  # type: ignore[no-any-return]
+        return visit.key  # type: ignore[no-any-return]  # a text or None
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -34,7 +34,7 @@ ATTEMPTS = [Exchange.look, write, Exchange.cycle_key, login_as_the_attacker, cla
 def test_attacker_who_planted_the_key_never_gets_the_victims(
     site: Site, settings: object, attempt: View, every: bool
 ) -> None:
-    settings.SESSION_SAVE_EVERY_REQUEST = every  # type: ignore[attr-defined]
+    settings.SESSION_SAVE_EVERY_REQUEST = every  # type: ignore[attr-defined]  # pytest-django's settings
 
     async def check(order: tuple[int, ...]) -> None:
         attacker = await site.visitor(cart=["bait"])

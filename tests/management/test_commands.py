@@ -47,7 +47,7 @@ def records(backend: Backend, prefix: str) -> Iterator[Records]:
     """The records of the default session in every server-side store, with none expired."""
     with backend.configured(KEY_PREFIX=prefix, TIMEOUT=PATIENCE) as session:
         call("purgesessions")
-        yield session.records()  # type: ignore[attr-defined]
+        yield session.records()  # type: ignore[attr-defined]  # a session on a server
 
 
 def call(command: str, *arguments: str, **options: Any) -> str:

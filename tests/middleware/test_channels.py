@@ -183,5 +183,5 @@ def test_other_protocols_pass_by() -> None:
         seen.append(scope)
 
     scope = {"type": "http"}
-    asyncio.run(SessionMiddleware(inner)(scope, None, None))  # type: ignore[arg-type]
+    asyncio.run(SessionMiddleware(inner)(scope, None, None))  # type: ignore[arg-type]  # what is not asked for
     assert seen == [scope]

@@ -73,12 +73,12 @@ class Process(Observed):
         return cls.made
 
 
-def process(backend: Backend, made: Repository, plan: Plan, drive: Drive) -> Visits:  # noqa: F811
+def process(backend: Backend, made: Repository, plan: Plan, drive: Drive) -> Visits:  # noqa: F811 - a fixture by this name
     attributes = {"plan": plan, "made": made, "__module__": backend.engine.__module__}
     return Visits(type("SessionStore", (Process, backend.engine), attributes), drive)
 
 
-def two_places(backend: Backend, here: Plan, there: Plan, **fallback: Any) -> Repository:  # noqa: F811
+def two_places(backend: Backend, here: Plan, there: Plan, **fallback: Any) -> Repository:  # noqa: F811 - a fixture by this name
     """Return the repository of an entry on a backend whose FALLBACK is the same one with another KEY_PREFIX."""
     source = {"ENGINE": backend.engine.__module__, "KEY_PREFIX": "old:", "UNTIL": UNTIL, "TIMEOUT": 20.0}
     config = SessionConfig(described(**backend.entry, FALLBACK={**backend.entry, **source, **fallback}))
@@ -89,13 +89,13 @@ def two_places(backend: Backend, here: Plan, there: Plan, **fallback: Any) -> Re
 
 
 @pytest.fixture(params=["sync", "async"])
-def drive(request: pytest.FixtureRequest, backend: Backend) -> Iterator[Drive]:  # noqa: F811
+def drive(request: pytest.FixtureRequest, backend: Backend) -> Iterator[Drive]:  # noqa: F811 - a fixture by this name
     with driving(request.param, connections.close_all) as drive:
         yield drive
 
 
 @pytest.fixture
-def configure(backend: Backend) -> Iterator[Any]:  # noqa: F811
+def configure(backend: Backend) -> Iterator[Any]:  # noqa: F811 - a fixture by this name
     """Configure "default" as the process that is asked has it; the keys that all share."""
     with ExitStack() as stack:
 
@@ -107,11 +107,11 @@ def configure(backend: Backend) -> Iterator[Any]:  # noqa: F811
 
 
 @pytest.fixture
-def site(backend: Backend, drive: Drive, configure: Any, django_db_blocker: DjangoDbBlocker) -> Site:  # noqa: F811
+def site(backend: Backend, drive: Drive, configure: Any, django_db_blocker: DjangoDbBlocker) -> Site:  # noqa: F811 - a fixture by this name
     return made_site(backend, drive)
 
 
-def made_site(backend: Backend, drive: Drive, **fallback: Any) -> Site:  # noqa: F811
+def made_site(backend: Backend, drive: Drive, **fallback: Any) -> Site:  # noqa: F811 - a fixture by this name
     here, there = Plan(), Plan()
     before = SessionConfig(described(**backend.entry, KEY_PREFIX="old:"))
     records = Records(store_of(backend, before.entry), before.record_codec, before.storage_keys, before.entry.max_size)

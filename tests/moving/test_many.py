@@ -67,7 +67,7 @@ def test_walk_of_a_million_rows_needs_no_more_memory_than_of_a_few(
             sizes = _sizes(walk)
             output, _ = walk.communicate()
         took = time.monotonic() - began
-        print(f"\n{output}{ROWS / took:.0f} a second; {sizes[0] >> 20} MiB, at most {sizes[1] >> 20} MiB")  # noqa: T201
+        print(f"\n{output}{ROWS / took:.0f} a second; {sizes[0] >> 20} MiB, at most {sizes[1] >> 20} MiB")  # noqa: T201 - what the test measures
         assert walk.returncode == 0
         assert output.startswith(f"default: {ROWS} moved")
         assert sizes[1] - sizes[0] < GROWTH

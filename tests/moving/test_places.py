@@ -414,7 +414,7 @@ async def test_session_that_its_serializer_cannot_read_can_be_ended(*, site: Sit
 @driven
 async def test_session_that_is_larger_than_max_size_is_carried(*, site: Site, configure: Any) -> None:
     key = await site.old.store(text="x" * 200_000)
-    site.carrying.session_class.made.records._max_size = 1000  # type: ignore[attr-defined]
+    site.carrying.session_class.made.records._max_size = 1000  # type: ignore[attr-defined]  # its class is a Process
     assert len((await site.carrying.data(key) or {})["text"]) == 200_000
 
 

@@ -107,7 +107,7 @@ def main() -> None:
             assert here.post("/accounts/password/change/", form).status_code == 302
         else:
             here.get(f"/change/{how}")
-        print(how, here.get("/").content.decode() or "-", there.get("/").content.decode() or "-")  # noqa: T201  # its answer
+        print(how, here.get("/").content.decode() or "-", there.get("/").content.decode() or "-")  # noqa: T201 - its answer
 
 
 if __name__ == "__main__":

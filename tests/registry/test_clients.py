@@ -88,7 +88,7 @@ def test_library_alone_would_believe_a_client_that_claims_to_be_behind_a_proxy()
 @pytest.mark.parametrize(
     "hop",
     [
-        "unknown", "_hidden", "", "localhost", "999.1.1.1", "1.2.3", "1.2.3.4:x", "[2001:db8::7", "0.0.0.0",  # noqa: S104
+        "unknown", "_hidden", "", "localhost", "999.1.1.1", "1.2.3", "1.2.3.4:x", "[2001:db8::7", "0.0.0.0",  # noqa: S104 - nothing is bound
         "224.0.0.1", "255.255.255.255", "::", "1.2.3.4/24", "1.2.3.4\x00", "٣.1.1.1", "'; DROP TABLE x", "-1",
         "16909060", "fe80::1%" + "x" * 300,
     ],
@@ -118,7 +118,7 @@ def test_address_behind_a_unix_socket_is_told_by_whoever_has_it(remote: str | No
         ((16, 48), CLIENT, "203.0.0.0"),
         ([24, 48], "2001:db8:1:2:3:4:5:6", "2001:db8:1::"),
         ((24, 48), f"::ffff:{CLIENT}", "203.0.113.0"),
-        ((0, 0), CLIENT, "0.0.0.0"),  # noqa: S104  # nothing is bound
+        ((0, 0), CLIENT, "0.0.0.0"),  # noqa: S104 - nothing is bound
         ((32, 128), CLIENT, CLIENT),
         (None, CLIENT, CLIENT),
     ],

@@ -36,7 +36,7 @@ def recipe(name: str) -> ModuleType:
     found = re.search(rf"^```python\n# {re.escape(name)}.*?\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     assert found, name
     module = ModuleType("recipe")
-    exec(compile(found[1], name, "exec"), module.__dict__)  # noqa: S102  # our own documents
+    exec(compile(found[1], name, "exec"), module.__dict__)  # noqa: S102 - our own documents
     return module
 
 
@@ -47,7 +47,7 @@ Ask = Callable[..., Any]
 def back_channel() -> Ask:
     """Ask the recipe's view to log out, with a token that has these claims."""
     module = recipe("shop/logout.py")
-    module.provider_keys = lambda: KeySet([KEY])  # type: ignore[attr-defined]
+    module.provider_keys = lambda: KeySet([KEY])  # type: ignore[attr-defined]  # a module that is made of a document
 
     def ask(key: ECKey = KEY, algorithm: str = "ES256", **claims: Any) -> int:
         now = int(time.time())
@@ -119,7 +119,7 @@ def test_back_channel_logout_refuses_what_is_no_token_or_has_come_before(
     back_channel: Ask, row: RegisteredSession
 ) -> None:
     view = recipe("shop/logout.py")
-    view.provider_keys = lambda: KeySet([KEY])  # type: ignore[attr-defined]
+    view.provider_keys = lambda: KeySet([KEY])  # type: ignore[attr-defined]  # a module that is made of a document
     header = "eyJhbGciOiJub25lIn0"  # {"alg": "none"}
     for token in ("", "x", "a.b.c", f"{header}.e30.", "ü"):
         assert view.back_channel_logout(RequestFactory().post("/logout", {"logout_token": token})).status_code == 400

@@ -94,6 +94,6 @@ def test_large_registry_lists_by_an_index_and_purges_in_batches(site: Site, nigh
 
     began = time.perf_counter()
     batches = list(purge(batch_size))
-    print(f"{sum(batches)} rows purged in {len(batches)} batches, {time.perf_counter() - began:.1f} s")  # noqa: T201
+    print(f"{sum(batches)} rows purged in {len(batches)} batches, {time.perf_counter() - began:.1f} s")  # noqa: T201 - what the test measures
     assert sum(batches) == count // 10
     assert max(batches) == batch_size

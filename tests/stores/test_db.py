@@ -373,7 +373,7 @@ def test_repeatable_read_shows_what_was_changed_meanwhile(server: str, request: 
                 if server == "postgresql":  # says so itself, at once
                     with pytest.raises(OperationalError) as refused, transaction.atomic(using=alias):
                         run_sync(store.replace(KEY, ours, 60, version, latest))
-                    assert refused.value.__cause__.sqlstate == "40001"  # type: ignore[union-attr]
+                    assert refused.value.__cause__.sqlstate == "40001"  # type: ignore[union-attr]  # psycopg's
                     return
                 assert run_sync(store.replace(KEY, ours, 60, version, latest)) is None
                 assert run_sync(store.read(KEY)) == (theirs, later)

@@ -357,7 +357,7 @@ def test_forked_child_uses_connections_of_its_own(store: MemcachedStore, client:
                 os._exit(code)
         for _ in range(100):
             assert await store.read(KEY)
-        assert os.waitpid(child, 0)[1] == 0  # noqa: ASYNC222  # driven without a loop
+        assert os.waitpid(child, 0)[1] == 0  # noqa: ASYNC222 - driven without a loop
         assert await store.read(KEY)
 
     run_sync(scenario())

@@ -37,7 +37,7 @@ async def back(store: MemcachedStore, key: str = KEY, seconds: float = 1.5) -> A
             return await store.read(key)
         except StoreUnavailable:
             assert time.monotonic() < deadline
-            time.sleep(0.02)  # noqa: ASYNC251  # nothing else runs, in either colour
+            time.sleep(0.02)  # noqa: ASYNC251 - nothing else runs, in either colour
 
 
 # Outages.

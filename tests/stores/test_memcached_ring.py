@@ -89,7 +89,7 @@ async def back(ring: MemcachedStore, key: str) -> None:
             return
         except StoreUnavailable:
             assert time.monotonic() < deadline
-            time.sleep(0.02)  # noqa: ASYNC251  # nothing else runs, in either colour
+            time.sleep(0.02)  # noqa: ASYNC251 - nothing else runs, in either colour
 
 
 async def check_outage(ring: MemcachedStore, lost: list[str], rest: list[str], name: str) -> None:

@@ -472,7 +472,7 @@ async def pause(seconds: float) -> None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        time.sleep(seconds)  # noqa: ASYNC251  # there is no loop to block
+        time.sleep(seconds)  # noqa: ASYNC251 - there is no loop to block
     else:
         await asyncio.sleep(seconds)
 
@@ -521,7 +521,7 @@ def test_restarted_server_breaks_at_most_one_call_that_may_be_repeated(drive: Dr
                 try:
                     assert await cut.read(make_key()) is None
                 except StoreUnavailable as error:
-                    assert error.retryable  # noqa: PT017  # a call that found the cut in time is as good
+                    assert error.retryable  # noqa: PT017 - a call that found the cut in time is as good
                     assert await cut.read(make_key()) is None
             cut.close()
 

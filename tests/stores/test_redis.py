@@ -328,7 +328,7 @@ def test_full_server_refuses_writes_while_reads_go_on(drive: Drive) -> None:
                         await store.insert(f"{number:040}", payload(V2), 60, V2)
                     assert not caught.value.retryable
                     visitors += 1
-                assert (await store.read(KEY)).payload == payload(V1)  # type: ignore[union-attr]
+                assert (await store.read(KEY)).payload == payload(V1)  # type: ignore[union-attr]  # it is there
             assert visitors == 180
             assert not store.breaker.is_open
 
@@ -557,11 +557,11 @@ def test_write_that_ends_or_begins_a_session_waits_for_replicas(drive: Drive, se
 
         async def scenario() -> None:
             token = await store.insert(KEY, payload(V1), 60, V1)
-            assert (await there.read(KEY)).payload == payload(V1)  # type: ignore[union-attr]
+            assert (await there.read(KEY)).payload == payload(V1)  # type: ignore[union-attr]  # it is there
             await store.delete(KEY, token)
             assert await there.read(KEY) is None
             await store.end(KEY, payload(V2), 60)
-            assert (await there.read(KEY)).payload == payload(V2)  # type: ignore[union-attr]
+            assert (await there.read(KEY)).payload == payload(V2)  # type: ignore[union-attr]  # it is there
             assert not caplog.records
             replica.pause()
             assert await store.delete(KEY)  # it stands
@@ -666,7 +666,7 @@ def test_hung_server_costs_one_answers_time_and_then_nothing(drive: Drive, serve
                 assert await store.read(KEY) is None
             except StoreUnavailable:
                 assert time.monotonic() < deadline
-                time.sleep(0.05)  # noqa: ASYNC251  # nothing else runs, in either colour
+                time.sleep(0.05)  # noqa: ASYNC251 - nothing else runs, in either colour
 
     drive(scenario())
     store.close()
@@ -813,7 +813,7 @@ def test_idle_connections_that_a_firewall_forgot_are_not_used(drive: Drive, serv
 
         async def scenario() -> None:
             await store.read(KEY)
-            time.sleep(0.3)  # noqa: ASYNC251  # nothing else runs, in either colour
+            time.sleep(0.3)  # noqa: ASYNC251 - nothing else runs, in either colour
             proxy.forget()
             for _ in range(8):
                 assert await store.read(KEY) is None
@@ -910,7 +910,7 @@ def test_cancelled_task_leaves_the_others_their_answers_and_connection(server: R
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-                assert (await other).payload == payload(V2)  # type: ignore[union-attr]
+                assert (await other).payload == payload(V2)  # type: ignore[union-attr]  # it is there
                 proxy.delay(0)
                 records = await asyncio.gather(*(store.read(OTHER) for _ in range(4)))
                 assert {record and record.payload for record in records} == {payload(V2)}
@@ -1027,14 +1027,14 @@ def test_forked_child_uses_connections_of_its_own(store: RedisStore) -> None:
             try:
                 run_sync(store.replace(KEY, payload(V2), 60, V1, V2))
                 for _ in range(100):
-                    assert run_sync(store.read(KEY)).payload == payload(V2)  # type: ignore[union-attr]
+                    assert run_sync(store.read(KEY)).payload == payload(V2)  # type: ignore[union-attr]  # it is there
                 store.close()
                 code = 0
             finally:
                 os._exit(code)
         for _ in range(100):
             assert await store.read(KEY)
-        assert os.waitpid(child, 0)[1] == 0  # noqa: ASYNC222  # driven without a loop
-        assert (await store.read(KEY)).payload == payload(V2)  # type: ignore[union-attr]
+        assert os.waitpid(child, 0)[1] == 0  # noqa: ASYNC222 - driven without a loop
+        assert (await store.read(KEY)).payload == payload(V2)  # type: ignore[union-attr]  # it is there
 
     run_sync(scenario())

@@ -75,7 +75,7 @@ class TLSCluster(RedisCluster):
 
     @property
     def location(self) -> str:
-        return "rediss+cluster://" + ",".join(f"{LOOPBACK}:{node.tls_port}" for node in self.nodes)  # type: ignore[attr-defined]
+        return "rediss+cluster://" + ",".join(f"{LOOPBACK}:{node.tls_port}" for node in self.nodes)  # type: ignore[attr-defined]  # its nodes are TLSNode
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ class TLSSentinel(RedisSentinel):
 
     @property
     def location(self) -> str:
-        hosts = ",".join(f"{LOOPBACK}:{sentinel.tls_port}" for sentinel in self.sentinels)  # type: ignore[attr-defined]
+        hosts = ",".join(f"{LOOPBACK}:{sentinel.tls_port}" for sentinel in self.sentinels)  # type: ignore[attr-defined]  # its nodes are TLSNode
         return f"rediss+sentinel://{hosts}/{SERVICE}"
 
 

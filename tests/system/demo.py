@@ -127,7 +127,7 @@ def process(command: list[str], variables: Mapping[str, str], address: str, log:
 
 def wait_until_it_answers(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
     deadline = time.monotonic() + START
-    trusting = ssl._create_unverified_context()  # noqa: S323  # the tests' own certificate
+    trusting = ssl._create_unverified_context()  # noqa: S323 - the tests' own certificate
     while time.monotonic() < deadline and server.poll() is None:
         try:
             urllib.request.urlopen(f"{address}/get", timeout=5, context=trusting).close()  # noqa: S310 - http

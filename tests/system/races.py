@@ -190,7 +190,7 @@ _barrier: Any = None
 
 
 def _set_up(barrier: Any) -> None:
-    global _barrier  # noqa: PLW0603  # a pool's initializer has nowhere else to put it
+    global _barrier  # noqa: PLW0603 - a pool's initializer has nowhere else to put it
     _barrier = barrier
     django.setup()
     # As tests/conftest.py does: the registry's tables are not theirs.

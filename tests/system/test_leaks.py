@@ -275,7 +275,7 @@ def main() -> None:
     import django
 
     django.setup()
-    backend: Backend = eval(sys.argv[1], {"Backend": Backend, "PosixPath": Path})  # noqa: S307  # our own repr()
+    backend: Backend = eval(sys.argv[1], {"Backend": Backend, "PosixPath": Path})  # noqa: S307 - our own repr()
     key = sys.argv[2]
     with backend.configured(migrate=False) as store:
         if backend.engine == "memory":

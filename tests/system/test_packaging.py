@@ -237,7 +237,7 @@ def snippets() -> Iterator[Any]:
             settings: dict[str, Any] = {}
             for statement in alternatives:
                 shown: dict[str, Any] = {"INSTALLED_APPS": []} if statement.startswith("INSTALLED_APPS +=") else {}
-                exec(statement, shown)  # noqa: S102  # our own documents
+                exec(statement, shown)  # noqa: S102 - our own documents
                 (name,) = shown.keys() - {"__builtins__"}
                 if name in settings:  # another engine in its place
                     yield pytest.param(dict(settings), id=f"{document.name}-{number}-{name}")

@@ -8,6 +8,10 @@ from __future__ import annotations
 from importlib import import_module
 
 import pytest
+from django.http import HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
+from django.test import RequestFactory
+from django.utils.log import log_response
 
 BORROWED = {
     "django": [
@@ -26,6 +30,10 @@ BORROWED = {
         ("django.core.cache.backends.filebased:FileBasedCache._key_to_file", "the same"),
         ("django.apps.registry:Apps", "the same of a table, whose model must stay out of the project's registry"),
     ],
+    "http": [
+        ("http.cookies:Morsel._reserved", "Python before 3.14 refuses cookies that are Partitioned"),
+        ("http.cookies:Morsel._flags", "the same"),
+    ],
     "redis": [
         ("redis.connection:Connection._connect", "makes the socket, which is bounded as a whole"),
         ("redis.connection:SSLConnection._connect", "the same over TLS"),
@@ -40,3 +48,18 @@ def test_borrowed_name_is_there(name: str) -> None:
     found = import_module(module)
     for part in path.split("."):
         found = getattr(found, part)
+
+
+def test_csrf_middleware_notes_what_it_has_passed() -> None:
+    """http/logout.py looks for it: another site cannot have sent that request."""
+    request = RequestFactory().get("/")
+    CsrfViewMiddleware(lambda _: HttpResponse()).process_view(request, lambda _: HttpResponse(), (), {})
+    assert getattr(request, "csrf_processing_done", False)
+
+
+def test_response_that_was_logged_is_not_logged_again(caplog: pytest.LogCaptureFixture) -> None:
+    """http/unavailable.py says so of its page: an outage is logged once, and not with each request."""
+    response = HttpResponse(status=503)
+    response._has_been_logged = True  # type: ignore[attr-defined]  # what is borrowed
+    log_response("Service Unavailable", response=response, request=RequestFactory().get("/"))
+    assert caplog.records == []

@@ -200,7 +200,7 @@ def test_check_of_a_subclass_of_our_engine_checks_its_entry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     module = ModuleType("custom_engine")
-    module.SessionStore = type("SessionStore", (SessionStore,), {})  # type: ignore[attr-defined]
+    module.SessionStore = type("SessionStore", (SessionStore,), {})  # type: ignore[attr-defined]  # a module that is made here
     monkeypatch.setitem(sys.modules, "custom_engine", module)
     with override_settings(SESSION_ENGINE="custom_engine", MULTISESSION={"default": {"X": 1}}):
         assert list(by_number(check_settings())) == ["E002"]

@@ -37,7 +37,7 @@ def texts(app: str) -> Iterator[str]:
         for node in ast.walk(ast.parse(source)):
             names = {"_", "gettext", "gettext_lazy", "ngettext"}
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
-                yield from (each.value for each in node.args if isinstance(each, ast.Constant))  # type: ignore[misc]
+                yield from (each.value for each in node.args if isinstance(each, ast.Constant))  # type: ignore[misc]  # a message is a text
 
 
 def _calls(path: Path) -> str:

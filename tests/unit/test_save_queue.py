@@ -142,6 +142,6 @@ def test_forked_child_waits_for_no_thread_of_its_parent() -> None:
                 child = os.fork()
             if not child:
                 os._exit(Context().run(contended, PLACE))
-            assert os.waitpid(child, 0)[1] == 0  # noqa: ASYNC222  # driven without a loop
+            assert os.waitpid(child, 0)[1] == 0  # noqa: ASYNC222 - driven without a loop
 
     run_sync(scenario())

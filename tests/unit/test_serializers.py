@@ -41,7 +41,7 @@ class Moment(datetime):
     def __str__(self) -> str:
         return "now"
 
-    isoformat = __str__  # type: ignore[assignment]
+    isoformat = __str__  # type: ignore[assignment]  # on purpose
 
 
 class Day(date):
@@ -109,7 +109,7 @@ def serializer() -> TypedSerializer:
         date(1, 1, 1),
         date.max,
         datetime.min,  # noqa: DTZ901 - naive values come back as well
-        datetime(2026, 10, 25, 2, 30, fold=1),  # noqa: DTZ001
+        datetime(2026, 10, 25, 2, 30, fold=1),  # noqa: DTZ001 - one without a zone is meant
         datetime(2026, 10, 25, 2, 30, tzinfo=UTC),
         datetime(2026, 10, 25, 2, 30, tzinfo=timezone(timedelta(hours=5, minutes=45, seconds=1))),
         datetime(2026, 10, 25, 2, 30, 1, 7, tzinfo=BERLIN),
@@ -332,7 +332,7 @@ def test_error_of_typed_serializer_does_not_advise_itself() -> None:
 
 def test_sizes_of_keys_of_several_types_are_told() -> None:
     with override_settings(MULTISESSION={"default": {"SERIALIZER": "django_multisession.serializers.TypedSerializer"}}):
-        told = session_config("default").bodies.largest({1: "x", "a": "x"})  # type: ignore[dict-item]
+        told = session_config("default").bodies.largest({1: "x", "a": "x"})  # type: ignore[dict-item]  # on purpose
     assert told.startswith("Its largest keys: ")
 
 

@@ -30,7 +30,7 @@ def stored(session_class: type[Any] = SessionStore) -> Any:
     return session
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda session: pickle.loads(pickle.dumps(session))])  # noqa: S301
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda session: pickle.loads(pickle.dumps(session))])  # noqa: S301 - what was pickled here
 def test_session_with_cookie_options_can_be_copied(copied: Any) -> None:
     session = SessionStore()
     session.set_cookie_options(samesite="Strict")
@@ -41,7 +41,7 @@ def test_session_with_cookie_options_can_be_copied(copied: Any) -> None:
     assert twin.cookie().samesite == "Strict"
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda session: pickle.loads(pickle.dumps(session))])  # noqa: S301
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda session: pickle.loads(pickle.dumps(session))])  # noqa: S301 - what was pickled here
 def test_session_that_was_loaded_can_be_copied(copied: Any) -> None:
     session = SessionStore(stored().session_key)
     assert session["a"] == 1

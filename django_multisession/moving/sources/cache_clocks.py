@@ -44,7 +44,7 @@ def _file(cache: Any, address: str, key: str) -> int | None:
     try:
         with Path(cache._key_to_file(key)).open("rb") as file:
             # By ALLOW_PICKLE, as the rest of the file.
-            ends_at: float | None = pickle.load(file)  # noqa: S301
+            ends_at: float | None = pickle.load(file)  # noqa: S301 - ALLOW_PICKLE lets the rest of the file be loaded, too
     except FileNotFoundError:
         return 0
     return None if ends_at is None else int(ends_at - time.time())

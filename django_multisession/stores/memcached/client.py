@@ -15,7 +15,7 @@ from pymemcache import (  # type: ignore[import-untyped]  # it ships no types
     MemcacheUnknownCommandError,
     MemcacheUnknownError,
 )
-from pymemcache.exceptions import MemcacheUnexpectedCloseError  # type: ignore[import-untyped]
+from pymemcache.exceptions import MemcacheUnexpectedCloseError  # type: ignore[import-untyped]  # it ships no types
 
 from ...breaker import breaker_for
 from ..base import Failure

@@ -83,7 +83,7 @@ class BoundedConnection:
             # address of a name all of the time.
             addresses = resolve(host, int(self.port), self.left())
             self.socket_connect_timeout = max(self.left() / len(addresses), 0.001)
-        self._bounded = BoundedSocket(super()._connect())  # type: ignore[misc]
+        self._bounded = BoundedSocket(super()._connect())  # type: ignore[misc]  # of the class that this is mixed into
         self._bounded.bound(max(self.left(), 0.001))
         return self._bounded
 

@@ -106,7 +106,7 @@ def _parsed(location: str) -> Location | None:
 
 def _settings(url: str, location: str) -> dict[str, Any]:
     try:
-        settings: dict[str, Any] = redis.connection.parse_url(url)  # type: ignore[no-untyped-call]
+        settings: dict[str, Any] = redis.connection.parse_url(url)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
     except ValueError as error:
         raise ImproperlyConfigured(f"MULTISESSION: LOCATION {without_password(location)!r}: {error}") from None
     settings.pop("connection_class", None)

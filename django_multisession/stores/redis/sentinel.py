@@ -73,7 +73,7 @@ def _find(pool: Any, answer: "Future[tuple[str, int]]") -> None:
         answer.set_exception(error)
 
 
-class _Masters(_async.SentinelConnectionPool):  # type: ignore[misc]
+class _Masters(_async.SentinelConnectionPool):  # type: ignore[misc]  # a class that is typed in parts
     """Finds the master for the connections of any event loop: nothing of a loop is kept."""
 
     def __init__(self, service: str, nodes: Sequence[tuple[str, int]], sentinel_kwargs: dict[str, Any]) -> None:

@@ -54,7 +54,7 @@ def main(directory: str, user: str, *command: str) -> int:
         start_new_session=True,  # Ctrl-C is for pytest, which then stops the server in order
         **identity,  # type: ignore[call-overload]  # one set of keywords or none
     )
-    print(server.pid, flush=True)  # noqa: T201  # read by process.py
+    print(server.pid, flush=True)  # noqa: T201 - read by process.py
     killing = threading.Lock()
     arguments = (server.pid, directory, killing)
     threading.Thread(target=_end_with_parent, args=arguments, daemon=True).start()
