@@ -9,7 +9,8 @@ import pytest
 
 from django_multisession.bridge import run_sync
 from django_multisession.testing.servers.memcached import MemcachedServer
-from django_multisession.testing.servers.redis_cluster import RedisCluster
+from django_multisession.testing.servers.redis_cluster import NewestRedisCluster, RedisCluster, ValkeyCluster
+from tests.conftest import serve
 from tests.stores.helpers import Drive
 
 
@@ -32,3 +33,9 @@ def cluster() -> Iterator[RedisCluster]:
     """A cluster of the test's own."""
     with RedisCluster(node_timeout=0.5) as cluster:
         yield cluster
+
+
+@pytest.fixture(params=[RedisCluster, NewestRedisCluster, ValkeyCluster], ids=lambda kind: kind.name)
+def any_cluster(request: pytest.FixtureRequest) -> Iterator[RedisCluster]:
+    """A cluster of the test's own, of each kind."""
+    yield from serve(request.param, node_timeout=0.5)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from io import StringIO
 from typing import Any
 
@@ -18,15 +20,20 @@ from django.core.management.base import SystemCheckError
 
 from django_multisession import runtime
 from django_multisession.bridge import iterate, run_sync
+from django_multisession.envelope import ENDED
 from django_multisession.exceptions import StoreUnavailable
+from django_multisession.stores.base import Insertion
+from django_multisession.stores.redis.connections import packed
+from django_multisession.stores.redis.failures import Command
 from django_multisession.stores.redis.store import RedisStore
 from django_multisession.stores.redis.topology import slot_of
 from django_multisession.testing.servers.proxy import Proxy
 from django_multisession.testing.servers.redis import RedisServer
-from django_multisession.testing.servers.redis_cluster import RedisCluster
+from django_multisession.testing.servers.redis_cluster import RedisCluster, RedisNode
 from django_multisession.testing.servers.redis_sentinel import RedisSentinel
-from tests.stores.helpers import V1, V2, Drive, payload
-from tests.stores.redis_groups import KEYS, store_at
+from django_multisession.testing.stores import make_payload
+from tests.stores.helpers import V1, V2, V3, Drive, payload
+from tests.stores.redis_groups import KEYS, open_slot, store_at
 from tests.timing import late
 
 
@@ -225,8 +232,7 @@ def test_slot_that_moves_costs_nobody_anything(drive: Drive, cluster: RedisClust
         reader = threading.Thread(target=beside)
         reader.start()
         try:
-            target.cluster(f"SETSLOT {slot} IMPORTING {source.cluster('MYID')}")
-            source.cluster(f"SETSLOT {slot} MIGRATING {target.cluster('MYID')}")
+            open_slot(slot, source, target)
             token = await store.replace(key, payload(V2), 600, token or b"", V2)
             assert token
             source.ask(f"MIGRATE {target.host} {target.port} dms:{key} 0 5000\r\n".encode())
@@ -248,6 +254,82 @@ def test_slot_that_moves_costs_nobody_anything(drive: Drive, cluster: RedisClust
     drive(scenario())
     assert not failures
     store.close()
+
+
+def test_no_command_of_a_store_can_be_answered_by_tryagain(
+    drive: Drive, any_cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TRYAGAIN is for a command of several keys, some of which have moved already: there is none."""
+    source, target = any_cluster.nodes[:2]
+    keys = keys_of_one_slot(source, any_cluster)
+    slot = slot_of(f"dms:{keys[0]}")
+    sent: list[Command] = []
+
+    def recorded(commands: Sequence[Command]) -> bytes:
+        sent.extend(commands)
+        return packed(commands)
+
+    monkeypatch.setattr("django_multisession.stores.redis.connections.packed", recorded)
+    store = store_at(any_cluster.location, wait=1)
+
+    async def scenario() -> None:
+        tokens = [await store.insert(key, payload(V1), 600, V1) for key in keys]
+        open_slot(slot, source, target)
+        for key in keys[::2]:
+            source.ask(f"MIGRATE {target.host} {target.port} dms:{key} 0 5000\r\n".encode())
+        # What others would be told.
+        assert source.ask(f"EXISTS dms:{keys[0]} dms:{keys[1]}\r\n".encode()).startswith(b"-TRYAGAIN")
+        for node in (source, target):
+            node.ask(b"CONFIG RESETSTAT\r\n")
+        sent.clear()
+
+        assert await store.exists(keys) == set(keys)
+        for key, token in zip(keys, tokens, strict=True):
+            record = await store.read(key)
+            assert record is not None
+            assert record.token == token
+            assert token
+            replaced = await store.replace(key, payload(V2), 600, token, V2)
+            assert replaced
+            assert await store.delete(key, replaced)
+            assert await store.read(key) is None
+        made = await store.insert_many([Insertion(key, payload(V1), 600, V1) for key in keys])
+        assert all(made)
+        large = payload(V2, size=100_000)  # by script on each server
+        assert made[0]
+        token = await store.replace(keys[0], large, 600, made[0], V2)
+        assert token
+        assert await store.replace(keys[0], payload(V3), 600, token, V3)
+        ended, _ = make_payload(flags=ENDED)
+        await store.end(keys[1], ended, 600)
+        assert {key async for key in store.scan()} == {keys[0], *keys[2:]}
+        assert await store.delete_many(keys) == len(keys)
+
+    drive(scenario())
+    monkeypatch.undo()
+    told = [node.ask(b"INFO errorstats\r\n") for node in (source, target)]
+    assert any(b"errorstat_ASK:" in each for each in told)
+    assert not any(b"TRYAGAIN" in each for each in told)
+    with redis.Redis(host=source.host, port=source.port) as client:
+        assert {command[0] for command in sent} >= {"GET", "GETRANGE", "SET", "DEL", "EVALSHA", "WAIT", "SCAN"}
+        assert max(number_of_keys(client, command) for command in sent) == 1
+    store.close()
+
+
+def keys_of_one_slot(node: RedisNode, cluster: RedisCluster) -> list[str]:
+    first = next(key for key in KEYS if cluster.node_of(f"dms:{key}") is node)
+    others = (key for key in (f"{number:040x}" for number in itertools.count(len(KEYS))))
+    same = (key for key in others if slot_of(f"dms:{key}") == slot_of(f"dms:{first}"))
+    return [first, *itertools.islice(same, 3)]
+
+
+def number_of_keys(client: redis.Redis, command: Command) -> int:
+    """Return how many keys the server finds in a command."""
+    try:
+        keys: Any = client.execute_command("COMMAND GETKEYS", *command)  # type: ignore[no-untyped-call]  # redis-py's gap
+    except redis.ResponseError:
+        return 0
+    return len(keys)
 
 
 # Nodes.

@@ -7,7 +7,13 @@ from functools import partial
 
 from django_multisession.testing.servers.base import free_port
 from django_multisession.testing.servers.group import ServerGroup
-from django_multisession.testing.servers.redis import RedisServer, ValkeyServer, follows_its_master, is_master
+from django_multisession.testing.servers.redis import (
+    NewestRedisServer,
+    RedisServer,
+    ValkeyServer,
+    follows_its_master,
+    is_master,
+)
 
 SLOTS = 16384
 
@@ -31,6 +37,12 @@ class RedisNode(RedisServer):
         """Return the reply to CLUSTER and a command, without its type and length."""
         reply = self.ask(f"CLUSTER {command}\r\n".encode()).decode()
         return reply.partition("\r\n")[2].strip() if reply.startswith("$") else reply[1:].strip()
+
+
+class NewestRedisNode(RedisNode, NewestRedisServer):
+    """The newest Redis that is a node of a cluster."""
+
+    name = "redis-newest-node"
 
 
 class ValkeyNode(RedisNode, ValkeyServer):
@@ -103,6 +115,13 @@ class RedisCluster(ServerGroup[str]):
     def location(self) -> str:
         hosts = ",".join(f"{node.host}:{node.port}" for node in self.nodes)
         return f"redis+cluster://{hosts}/"
+
+
+class NewestRedisCluster(RedisCluster):
+    """The same of the newest Redis."""
+
+    name = "redis-newest-cluster"
+    node_class = NewestRedisNode
 
 
 class ValkeyCluster(RedisCluster):
