@@ -77,7 +77,7 @@ def _site(settings: Mapping[str, Any]) -> UvicornServer:
 
 
 def _cookie_of(site: UvicornServer) -> str:
-    """Return the Cookie header of a visitor who has logged in; LoadError unless the site then knows him."""
+    """Return the Cookie header of a visitor who has logged in; LoadError unless the site then knows them."""
 
     def get(page: str, cookie: str = "") -> tuple[str, str]:
         request = urllib.request.Request(f"{site.location}/{page}/", headers={"Cookie": cookie} if cookie else {})  # noqa: S310 - of our own server

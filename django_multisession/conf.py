@@ -36,7 +36,7 @@ class Entry:
     """Compress bodies of at least so many bytes; None never does.
 
     Off unless asked for, above all where data is encrypted: the length of what was compressed tells an observer
-    how much a secret resembles a text that he chose (as CRIME and BREACH did with TLS).
+    how much a secret resembles a text that they chose (as CRIME and BREACH did with TLS).
     """
     encrypt: bool | None = None
     """Whether sessions on a server are sealed; None does so. Cookie engines say themselves what they do."""

@@ -1,4 +1,4 @@
-"""The admin of the demo: on a user's page, where he is logged in."""
+"""The admin of the demo: on a user's page, where that user is logged in."""
 
 from __future__ import annotations
 

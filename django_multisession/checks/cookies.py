@@ -66,7 +66,7 @@ def check_sizes(allowed: int = 1) -> Found:
             f"The cookies of {', '.join(map(repr, chunks))} together can take {count * MAX_SIZE} bytes. By default, "
             "nginx answers 502 to the visitor once a response sets 3.8 kB of cookies (proxy_buffer_size is 4k), and "
             "gunicorn (limit_request_field_size, 8,190 bytes) and nginx (large_client_header_buffers, 8k) answer 4xx "
-            "to every request that brings more back: he cannot even log out.",
+            "to every request that brings more back: the visitor cannot even log out.",
             f"Keep such sessions small and few. nginx needs: {nginx_needs(count)} gunicorn needs: "
             f"limit_request_field_size = {(count + 1) * MAX_SIZE}.",
         )

@@ -118,8 +118,8 @@ class Beside(Places):
     async def _confirm(self, mark: Loaded) -> bool:
         """Put again what stands here in the place of a session; return whether it still stood.
 
-        By that, whoever has put it here learns that his session was not ended by somebody else, but removed by one who
-        had written there and who goes on with what it says.
+        By that, the process that has put it here learns that nobody has ended its session: another process has
+        written there, has removed it, and goes on with what that says.
         """
         header = mark.header._replace(version=os.urandom(8))
         return await self.remark(mark, mark.header.flags, mark.plaintext, header, self._standing_there(mark))

@@ -153,7 +153,7 @@ class Carrying(Places):
         for attempt in range(SWAP_ATTEMPTS):
             await back_off(attempt)
             stored = await self.fetch(base.key)
-            # Whoever wrote there may have seen that it was carried, and have brought his change himself.
+            # Whoever wrote there may have seen that it was carried, and have brought the change along.
             if stored is None or self.meaning(stored) is not stored or self._parsed(stored).data == newer.data:
                 return
             try:

@@ -2,7 +2,7 @@
 
 A session is here, there, or ended. Here is looked first, and what is here counts: a session, a pointer, or a
 tombstone, which stands for as long as the session could live there. So a load that finds its session here makes the one
-round trip that it makes without a FALLBACK, and whoever comes late with what he has read there finds the key taken.
+round trip that it makes without a FALLBACK, and whoever comes late with what was read there finds the key taken.
 """
 
 import os

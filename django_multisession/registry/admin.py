@@ -1,7 +1,7 @@
 """The registry in Django's admin: who is logged in where, and an action that ends sessions.
 
-Nothing is added, changed or deleted by hand. To show a user's sessions on his page, give the project's UserAdmin the
-inline: ``inlines = [*UserAdmin.inlines, SessionsInline]``.
+Nothing is added, changed or deleted by hand. To show sessions on the page of their user, give the project's UserAdmin
+the inline: ``inlines = [*UserAdmin.inlines, SessionsInline]``.
 """
 
 from collections.abc import Sequence
@@ -137,7 +137,7 @@ class RegisteredSessionAdmin(_Untouched, _ModelAdmin):
         return row.is_live
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
-        """Search by the name of the user, and by his mail address, as the project's own model has them."""
+        """Search by the name of the user, and by the mail address, as the project's own model has them."""
         model = get_user_model()
         found = [f"user__{model.USERNAME_FIELD}"]
         mail = model.get_email_field_name()
@@ -156,7 +156,7 @@ class RegisteredSessionAdmin(_Untouched, _ModelAdmin):
         return bool(request.user.has_perm(f"{self.opts.app_label}.revoke_session"))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse to delete a session here. Whoever deletes a user may delete what is his: Django asks here for that."""
+        """Refuse to delete a session here, but not its row together with the user: Django asks here for that."""
         place = request.resolver_match
         prefix = f"{self.opts.app_label}_{self.opts.model_name}_"
         return place is not None and not str(place.url_name).startswith(prefix)

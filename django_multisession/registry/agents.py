@@ -16,8 +16,8 @@ _DEVICES: Final = frozenset({"iPhone", "iPad", "iPod"})
 def words_of(agent: str) -> str:
     """Return words for a user agent in the active language, or its text as it is if they are not known.
 
-    They are not without the extra ``registry``, which installs ua-parser. Whoever sends the text may write what he
-    likes: it names a device to the person who has it, and to no program.
+    They are not without the extra ``registry``, which installs ua-parser. Whoever sends the text may write anything:
+    it names a device to the person who has it, and to no program.
     """
     browser, system = _recognised(agent)
     if browser and system:

@@ -78,7 +78,7 @@ def _answer(ended: Ended) -> JsonResponse:
 
 
 def _first(request: HttpRequest) -> JsonResponse | None:
-    """Return 403 with the address of the page to go to, if the user has to show first who he is."""
+    """Return 403 with the address of the page to go to, if the user has to log in anew first."""
     response = asked_first(request)
     if response is None:
         return None

@@ -50,7 +50,7 @@ def check_tables(app_configs: object = None, databases: Sequence[str] | None = N
 
 
 def _check_database() -> Found:
-    """Check that one transaction can write a user, his rows and what is still to be deleted."""
+    """Check that one transaction can write a user, the user's rows and what is still to be deleted."""
     user = get_user_model()
     there = router.db_for_write(user)
     for model in (RegisteredSession, RegisteredUser, PendingDeletion):

@@ -1,4 +1,4 @@
-"""A user's sessions as people see them, and how a user ends his own: what the pages and the JSON have in common."""
+"""A user's sessions as people see them, and how users end their own: what the pages and the JSON have in common."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Ended:
 
 
 def devices_of(request: HttpRequest) -> Iterator[Device]:
-    """Yield the devices of the request's user, the one that he sits at first."""
+    """Yield the devices of the request's user, the one that asks first."""
     rows = sessions_of(_user(request), request)
     for row in sorted(rows, key=lambda row: not row.current):
         yield Device(

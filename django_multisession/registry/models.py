@@ -72,7 +72,7 @@ class RegisteredSession(models.Model):
 
 
 class RegisteredUser(models.Model):
-    """What the registry knows of a user: since when he is refused what he had logged in to before."""
+    """What the registry knows of a user: before which moment logins are refused."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL,

@@ -55,7 +55,7 @@ def _wrong_proxies(given: Any) -> Iterator[str]:
             continue
         if not network.prefixlen:
             yield (
-                f"{PROXIES} has {text!r}, which trusts everybody: each visitor could then say what his address is. "
+                f"{PROXIES} has {text!r}, which trusts everybody: each visitor could then claim any address. "
                 "Name the networks of your proxies."
             )
         if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped:
@@ -86,7 +86,7 @@ def _checked() -> tuple[frozenset[Network], bool, tuple[int, int]]:
 
 
 def trusted(address: Address | None, via_socket: bool) -> bool:
-    """Tell whether whoever has this address, or the other end of the socket, is believed to know who asked him."""
+    """Tell whether whoever has this address, or the other end of the socket, is believed to know who has asked."""
     networks, socket, _ = _checked()
     if address is None:
         return via_socket and socket
@@ -122,7 +122,7 @@ def _reader() -> Any:
     """Return python-ipware's reader of a single hop.
 
     Of a chain it wants to know each proxy's place, and never asks whether the peer is one of them: who reaches the
-    application directly says what he likes (decisions.md, D58). Which hop to believe is decided in clients.py.
+    application directly says anything (decisions.md, D58). Which hop to believe is decided in clients.py.
     """
     try:
         from python_ipware import IpWare

@@ -1,4 +1,4 @@
-"""MULTISESSION_REAUTHENTICATE: whether a user has to show who he is before he ends sessions of his other devices."""
+"""MULTISESSION_REAUTHENTICATE: whether users have to log in anew before they end sessions of their other devices."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta

@@ -42,7 +42,7 @@ def lock(user: Any, *, holds_logins: bool = False) -> None:
 
 
 def refuse_earlier(user: Any) -> None:
-    """Refuse to a user what he has logged in to before now, row or not."""
+    """Refuse all logins of a user from before now, whether they have a row or not."""
     _write_user(user, revoked_at=timezone.now())
 
 
@@ -54,7 +54,7 @@ def _write_user(user: Any, **values: datetime) -> None:
 
 
 def is_refused(user: Any, since: datetime | None) -> bool:
-    """Tell whether a user was revoked since he has logged in; None, an unknown time, counts as before."""
+    """Tell whether a user was revoked ``since`` the login; None, an unknown time, counts as before."""
     revoked = RegisteredUser.objects.using(alias()).filter(pk=user, revoked_at__isnull=False)
     return (revoked if since is None else revoked.filter(revoked_at__gte=since)).exists()
 

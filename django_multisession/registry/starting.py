@@ -34,7 +34,7 @@ class Start:
         return key
 
     async def waits_with(self, row: RegisteredSession, then: Callable[[], None]) -> bool:
-        """If the caller is in a transaction, write the row when that commits; tell whether he is.
+        """If the caller is in a transaction, write the row when that commits; tell whether it is.
 
         Unless another one waits by then; afterwards, call a function. What comes to nothing with the transaction has no
         row then.

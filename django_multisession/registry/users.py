@@ -1,4 +1,4 @@
-"""What Django tells of users: who is deactivated loses his sessions, and so does who is deleted or logs in anew."""
+"""What Django tells of users: the deactivated and deleted lose all sessions, and a new login gets another key."""
 
 import time
 from contextlib import suppress
@@ -47,7 +47,7 @@ def _may_have_changed(update_fields: Any) -> bool:
 
 
 def _deleted(instance: Any, **kwargs: Any) -> None:
-    """Note the records of a user's sessions before his rows go; they go when his deletion commits."""
+    """Note the records of a user's sessions before the rows go; the records go when the deletion commits."""
     found = RegisteredSession.objects.using(alias()).filter(user=instance.pk)
     with transaction.atomic(alias()):
         keys = [key for row in found for key in rows.keys_of(row)]

@@ -1,8 +1,8 @@
 """What a cache remembers of cookies with REVOCABLE, so that not every request asks the database.
 
-Who has found a cookie in order adds that, for ACCEPTED_FOR seconds. Who ends a session sets that it has ended, after
-his transaction, for as long as its cookie may live. Adding overwrites nothing: a request that has asked the database
-before a revocation, and is late, does not undo it.
+A request that has found a cookie in order adds that, for ACCEPTED_FOR seconds. One that ends a session sets that it
+has ended, after its transaction, for as long as its cookie may live. Adding overwrites nothing: a request that has
+asked the database before a revocation, and is late, does not undo it.
 
 A cache may forget, and may be away: then the database is asked, which is always right. Only where a cache loses just
 what a revocation has set, or does not take it, may it tell others for ACCEPTED_FOR seconds that the cookie is in order.

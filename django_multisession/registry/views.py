@@ -44,7 +44,7 @@ def _page(view: View) -> View:
     @csrf_protect
     def kept(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not request.user.is_authenticated:
-            # Not back to where he came from: that may take a POST.
+            # Not back to where the request came from: that may take a POST.
             return redirect_to_login(reverse("multisession:devices"))
         try:
             return view(request, *args, **kwargs)

@@ -42,7 +42,7 @@ def former_of(session: type[Any]) -> IntoCookies | None:
     return into_cookies(session.config())
 
 
-# Who copies or pickles a session means its data, and goes on with the repository of his process.
+# A copy of a session, or a pickle, is of its data: it goes on with the repository of the process that it is in.
 copyreg.pickle(Repository, lambda found: (repository_of, (type(found.records.store), found.name)))
 
 

@@ -91,7 +91,7 @@ class FollowedCookie(MultisessionBase):
         self._left = self._moved = None
 
     def _loses_user(self, data: Mapping[str, Any]) -> bool:
-        """Tell whether the user is another one than before: who has a copy of the old cookie is not to go on as him."""
+        """Tell whether the user is another one than before: somebody may have a copy of the old cookie."""
         return self.registration is not None and self._user_before not in (None, data.get("_auth_user_id"))
 
     def _begin(self) -> None:

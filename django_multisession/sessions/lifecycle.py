@@ -73,7 +73,7 @@ class Lifecycle:
         if self.state is not State.NEW:
             return found[1] if found is not None and not isinstance(found, Moved | Outdated) else None
         if isinstance(found, Moved):
-            # Who has not loaded the session before it moved does not follow, but by a login of his own: see commit().
+            # A request that had not loaded the session before it moved follows only with its own login: see commit().
             self.state, self.rotation = State.MOVED, Rotation(key, None, had_moved=True)
             return None
         if isinstance(found, Outdated):

@@ -72,7 +72,7 @@ def contended(storage_key: str) -> bool:
 async def exclusive(storage_key: str, seconds: float) -> AsyncIterator[None]:
     """Wait until nobody else in this event loop, or on these threads, is here for a record; so many seconds at most.
 
-    Who saves a record inside of a save of the same record does not wait for himself.
+    A save inside of a save of the same record does not wait for itself.
     """
     ours = _ours()
     if storage_key in ours:

@@ -1,4 +1,4 @@
-"""What fails between a login and its answer leaves the visitor what he had."""
+"""What fails between a login and its answer leaves the visitor's session as it was."""
 
 from __future__ import annotations
 

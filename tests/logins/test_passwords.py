@@ -1,4 +1,4 @@
-"""A change of password beside other requests of the same visitor: he stays logged in, and a logout is final."""
+"""A change of password beside other requests of the same visitor, who stays logged in, and a logout is final."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ class Traffic:
         self.visitors.append(visitor)
 
     def logs_out(self, visitor: Visitor) -> dict[str, str]:
-        """Log a visitor out, who does not come any more; return the cookies that he had."""
+        """Log a visitor out, who does not come any more; return the cookies that were left."""
         self.visitors.remove(visitor)
         with visitor.turn, self._in_shops() as (shop, *_):
             had = dict(visitor.jar)

@@ -63,10 +63,10 @@ def test_address_behind_proxies_is_the_last_that_is_none(remote: str, forwarded:
 @pytest.mark.parametrize(
     ("remote", "forwarded", "expected"),
     [
-        (CLIENT, [FORGED], CLIENT),  # he reaches the application directly
+        (CLIENT, [FORGED], CLIENT),  # who reaches the application directly
         (CLIENT, [FORGED, PROXY], CLIENT),  # and claims to come through the proxy
         (CLIENT, [FORGED, EDGE, PROXY], CLIENT),
-        (PROXY, [FORGED, CLIENT], CLIENT),  # he sent the header to the proxy, which added his address
+        (PROXY, [FORGED, CLIENT], CLIENT),  # who sent the header to the proxy, which added the address
         (PROXY, [FORGED, PROXY, CLIENT], CLIENT),
         (PROXY, [FORGED, EDGE, CLIENT, EDGE], CLIENT),
         (PROXY, ["x" * 60_000, CLIENT], CLIENT),

@@ -1,4 +1,4 @@
-"""Whose devices the page and its JSON show and end: the visitor's own, and by no request but one of his."""
+"""Whose devices the page and its JSON show and end: the visitor's own, and by no other visitor's request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user who logs in again where he is logged in: another key, and the time of now (ASVS 5, 7.2.4)."""
+"""A user who is logged in and logs in again: another key, and the time of now (ASVS 5, 7.2.4)."""
 
 from __future__ import annotations
 

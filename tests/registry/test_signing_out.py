@@ -223,7 +223,7 @@ def test_page_asks_as_much_for_many_devices_as_for_one(
 ) -> None:
     for _ in range(30):
         row_of(ann)
-    with django_assert_num_queries(2):  # the user, and his sessions
+    with django_assert_num_queries(2):  # the user, and the sessions
         assert here.client.get(url).status_code == 200
 
 

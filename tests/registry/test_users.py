@@ -1,4 +1,4 @@
-"""What becomes of a user's sessions when he is deactivated or deleted (ASVS 5, 7.4.2)."""
+"""What becomes of a user's sessions when the user is deactivated or deleted (ASVS 5, 7.4.2)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ann() -> User:
 
 @pytest.fixture
 def clients(ann: User) -> list[Client]:
-    """Two browsers in which she is logged in."""
+    """Two browsers in which Ann is logged in."""
     found = [Client(), Client()]
     for client in found:
         client.force_login(ann)
@@ -60,7 +60,7 @@ def kept(clients: list[Client]) -> list[bool]:
 
 @pytest.fixture
 def staff(ann: User) -> Iterator[User]:
-    """Her as a proxy of the user's model has her, as some projects make one."""
+    """Ann by a proxy of the user's model, as some projects make one."""
 
     class Staff(User):
         class Meta:

@@ -13,7 +13,7 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w":
 
 
 def add_user_argument(parser: Any, meaning: str) -> None:
-    """Add ``--user``, the natural key of a user: his name, or his mail address where that logs in."""
+    """Add ``--user``, the natural key of a user: the name, or the mail address where that logs in."""
     field = get_user_model().USERNAME_FIELD
     parser.add_argument("--user", metavar=field.upper(), help=meaning)
 

@@ -38,7 +38,7 @@ _CODES: Final[dict[str, tuple[Failure, str]]] = {
     ),
     "NOPERM": (
         Failure.REFUSAL,
-        "the user lacks a permission. Let ACL SETUSER grant him +get +set +del +getrange +evalsha +eval +client and, "
+        "the user lacks a permission. Let ACL SETUSER add +get +set +del +getrange +evalsha +eval +client and, "
         "for the commands, +scan +info +time +wait, on the keys of the sessions.",
     ),
     "NOREPLICAS": (Failure.REFUSAL, "fewer replicas than 'min-replicas-to-write' are connected."),

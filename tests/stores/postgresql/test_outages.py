@@ -142,7 +142,7 @@ def test_second_host_is_tried(drive: Drive, alias: str) -> None:
         store.close()
 
 
-# Whoever is late himself.
+# Where this process is late itself.
 
 
 def test_busy_event_loop_is_no_silence_of_the_server(store: PostgreSQLStore) -> None:

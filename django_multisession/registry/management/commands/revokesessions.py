@@ -27,7 +27,7 @@ from ..choice import add_user_argument, age, count_of, user_named
 class Command(BaseCommand):
     help = (
         "End sessions: they are counted first, and you are asked. After a backup of the sessions or of the database "
-        "was restored, --all ends what came back: it refuses to every user what he had logged in to before now, and "
+        "was restored, --all ends what came back: it refuses every login from before now, and "
         "deletes every record that the stores can list, those of visitors too. Exits with 1 if something could not be "
         "ended."
     )
