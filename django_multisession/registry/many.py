@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -18,7 +19,7 @@ from .database import alias, ask, before_the_mark
 from .models import RegisteredSession, RegisteredUser
 from .revocable import NotRevocable
 from .revocation import revoke_where
-from .rows import living
+from .rows import living, lock_users
 
 BATCH_SIZE = 1000
 """Rows that one transaction marks."""
@@ -74,9 +75,12 @@ def _refused(users: QuerySet[Any], moment: datetime) -> list[Any]:
     def refuse() -> list[Any]:
         found, registered = list(users), RegisteredUser.objects.using(alias())
         earlier = registered.filter(Q(revoked_at=None) | Q(revoked_at__lt=moment))
-        earlier.filter(pk__in=found).update(revoked_at=moment)
-        # Those that have a row by now keep it: MySQL knows no other way to tell which key is in conflict.
-        registered.bulk_create([RegisteredUser(user_id=key, revoked_at=moment) for key in found], ignore_conflicts=True)
+        marked = [RegisteredUser(user_id=key, revoked_at=moment) for key in found]
+        with transaction.atomic(alias()):
+            lock_users(found)
+            earlier.filter(pk__in=found).update(revoked_at=moment)
+            # Those that have a row by now keep it: MySQL knows no other way to tell which key is in conflict.
+            registered.bulk_create(marked, ignore_conflicts=True)
         return found
 
     with before_the_mark():

@@ -31,14 +31,24 @@ def lock(user: Any, *, holds_logins: bool = False) -> None:
     A login without a limit locks nothing, but its row refers to the user's: the foreign key has it wait for who
     ``holds_logins``, which then sees its row, or is seen by it.
     """
+    if not lock_users([user], holds_logins=holds_logins):
+        # Who reads first may not write any more.
+        _write_user(user, locked_at=timezone.now())
+
+
+def lock_users(users: Iterable[Any], *, holds_logins: bool = False) -> bool:
+    """Lock the rows of users, in one order; return False on SQLite, which knows no lock but a write.
+
+    Before anything of the registry is written of them: whoever wrote that first would meet in a deadlock who has the
+    lock already.
+    """
     features = connections[alias()].features
     if features.has_select_for_update:
         model: Any = get_user_model()
         no_key = features.has_select_for_no_key_update and not holds_logins
-        model._base_manager.using(alias()).select_for_update(no_key=no_key).filter(pk=user).values_list("pk").first()
-    else:
-        # SQLite knows no lock but a write, and who reads first may not write any more.
-        _write_user(user, locked_at=timezone.now())
+        found = model._base_manager.using(alias()).select_for_update(no_key=no_key).filter(pk__in=list(users))
+        list(found.order_by("pk").values_list("pk"))
+    return features.has_select_for_update
 
 
 def refuse_earlier(user: Any) -> None:

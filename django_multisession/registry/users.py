@@ -50,6 +50,7 @@ def _deleted(instance: Any, **kwargs: Any) -> None:
     """Note the records of a user's sessions before the rows go; the records go when the deletion commits."""
     found = RegisteredSession.objects.using(alias()).filter(user=instance.pk)
     with transaction.atomic(alias()):
+        rows.lock_users([instance.pk], holds_logins=True)
         keys = [key for row in found for key in rows.keys_of(row)]
         keys += pending.of_rows(found.values_list("pk", flat=True))
         pending.add(keys)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from django_multisession.registry import arevoke_all, revoke_all, sessions_of
 from django_multisession.registry.database import ask
+from django_multisession.registry.many import revoke_users
 from django_multisession.registry.models import PendingDeletion, RegisteredSession, RegisteredUser
+from django_multisession.registry.rows import lock, refuse_earlier
 from django_multisession.testing.drive import PATIENCE
 from tests.databases import sqlite
 from tests.logins.conftest import Site
@@ -232,6 +235,41 @@ def test_first_load_that_meets_a_revocation_under_way_is_refused(site: Site, old
         goes_on.set()
     assert found == {"user": None}
     assert site.drive(live()) == []
+
+
+def revoke_everybody() -> None:
+    assert list(revoke_users(timezone.now())) == [2]
+
+
+def delete_user() -> None:
+    User.objects.get(pk=VICTIM).delete()
+
+
+@in_memory
+@in_sync
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize("meets", [revoke_everybody, delete_user])
+def test_revocation_of_a_user_meets_others_without_a_deadlock(
+    site: Site, is_known: bool, meets: Callable[[], None]
+) -> None:
+    """Whoever writes what the registry knows of a user locks that user first."""
+    if is_known:
+        RegisteredUser.objects.create(user_id=VICTIM)
+    leave_thread()
+
+    def meet() -> None:
+        try:
+            meets()
+        finally:
+            leave_thread()
+
+    with ThreadPoolExecutor() as pool:
+        with transaction.atomic(ALIAS):  # as revoke_all() does
+            lock(VICTIM, holds_logins=True)
+            met = pool.submit(meet)
+            assert wait([met], timeout=A_WHILE).not_done
+            refuse_earlier(VICTIM)
+        met.result(PATIENCE)
 
 
 # A view's transaction, with the records in it.
