@@ -18,7 +18,7 @@ from .flashes import FLASH_KEY, FlashBag
 from .foreign import no_model, refuse_overrides
 from .lifetime import Lifetime, Origin
 from .registration import Followed, follower
-from .turn import Belonging, aload_once, load_once
+from .turn import Belonging, afirst_look, first_look
 
 
 class MultisessionBase(Followed, SessionBase):
@@ -88,27 +88,10 @@ class MultisessionBase(Followed, SessionBase):
     # No look-up whether it is taken: insert() finds out in the same round trip.
     _get_new_session_key = staticmethod(new_session_key)
 
-    # As Django's, but for the exception that every request's first look would cost there, and for turn.py.
-
-    def _get_session(self, no_load: bool = False) -> dict[str, Any]:
-        self.accessed = True
-        if not hasattr(self, "_session_cache"):
-            if no_load or self.session_key is None:
-                self._session_cache: dict[str, Any] = {}
-            else:
-                load_once(self, self.belonging)
-        return self._session_cache
-
-    async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
-        self.accessed = True
-        if not hasattr(self, "_session_cache"):
-            if no_load or self.session_key is None:
-                self._session_cache = {}
-            else:
-                await aload_once(self, self.belonging)
-        return self._session_cache
-
-    _session = property(_get_session)
+    # As Django's, but for the exception that every request's first look would cost there, and for its turn.
+    _get_session, _aget_session = first_look, afirst_look
+    _session = property(first_look)
+    _session_cache: dict[str, Any]
 
     @property
     def unreadable(self) -> bool:

@@ -8,8 +8,6 @@ import asyncio
 import threading
 from typing import Any, Protocol
 
-from django.contrib.sessions.backends.base import SessionBase
-
 from ..bridge import here, run_sync
 
 
@@ -62,26 +60,51 @@ class Belonging(Protocol):
         """Return what of the data that was loaded the request's user may see."""
 
 
-def turn_of(session: SessionBase) -> Turn:
+class Looked(Protocol):
+    """What is asked of a session at its first look."""
+
+    accessed: bool
+    belonging: Belonging | None
+    _session_cache: dict[str, Any]
+
+    @property
+    def session_key(self) -> str | None: ...
+    def load(self) -> dict[str, Any]: ...
+    async def aload(self) -> dict[str, Any]: ...
+
+
+def turn_of(session: object) -> Turn:
     """Return the turn of a session object, made by whoever asks first."""
     found: Turn | None = session.__dict__.get("_turn")
     return session.__dict__.setdefault("_turn", Turn()) if found is None else found
 
 
-def load_once(session: SessionBase, belonging: Belonging | None) -> None:
-    """Load the session's data unless another thread has."""
-    with turn_of(session).of_threads:
-        if not hasattr(session, "_session_cache"):
-            data = session.load()
-            _keep(session, data if belonging is None else run_sync(belonging.shown(data)))
+def first_look(session: Looked, no_load: bool = False) -> dict[str, Any]:
+    """Return the session's data, loaded unless that was done: Django's ``_get_session()``."""
+    session.accessed = True
+    if not hasattr(session, "_session_cache"):
+        if no_load or session.session_key is None:
+            session._session_cache = {}
+        else:
+            with turn_of(session).of_threads:
+                if not hasattr(session, "_session_cache"):
+                    data, belonging = session.load(), session.belonging
+                    _keep(session, data if belonging is None else run_sync(belonging.shown(data)))
+    return session._session_cache
 
 
-async def aload_once(session: SessionBase, belonging: Belonging | None) -> None:
-    """Load the session's data unless another task has."""
-    async with turn_of(session).of_tasks():
-        if not hasattr(session, "_session_cache"):
-            data = await session.aload()
-            _keep(session, data if belonging is None else await belonging.shown(data))
+async def afirst_look(session: Looked, no_load: bool = False) -> dict[str, Any]:
+    """See first_look()."""
+    session.accessed = True
+    if not hasattr(session, "_session_cache"):
+        if no_load or session.session_key is None:
+            session._session_cache = {}
+        else:
+            async with turn_of(session).of_tasks():
+                if not hasattr(session, "_session_cache"):
+                    data, belonging = await session.aload(), session.belonging
+                    _keep(session, data if belonging is None else await belonging.shown(data))
+    return session._session_cache
 
 
 async def preload(session: Any) -> None:
@@ -94,6 +117,6 @@ async def preload(session: Any) -> None:
     session.accessed = accessed
 
 
-def _keep(session: SessionBase, data: dict[str, Any]) -> None:
+def _keep(session: Looked, data: dict[str, Any]) -> None:
     # A thread and a task do not wait for one another: whoever is first has made the one dictionary.
     session.__dict__.setdefault("_session_cache", data)
