@@ -143,7 +143,7 @@ class MultisessionBase(Followed, SessionBase):
 
     def get_session_cookie_age(self) -> int:
         """Return the seconds that a session lives: MAX_AGE of its COOKIE, else SESSION_COOKIE_AGE."""
-        return self.config().cookie_age()
+        return self.config().max_age or super().get_session_cookie_age()
 
     def get_expiry_age(self, **kwargs: Any) -> int:
         expiry = kwargs["expiry"] if "expiry" in kwargs else self.get("_session_expiry")

@@ -14,11 +14,10 @@ from ..codec import RecordCodec
 from ..conf import DEFAULT, Entry, entry
 from ..cookie_codec import CookieCodec
 from ..cookies import MAX_SIZE, CookieOptions
-from ..fast_json import FastJSONSerializer, fastest
 from ..keys import Keyring, StorageKeys
 from ..merge import RULES, Rule, append, append_messages
 from ..runtime import cached
-from .body import BodyCodec
+from .body import BodyCodec, FastJSONSerializer, fastest
 from .flashes import FLASH_KEY
 from .lifetime import Lifetime
 
@@ -37,6 +36,7 @@ class SessionConfig:
         self.name = described.name
         self.entry = described
         self.is_strict = self.entry.on_conflict == "strict"
+        self.max_age: int | None = self.entry.cookie.get("MAX_AGE")
 
     @cached_property
     def keyring(self) -> Keyring:
@@ -145,15 +145,13 @@ class SessionConfig:
 
     def cookie_age(self) -> int:
         """Return the seconds that a session lives: MAX_AGE of its COOKIE, else SESSION_COOKIE_AGE."""
-        age: int = self.entry.cookie.get("MAX_AGE") or settings.SESSION_COOKIE_AGE
-        return age
+        return self.max_age or settings.SESSION_COOKIE_AGE
 
     def ends_with_browser(self, expiry: Any) -> bool:
         """Tell whether a session with this set_expiry(), None for none, ends when the browser closes."""
         if expiry is not None:
             return bool(expiry == 0)
-        max_age = self.entry.cookie.get("MAX_AGE")
-        return settings.SESSION_EXPIRE_AT_BROWSER_CLOSE if max_age is None else max_age == 0
+        return settings.SESSION_EXPIRE_AT_BROWSER_CLOSE if self.max_age is None else self.max_age == 0
 
 
 @cached

@@ -25,7 +25,7 @@ ROOMS = (
     {"deadline", "breaker"},
     {"envelope"},
     {"keys"},
-    {"serializers", "fast_json", "base64url"},
+    {"serializers", "base64url"},
     {"codec"},
     {"cookie_codec"},
     {"equality", "merge"},
@@ -55,7 +55,7 @@ LIBRARIES = {
     "ua_parser": ("registry.agents", "registry"),
 }
 # A store's second file with another name.
-FAMILIES = {"fast_json": "serializers", "base64url": "serializers"}
+FAMILIES = {"sessions.body": "serializers", "base64url": "serializers"}
 ENGINES = sorted(path.stem for path in (ROOT / "engines").glob("[a-z]*.py"))
 
 

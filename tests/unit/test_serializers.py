@@ -19,11 +19,11 @@ from django.http import QueryDict
 from django.test import override_settings
 from django.utils.safestring import mark_safe
 
-from django_multisession import fast_json
 from django_multisession.engines import signed_cookies
 from django_multisession.exceptions import SessionNotSerializable
-from django_multisession.fast_json import FastJSONSerializer, fastest
 from django_multisession.serializers import TypedSerializer
+from django_multisession.sessions import body
+from django_multisession.sessions.body import FastJSONSerializer, fastest
 from django_multisession.sessions.config import session_config
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -304,7 +304,7 @@ def test_fastest_is_no_other_serializers_business(monkeypatch: pytest.MonkeyPatc
 
     assert fastest(Own) is Own
     assert fastest(JSONSerializer) is FastJSONSerializer
-    monkeypatch.setattr(fast_json, "msgspec", None)
+    monkeypatch.setattr(body, "msgspec", None)
     assert fastest(JSONSerializer) is JSONSerializer
 
 
