@@ -8,7 +8,8 @@ Two drive a body. In an event loop it is awaited as any coroutine, and suspends 
 Without a loop run_sync() sends it None, once: with a synchronous client every value is there already, so the body
 runs to its end and hands its result over in StopIteration. A body that suspends under run_sync() has awaited
 something that only a loop can finish; that is a mistake of ours, and raises RuntimeError. iterate() does the same for
-asynchronous iterators, a step at a time.
+asynchronous iterators, a step at a time, and deadline.in_both_colours() for an operation of a session, which it opens
+and drives in one step.
 
 driven() tells a body whether run_sync() drives it. A loop that async_to_sync made serves one call on a thread of its
 own; there the synchronous client is used, as blocking it blocks nobody (decisions.md, D8).
@@ -62,8 +63,13 @@ def run_sync(body: Coroutine[Any, Any, T]) -> T:
     finally:
         if not outer:
             here.driven = here.blocks_a_loop = False
+    raise suspended(body)
+
+
+def suspended(body: Coroutine[Any, Any, object]) -> RuntimeError:
+    """Close a body that was driven and has suspended; return the error of that."""
     body.close()
-    raise RuntimeError("A body that is driven synchronously awaited something that was not ready.")
+    return RuntimeError("A body that is driven synchronously awaited something that was not ready.")
 
 
 def foreign(method: Callable[..., T], *arguments: object) -> T:

@@ -12,15 +12,15 @@ silent: the clocks here stand still then.
 import asyncio
 import threading
 import time
+from asyncio.events import _get_running_loop  # see bridge.py
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from functools import update_wrapper
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
-from weakref import WeakKeyDictionary
 
-from .bridge import here, native_loop, run_sync
-from .loop_time import LoopClock
-from .runtime import ALWAYS, Kept, monotonic
+from .bridge import here, native_loop, suspended
+from .loop_time import clock_of
+from .runtime import monotonic
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -85,18 +85,6 @@ class Allowance:
         self._ends_at, self._is_extended = now + max(late, _ONE_LOOK), True
 
 
-_loop_clocks: Kept[WeakKeyDictionary[asyncio.AbstractEventLoop, LoopClock]] = Kept(WeakKeyDictionary, ALWAYS)
-
-
-def _clock_of(loop: asyncio.AbstractEventLoop | None) -> LoopClock | ThreadClock:
-    if loop is None:
-        return thread_clock
-    found = _loop_clocks.value.get(loop)
-    if found is None:
-        found = _loop_clocks.value[loop] = LoopClock()
-    return found
-
-
 class Budget:
     """What the operations of one request, all from now on in this context, have waited; overlaps count once."""
 
@@ -128,32 +116,36 @@ _request: ContextVar[Budget | None] = ContextVar("multisession_budget", default=
 class Operation:
     """One operation of a session, as a context manager; operations inside of it are parts of it.
 
-    ``has_lost`` tells whether it has asked once more already after a connection was lost: once is enough. ``is_driven``
-    says that run_sync() will drive all of it.
+    ``has_lost`` tells whether it has asked once more already after a connection was lost: once is enough. With
+    ``drives``, whatever is inside of the block is driven on this thread: see bridge.py.
     """
 
-    __slots__ = ("_before", "_budget", "_clock", "_is_driven", "_outer", "_place", "_since", "_task", "has_lost")
+    __slots__ = ("_before", "_budget", "_clock", "_drives", "_outer", "_place", "_since", "_task", "has_lost")
 
-    def __init__(self, *, is_driven: bool = False) -> None:
-        self._is_driven = is_driven
+    def __init__(self, *, drives: bool = False) -> None:
+        self._drives = drives and not here.driven
         self.has_lost = False
 
     def __enter__(self) -> "Operation":
-        loop = None if self._is_driven else native_loop()
-        self._place, task = loop or threading.get_ident(), _task_of(loop)
-        self._task = task
+        if self._drives:
+            here.driven, here.blocks_a_loop = True, _get_running_loop() is not None
+        loop = None if here.driven else native_loop()
+        self._place = loop or threading.get_ident()
+        self._task = task = _task_of(loop)
         outer = self._outer = _operation.get()
         if outer is not None and outer.is_of(loop, task):
             return outer
         budget = _request.get()
         self._budget = budget if budget is not None and budget.is_of(task) else None
         self._before = 0.0 if self._budget is None else self._budget.spent
-        self._clock = _clock_of(loop)
+        self._clock = thread_clock if loop is None else clock_of(loop)
         self._since = self._clock.start()
         _operation.set(self)
         return self
 
     def __exit__(self, *raised: object) -> None:
+        if self._drives:
+            here.driven = here.blocks_a_loop = False
         if _operation.get() is not self:
             return  # a part of another one
         _operation.set(self._outer)
@@ -236,9 +228,14 @@ def in_both_colours(
     name = body.__name__.lstrip("_")
 
     def method(self: OperatedT, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with Operation(is_driven=True):
+        with Operation(drives=True):
+            driven = body(self, *args, **kwargs)
             try:
-                return run_sync(body(self, *args, **kwargs))
+                driven.send(None)
+                raise suspended(driven)
+            except StopIteration as finished:
+                value: T = finished.value
+                return value
             except Exception as error:
                 self.failed(error)
                 raise

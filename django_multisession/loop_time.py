@@ -6,8 +6,9 @@ See decisions.md, D25.
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
+from weakref import WeakKeyDictionary
 
-from .runtime import monotonic
+from .runtime import ALWAYS, Kept, monotonic
 
 T = TypeVar("T")
 
@@ -50,6 +51,17 @@ class LoopClock:
             self._wind()
         else:
             self._ticking = False
+
+
+_clocks: Kept[WeakKeyDictionary[asyncio.AbstractEventLoop, LoopClock]] = Kept(WeakKeyDictionary, ALWAYS)
+
+
+def clock_of(loop: asyncio.AbstractEventLoop) -> LoopClock:
+    """Return the clock of an event loop."""
+    found = _clocks.value.get(loop)
+    if found is None:
+        found = _clocks.value[loop] = LoopClock()
+    return found
 
 
 class Limit:

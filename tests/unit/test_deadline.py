@@ -243,7 +243,7 @@ def test_operation_leaves_the_clock_of_its_loop(monkeypatch: pytest.MonkeyPatch)
             assert users == 1
         assert users == 0
 
-    monkeypatch.setattr(deadline, "LoopClock", Watched)
+    monkeypatch.setattr(loop_time, "LoopClock", Watched)
     asyncio.run(request())
 
 
