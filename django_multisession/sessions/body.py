@@ -3,7 +3,7 @@
 Django's JSONSerializer is two to four times as fast here where msgspec is installed. What loads() returns is the same
 to the last digit; whatever msgspec refuses (NaN, a lone surrogate, a number past a float) goes to Django's. So does
 whatever dumps() cannot show to be the same: msgspec would take values that JSONSerializer refuses. See decisions.md,
-D14 and D22; it stands beside the body since every load and save goes through both (D80).
+D14 and D22; and D80 for why it stands here.
 """
 
 import json

@@ -24,22 +24,22 @@ from .unreadable import report_unreadable
 
 
 class Lifecycle:
-    """One session's record, from its first look to the end of the request."""
+    """One session's record, from its first look to the end of the request.
 
-    __slots__ = ("_repository", "_unsettled", "loaded", "outage", "rotation", "state", "user_before", "written")
+    Attributes are the class' until they are set; whoever makes one sets its repository.
+    """
 
-    def __init__(self, repository: Repository) -> None:
-        self._repository = repository
-        self._unsettled: Unsettled | None = None
-        self.state = State.NEW
-        self.loaded: Loaded | None = None
-        self.outage: StoreUnavailable | None = None
-        """What has made the session an anonymous one."""
-        self.user_before: Any = None
-        """The user of the session as it was loaded or saved last."""
-        self.rotation: Rotation | None = None
-        self.written = False
-        """Whether a save has extended the life of the record."""
+    repository: Repository
+    _unsettled: Unsettled | None = None
+    state = State.NEW
+    loaded: Loaded | None = None
+    outage: StoreUnavailable | None = None
+    """What has made the session an anonymous one."""
+    user_before: Any = None
+    """The user of the session as it was loaded or saved last."""
+    rotation: Rotation | None = None
+    written = False
+    """Whether a save has extended the life of the record."""
 
     @property
     def origin(self) -> Origin:
@@ -50,7 +50,7 @@ class Lifecycle:
         """Return a session key together with its storage key."""
         if self.loaded is not None and self.loaded.key.secret == secret:
             return self.loaded.key
-        return self._repository.records.key(secret)
+        return self.repository.records.key(secret)
 
     def keys(self, secret: str | None) -> list[SessionKey]:
         """Return the keys under which the session is: its own, and the one that a change of key has left."""
@@ -65,7 +65,7 @@ class Lifecycle:
         """
         key = self.key(secret)
         try:
-            found = await self._repository.load(key, now)
+            found = await self.repository.load(key, now)
         except InvalidRecord:
             if self.state is State.NEW:
                 self.state = State.UNREADABLE
@@ -100,7 +100,7 @@ class Lifecycle:
 
     async def insert(self, secret: str, draft: Draft) -> Saved | None:
         """Create the record under a new key; None if that is taken."""
-        saved = await self._repository.insert(self.key(secret), draft, self.loaded)
+        saved = await self.repository.insert(self.key(secret), draft, self.loaded)
         return saved and self._kept(saved)
 
     async def save(self, secret: str, draft: Draft) -> Saved | Next:
@@ -112,12 +112,12 @@ class Lifecycle:
             return instead
         if draft.age <= 0:
             return Next.DELETE
-        key, store = self.key(secret), self._repository.records.store
+        key, store = self.key(secret), self.repository.records.store
         if not store.transactional:
             return await self._write(key, draft)
         latest = Ground(self.loaded, self.state is State.CLEARED)
         self._unsettled = unsettled = self._unsettled or Unsettled()
-        ground = await unsettled.ground(latest, partial(self._repository.look, key))
+        ground = await unsettled.ground(latest, partial(self.repository.look, key))
         if ground is not latest:
             self._go_back(ground, latest.is_cleared)
         saved = await self._write(key, draft)
@@ -127,12 +127,12 @@ class Lifecycle:
 
     async def _write(self, key: SessionKey, draft: Draft) -> Saved | Next:
         if self.loaded is not None and self.state is not State.CLEARED:
-            return self._kept(await self._repository.save(self.loaded, draft))
+            return self._kept(await self.repository.save(self.loaded, draft))
         return await self._replace_all(key, draft)
 
     def _go_back(self, ground: Ground, is_cleared: bool) -> None:
         self.loaded = ground.loaded
-        self.user_before = ground.loaded and self._repository.parse(ground.loaded).data.get("_auth_user_id")
+        self.user_before = ground.loaded and self.repository.parse(ground.loaded).data.get("_auth_user_id")
         self.state = State.CLEARED if ground.is_cleared or is_cleared else self.state
 
     def _instead(self, data: Mapping[str, Any]) -> Next | None:
@@ -161,37 +161,37 @@ class Lifecycle:
         loaded = self.loaded
         if loaded is None:
             try:
-                found = await self._repository.load(key, draft.now)
+                found = await self.repository.load(key, draft.now)
             except InvalidRecord as reason:
-                report_unreadable(self._repository.name, reason)
+                report_unreadable(self.repository.name, reason)
                 return Next.CREATE  # what is stored cannot be read, and so is not ours to replace
             if found is None or isinstance(found, Outdated):
                 raise self.ended()
             if not isinstance(found, Moved):
                 loaded, body = found
                 draft = draft.on(body.options)
-        return self._kept(await self._repository.replace_all(key, loaded, draft))
+        return self._kept(await self.repository.replace_all(key, loaded, draft))
 
     async def exists(self) -> bool:
         """Tell whether what was loaded or saved last still lives."""
-        return self.loaded is not None and await self._repository.records.exists(self.loaded.key)
+        return self.loaded is not None and await self.repository.records.exists(self.loaded.key)
 
     async def was_rolled_back(self) -> bool:
         """Tell whether a record that this request has made is gone with the transaction in which it was made."""
         try:
-            return self._repository.records.store.transactional and self.loaded is not None and not await self.exists()
+            return self.repository.records.store.transactional and self.loaded is not None and not await self.exists()
         except StoreUnavailable:
             return False  # nobody knows; the save that follows tells
 
     async def end(self, secret: str) -> list[str]:
         """End a session, wherever it is by now; return the storage keys that it had."""
         key, loaded = self.key(secret), self.loaded
-        return await self._repository.end(key, loaded if loaded is not None and loaded.key is key else None)
+        return await self.repository.end(key, loaded if loaded is not None and loaded.key is key else None)
 
     async def end_rotated(self) -> list[str]:
         """End the session that was left by a change of key in this request; return the storage keys that it had."""
         rotation, self.rotation = self.rotation, None
-        return [] if rotation is None else await self._repository.end(rotation.key, rotation.base)
+        return [] if rotation is None else await self.repository.end(rotation.key, rotation.base)
 
     async def set_aside(self, now: float) -> None:
         """End a session whose login is outdated; see passwords.py."""
@@ -199,7 +199,7 @@ class Lifecycle:
         self.forget()
         if loaded is not None:
             self._has_lost(loaded.key)
-            await set_aside(self._repository, loaded, now)
+            await set_aside(self.repository, loaded, now)
 
     def forget(self) -> None:
         """Know nothing of a record any more."""
@@ -217,7 +217,7 @@ class Lifecycle:
         if left is None:
             return False
         if self.rotation is not None:
-            await self._repository.records.delete(left.key)  # of this request: nobody else knows it
+            await self.repository.records.delete(left.key)  # of this request: nobody else knows it
             return False
         self.rotation = left
         return True
@@ -226,13 +226,13 @@ class Lifecycle:
         """End the old key of a change of key for good; see Rotation.commit()."""
         if self.rotation is None or self.loaded is None:
             return None
-        saved = await self.rotation.commit(self._repository, self.loaded, draft, course)
+        saved = await self.rotation.commit(self.repository, self.loaded, draft, course)
         self.rotation = None
         return saved and self._kept(saved)
 
     def renews(self, draft: Draft) -> bool:
         """Tell whether a change of key comes with a change of the same user's password."""
-        return self.rotation is not None and renews(self._repository, self.rotation.base, draft)
+        return self.rotation is not None and renews(self.repository, self.rotation.base, draft)
 
     async def abandon(self) -> Rotation | None:
         """Take a change of key back: the old session stays as it was. Return what was left, None if nothing was."""
@@ -242,9 +242,9 @@ class Lifecycle:
         self.rotation, self.loaded, self.user_before, self.written = None, left.base, left.user_before, left.written
         self.state = State.MOVED if left.had_moved else State.CLEARED if left.base is None else State.LOADED
         if new is not None and new.key is not left.key:
-            await withdraw(self._repository, new)
+            await withdraw(self.repository, new)
         return left
 
     def ended(self) -> SessionEnded:
         """Return the error of a session that is not there any more."""
-        return self._repository.ended()
+        return self.repository.ended()

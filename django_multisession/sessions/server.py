@@ -68,7 +68,9 @@ class ServerSession(MultisessionBase):
     @cached_property
     def life(self) -> Lifecycle:
         """The session's record in the course of this request."""
-        return Lifecycle(self.repository())
+        life = Lifecycle()
+        life.repository = self.repository()
+        return life
 
     @property
     def state(self) -> State:
