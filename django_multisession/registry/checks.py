@@ -7,6 +7,7 @@
 - **multisession.E022**: a limit of logins is for cookies that cannot be revoked.
 - **multisession.E023**: users and the registry are written to two databases.
 - **multisession.E024**: the middleware is not ours.
+- **multisession.E025**: the database cannot insert a row unless it is there, as Oracle cannot (a database check).
 - **multisession.W009**: the tables are missing (a database check).
 """
 
@@ -36,11 +37,23 @@ def check_registry(app_configs: object = None, **kwargs: Any) -> Messages:
 
 
 def check_tables(app_configs: object = None, databases: Sequence[str] | None = None, **kwargs: Any) -> Messages:
-    """Check that the tables are there, if their database is one of those that Django allows a check to ask."""
+    """Check that the tables can be there, and are, if Django allows a check to ask their database."""
     name = alias()
-    if name not in (databases or ()) or is_migrating():
+    if name not in (databases or ()):
         return []
     connection = connections[name]
+    if not (connection.features.supports_ignore_conflicts and connection.features.supports_update_conflicts):
+        return [
+            error(
+                "E025",
+                f"Database {name!r} ({connection.display_name}) cannot insert a row unless it is there, which the "
+                "registry needs.",
+                "Keep users and the registry in PostgreSQL, MariaDB, MySQL or SQLite, or remove "
+                "'django_multisession.registry' from INSTALLED_APPS.",
+            )
+        ]
+    if is_migrating():
+        return []
     try:
         with connection.cursor() as cursor:
             is_there = RegisteredSession._meta.db_table in connection.introspection.table_names(cursor)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import override_settings
 
-from django_multisession.registry.checks import check_registry
+from django_multisession.registry.checks import check_registry, check_tables
 from django_multisession.registry.models import PendingDeletion, RegisteredSession, RegisteredUser
 
 
@@ -51,3 +53,19 @@ def test_registry_of_sessions_that_are_not_ours_needs_no_middleware() -> None:
     middleware = ["django.contrib.sessions.middleware.SessionMiddleware"]
     with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.db", MIDDLEWARE=middleware):
         assert check_registry() == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("feature", ["supports_ignore_conflicts", "supports_update_conflicts"])
+@pytest.mark.parametrize("command", ["check", "migrate"])
+def test_database_that_cannot_insert_what_is_missing_is_an_error(
+    feature: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Oracle's cannot, and some of other vendors."""
+    monkeypatch.setattr(sys, "argv", ["manage.py", command])
+    assert check_tables(databases=["default"]) == []
+    monkeypatch.setattr(connection.features, feature, False)
+    (message,) = check_tables(databases=["default"])
+    assert message.id == "multisession.E025"
+    assert "'default'" in message.msg
+    assert "PostgreSQL" in str(message.hint)
