@@ -1,7 +1,6 @@
 """What becomes of one session's record in the course of a request: found, written, moved to a new key, ended.
 
-A state machine between a session, which knows keys and data, and the repository. Bodies for both colours (see
-bridge.py).
+A state machine between a session, which knows keys and data, and the repository; bodies for both colours.
 """
 
 from collections.abc import Mapping
@@ -57,11 +56,11 @@ class Lifecycle:
         keys = [] if self.rotation is None else [self.rotation.key]
         return keys if secret is None else [*keys, self.key(secret)]
 
-    async def load(self, secret: str, now: float) -> Body | None:
+    async def load(self, secret: str, now: float, *, has_data: bool) -> Body | None:
         """Return the session under a key; None if there is none, which the state then tells apart.
 
-        InvalidRecord if it cannot be read. A session that has been looked at already is only looked at again: what a
-        save merges with stays what it was, and a save of a session that is gone by now finds that out.
+        InvalidRecord if it cannot be read. A save compares with what was seen first: a session that ``has_data`` only looks
+        again, and another one gets that, for a thread and a task may look at once. A save finds out what is gone.
         """
         key = self.key(secret)
         try:
@@ -71,6 +70,8 @@ class Lifecycle:
                 self.state = State.UNREADABLE
             raise
         if self.state is not State.NEW:
+            if self.loaded is not None and not has_data:
+                return self.repository.parse(self.loaded)
             return found[1] if found is not None and not isinstance(found, Moved | Outdated) else None
         if isinstance(found, Moved):
             # A request that had not loaded the session before it moved follows only with its own login: see commit().
@@ -147,8 +148,7 @@ class Lifecycle:
 
     def without_key(self, data: Mapping[str, Any]) -> Next:
         """Return what is to be done in place of saving data without a key; SessionEnded if it moved elsewhere."""
-        instead = self._instead(data)
-        if instead is not None:
+        if (instead := self._instead(data)) is not None:
             return instead
         if self.state is not State.MOVED or "_auth_user_id" in data:
             return Next.CREATE

@@ -148,7 +148,7 @@ class ServerSession(MultisessionBase):
         if key is None:
             return {}
         try:
-            body = await self.life.load(key, self.clock())
+            body = await self.life.load(key, self.clock(), has_data=hasattr(self, "_session_cache"))
         except InvalidRecord as reason:
             await self._reject(reason)
             return {}

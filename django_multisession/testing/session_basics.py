@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -161,6 +162,18 @@ class Basics:
         await visits.open().clear_expired()
         assert await visits.data(key) == {"a": 1}
 
+    async def test_first_look_takes_what_a_save_will_compare_with(self, visits: Visits) -> None:
+        """And not what was written since somebody else has looked, who has only begun to show it."""
+        key = await visits.store(a=1)
+        visit = visits.open(key)
+        await visit.load()
+        await visits.change(key, a=2)
+        assert await visit.data() == {"a": 1}
+        await visits.change(key, a=3)
+        await visit.set("b", 1)
+        await visit.save()
+        assert await visits.data(key) == {"a": 3, "b": 1}
+
 
 class Colours:
     """Both colours in one test each."""
@@ -311,6 +324,23 @@ class Colours:
 
         asyncio.run(use())
 
+    def test_first_look_of_a_task_that_ends_before_the_one_of_a_thread_shares_the_data(
+        self, session_class: type[Observed]
+    ) -> None:
+        if session_class.records().store.local:
+            pytest.skip("This store does no I/O.")
+        session = session_class(_saved(session_class))
+
+        async def look() -> None:
+            await session.aset("of_the_task", 2)
+
+        # The thread's load begins first and ends last.
+        session_class.plan.on("read", after=lambda: _in_a_loop_of_its_own(look))
+        session["of_the_thread"] = 1
+        assert dict(session.items()) == {"a": 1, "of_the_thread": 1, "of_the_task": 2}
+        session.save()
+        assert dict(session_class(session.session_key).items()) == dict(session.items())
+
     def test_loaded_data_can_be_read_in_an_event_loop(self, session_class: type[Observed]) -> None:
         key = _saved(session_class)
 
@@ -331,6 +361,12 @@ def _saved(session_class: type[Observed]) -> str:
     session["a"] = 1
     session.save()
     return str(session.session_key)
+
+
+async def _in_a_loop_of_its_own(body: Callable[[], Any]) -> None:
+    """Run a body in an event loop on another thread, to its end."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(body())).result()
 
 
 def _in_loop() -> bool:
