@@ -59,7 +59,7 @@ class Lifecycle:
     async def load(self, secret: str, now: float, *, has_data: bool) -> Body | None:
         """Return the session under a key; None if there is none, which the state then tells apart.
 
-        InvalidRecord if it cannot be read. A save compares with what was seen first: a session that ``has_data`` only looks
+        InvalidRecord if it cannot be read. A save compares with what was seen first: one that ``has_data`` only looks
         again, and another one gets that, for a thread and a task may look at once. A save finds out what is gone.
         """
         key = self.key(secret)
