@@ -26,7 +26,7 @@ LONGEST_PAUSE: Final = 1.0
 """Seconds between two probes: the first after FIRST_PAUSE, then twice as many each time; LONGEST_PAUSE counts from
 the beginning of the last one, so that nobody is refused for longer once the server is back."""
 SHORTEST_PART: Final = 0.7
-"""What a pause is cut to at most, by chance."""
+"""The least part of a pause that is waited; chance decides, so that processes do not probe at the same moment."""
 _LOOK: Final = 0.005
 """Seconds between two looks at a probe that somebody else has begun."""
 
@@ -71,7 +71,7 @@ class Breaker:
         while not self.is_open and answers == self.answers:
             if self._begin():
                 return await self._decide(probe, reason)
-            await pause(_LOOK)  # somebody else's probe will tell
+            await pause(_LOOK)  # somebody else's probe decides
         return not self.is_open
 
     def _begin(self) -> bool:
@@ -108,7 +108,7 @@ class Breaker:
             _reported.value[self.location, StoreUnavailable] = now  # what has opened it is no second line
         else:
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        # Workers that have met the outage at once would be held by their probes at once, too, and nobody served then.
+        # Workers that met the outage at one moment would all wait for their probes at one moment, and serve nobody.
         chosen = self._pause * uniform(SHORTEST_PART, 1.0)  # noqa: S311 - no secret
         self._next_probe = now + min(chosen, LONGEST_PAUSE - probed)
 

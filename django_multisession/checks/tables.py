@@ -1,6 +1,6 @@
-"""What is on the databases: the engines' table, and sessions of Django's that nobody reads any more.
+"""The checks that do I/O: the engines' table, sessions of Django's that nobody reads any more, and a wrong Redis.
 
-And what a Redis says that LOCATION is wrong for: such checks too may do I/O, if somebody asks for them.
+Django runs them where ``check --database`` or ``migrate`` asks for databases.
 """
 
 import sys

@@ -36,7 +36,7 @@ async def finish(request: HttpRequest, response: HttpResponseBase, opened: list[
 
 
 async def _finish(request: HttpRequest, response: HttpResponseBase, handles: list[Handle]) -> HttpResponseBase:
-    has_ended = response.status_code < 500
+    logout_counts = response.status_code < 500
     for handle in handles:
         with suppress(StoreUnavailable):  # which the session remembers
             await handle.end_again()
@@ -47,22 +47,29 @@ async def _finish(request: HttpRequest, response: HttpResponseBase, handles: lis
     else:
         for handle in handles:
             await handle.abandon()
-        in_view = isinstance(response, Outage)
-        # Where another middleware or a template met it first. A 503 is a page that the view has made of it.
-        met = None if response.status_code == 503 else next(filter(None, (handle.outage for handle in handles)), None)
-        outage = response.error if isinstance(response, Outage) else met
+        outage = _outage_behind(response, handles)
         if outage is not None:
-            if is_logout_of_the_user(request, in_view=in_view):
+            if is_logout_of_the_user(request, in_view=isinstance(response, Outage)):
                 await forget(request)
-                has_ended = True
+                logout_counts = True
                 handles = await _all_left(request, handles)
             response = unavailable(request, outage)
     for handle in handles:
         await handle.close()
         await _show(request, response, handle)
-    if has_ended:
+    if logout_counts:
         response_cookies.delete_beyond_path(request, response)
     return response
+
+
+def _outage_behind(response: HttpResponseBase, handles: list[Handle]) -> StoreUnavailable | None:
+    """Return the outage that has led to a response of 500 or above, None if none did, or if a view has answered it."""
+    if isinstance(response, Outage):
+        return response.error
+    if response.status_code == 503:
+        return None  # a view's own page
+    # Another middleware, or a template, met it first.
+    return next((handle.outage for handle in handles if handle.outage is not None), None)
 
 
 async def _all_left(request: HttpRequest, handles: list[Handle]) -> list[Handle]:

@@ -47,8 +47,8 @@ def leads_to_logout(request: HttpRequest) -> bool:
 def is_logout_of_the_user(request: HttpRequest, *, in_view: bool) -> bool:
     """Tell whether a request that has met an outage is a logout, and no other site's doing.
 
-    What a view meets comes after CsrfViewMiddleware. Another middleware, as LoginRequiredMiddleware, may have looked at
-    the user before, and its exception is none that process_exception() is told of.
+    A view runs after CsrfViewMiddleware. Another middleware, such as LoginRequiredMiddleware, may look at the user
+    before that; then only what CsrfViewMiddleware notes on the request tells that it has passed it.
     """
     return is_logout(request, request.resolver_match) and (in_view or getattr(request, "csrf_processing_done", False))
 

@@ -5,8 +5,8 @@ driven by run_sync() or in a loop of async_to_sync they must not suspend; in any
 goes to a thread.
 
 Absent is None; broken is StoreUnavailable, which names the location without its password; there and not readable is
-InvalidRecord. One is never taken for another: who takes an outage for an absence logs visitors out. After a reply was
-lost, a session that is gone counts as removed by the caller.
+InvalidRecord. One is never taken for another: an outage that is taken for an absence logs visitors out. After a reply
+was lost, a session that is gone counts as removed by the caller.
 """
 
 import enum

@@ -57,10 +57,10 @@ def _others(row: RegisteredSession) -> QuerySet[RegisteredSession]:
 
 
 def evict(row: RegisteredSession, limit: int) -> list[RegisteredSession]:
-    """Revoke those sessions of a row's user that are too many, the oldest logins first; return them. Never the row.
+    """Revoke those sessions of a row's user that are too many, the oldest logins first; return them.
 
-    Also where all others are newer, since their rows came first; but if one of these has ended the row, it needs no
-    room.
+    Never the row itself, even where all other logins are newer: their rows were written first. Nothing is revoked if
+    the row has ended by now.
     """
     with transaction.atomic(alias()):
         rows.lock(row.user_id)

@@ -121,8 +121,9 @@ def relayed(hop: str) -> Address | None:
 def _reader() -> Any:
     """Return python-ipware's reader of a single hop.
 
-    Of a chain it wants to know each proxy's place, and never asks whether the peer is one of them: who reaches the
-    application directly says anything (decisions.md, D58). Which hop to believe is decided in clients.py.
+    Of a chain it wants to know each proxy's place, and never asks whether the peer is one of them: whoever reaches
+    the application directly could then claim any address (decisions.md, D58). Which hop to believe is decided in
+    clients.py.
     """
     try:
         from python_ipware import IpWare

@@ -28,19 +28,19 @@ def living() -> QuerySet[RegisteredSession]:
 def lock(user: Any, *, holds_logins: bool = False) -> None:
     """Keep others from changing what a user's sessions are, until the transaction ends.
 
-    A login without a limit locks nothing, but its row refers to the user's: the foreign key has it wait for who
-    ``holds_logins``, which then sees its row, or is seen by it.
+    A login without a limit does not call this. Where ``holds_logins`` is set, it waits all the same, by the foreign key
+    of its row: either the caller sees that row, or the login sees what the caller has written.
     """
     if not lock_users([user], holds_logins=holds_logins):
-        # Who reads first may not write any more.
+        # SQLite: a transaction that has read first may not write any more.
         _write_user(user, locked_at=timezone.now())
 
 
 def lock_users(users: Iterable[Any], *, holds_logins: bool = False) -> bool:
     """Lock the rows of users, in one order; return False on SQLite, which knows no lock but a write.
 
-    Before anything of the registry is written of them: whoever wrote that first would meet in a deadlock who has the
-    lock already.
+    Call it before anything of the registry is written about them: two transactions, of which one had written and the
+    other held the lock, would wait for one another.
     """
     features = connections[alias()].features
     if features.has_select_for_update:
@@ -143,7 +143,8 @@ def _by_former(key: str) -> RegisteredSession | None:
 
 def _locked(found: QuerySet[RegisteredSession]) -> RegisteredSession | None:
     if connections[alias()].features.has_select_for_update:
-        # By writing, PostgreSQL would look up the user at the next write, for which who revokes all does not let it.
+        # Not by a write: at the transaction's next one PostgreSQL would check the row's foreign key again, and wait for
+        # a revoke_all() that holds the user's row and waits for this one.
         return found.select_for_update().first()
     found.update(last_seen=F("last_seen"))
     return found.first()

@@ -1,8 +1,8 @@
 """A change of a session's key: once the new record is safe, a pointer to it takes the old one's place.
 
 The pointer stands for as long as requests may be under way that had loaded the session under its old key. What they
-save follows it, and so does a logout; see Repository. Who changes the key of the same session meanwhile finds the
-pointer, and goes on under the key that won, if user and password are the same there.
+save follows it, and so does a logout; see Repository. A request that changes the key of the same session
+meanwhile finds the pointer, and goes on under the key that won, if user and password are the same there.
 """
 
 from contextlib import suppress

@@ -132,7 +132,7 @@ class Store:
             if not retryable and (available >= limit or kind is Failure.LOSS):
                 # A limit that was cut short by the request's own budget says nothing of the server.
                 is_alive = await breaker.suspect(answers, lambda: self._probe(node), reason)
-                # Who is alive has perhaps not heard of it: a firewall forgets connections (decisions.md, D76).
+                # A server that is alive may not have got it: firewalls forget idle connections (decisions.md, D76).
                 retryable = again and is_alive and kind is Failure.SILENCE and not self.transactional
             if operation is not None and retryable:
                 operation.has_lost = True

@@ -35,7 +35,7 @@ def role_of(alias: str) -> str | None:
 
 
 def connection_parameters(alias: str, options: StoreOptions, startup: bool) -> dict[str, Any]:
-    """Return libpq's parameters: those of the alias, who we are, and what finds a connection that is dead.
+    """Return libpq's parameters: those of the alias, the application's name, and what finds a dead connection.
 
     With ``startup``, the server's limits and the role are options of the connection.
     """

@@ -10,7 +10,7 @@ from .failures import Command
 Ask = Callable[[float, Sequence[Command], bool], Awaitable[list[Any]]]
 """Takes seconds, commands, and whether they go alone."""
 Answer = Callable[[float, Command, bool], Awaitable[Any]]
-"""The same for one command; a refusal is raised."""
+"""Takes the same for one command, and returns its answer; a refusal is raised."""
 Notes = tuple[tuple[str, ...], tuple[str, ...]]
 """Problems, and notes; see Inspection."""
 
