@@ -13,6 +13,7 @@ PRESETS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "django_otp": frozenset({"otp_device_id"}),
         # The wizards of django-formtools that hold a pending user, and a new device's secret.
         "two_factor": frozenset({"wizard_login_view", "wizard_setup_view", "django_two_factor-qr_secret_key"}),
+        "two_factor.plugins.phonenumber": frozenset({"wizard_phone_setup_view"}),
         "two_factor.plugins.webauthn": frozenset(
             {
                 "webauthn_creation_challenge",
@@ -37,7 +38,9 @@ PRESETS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "allauth.mfa": frozenset({"mfa.totp.secret", "mfa.webauthn.state"}),
         "allauth.socialaccount": frozenset({"socialaccount_sociallogin"}),
         "hijack": frozenset({"hijack_history"}),
-        "impersonate": frozenset({"_impersonate", "_impersonate_prev_path", "_impersonate_start"}),
+        "impersonate": frozenset(
+            {"_impersonate", "_impersonate_prev_path", "_impersonate_session_id", "_impersonate_start"}
+        ),
     }
 )
 """The keys by the name of the package's application, as INSTALLED_APPS has it."""
