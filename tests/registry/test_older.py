@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from django_multisession.bridge import driven
 from django_multisession.envelope import REGISTERED
-from django_multisession.registry import arevoke_all
+from django_multisession.registry import arevoke_all, revoke_all
 from django_multisession.registry.database import alias, ask
 from django_multisession.registry.models import RegisteredUser
 from django_multisession.sessions.loading import session_class
@@ -21,7 +21,7 @@ from django_multisession.sessions.registration import follower
 from tests.logins.conftest import Site
 from tests.logins.site import VICTIM, Browser, Exchange, Users
 from tests.registry.test_costs import of
-from tests.registry.test_rows import live, row_and_key
+from tests.registry.test_rows import live, row_and_key, rows
 from tests.registry.told import Told
 
 USER = Users().get_user(VICTIM)
@@ -160,6 +160,35 @@ def test_login_in_a_transaction_has_its_row_with_the_commit(site: Site, is_kept:
         # What shares no transaction lives on, and has its row from its first load on.
         assert (await site.browser(session.session_key).finds())["user"] == VICTIM
         assert len(await live()) == 1
+
+    site.drive(check())
+
+
+@pytest.mark.parametrize("act", ["cycle_key", "flush"])
+def test_change_outside_of_requests_that_is_rolled_back_leaves_its_record_and_a_row_to_revoke(
+    site: Site, act: str
+) -> None:
+    """The store has done at once what the row has not: no record comes back, and none is beyond a revocation."""
+    if site.colour != "sync":
+        pytest.skip("Transactions of Django's belong to threads.")
+
+    async def check() -> None:
+        Users.passwords.clear()
+        session = await log_in_outside()
+        before = session.session_key
+        with transaction.atomic(alias()):
+            getattr(session, act)()
+            transaction.set_rollback(True, alias())
+        (row,) = await live()
+        assert row.storage_key == session.records().key(before).storage_key
+        assert (await site.browser(before).finds())["user"] is None
+        if act == "cycle_key":
+            assert (await site.browser(session.session_key).finds())["user"] == VICTIM
+            assert len(await live()) == 2
+        assert revoke_all(USER) == len(await rows())
+        for key in filter(None, (before, session.session_key)):
+            assert (await site.browser(key).finds())["user"] is None
+        assert await live() == []
 
     site.drive(check())
 
