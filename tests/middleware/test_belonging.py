@@ -93,6 +93,23 @@ def test_logout_ends_a_session_whose_cookie_does_not_come_with_it(
     assert list(visitor.visit(log_out(), "/shop/").cookies) == ["sessionid"]  # a cookie would have come
 
 
+def test_logout_deletes_all_chunks_that_do_not_come_with_it(visitor: Visitor, site: Any, alice: User) -> None:
+    site.MULTISESSION = {**SESSIONS, "cart": {**SESSIONS["cart"], "COOKIE": {"PATH": "/shop/"}, "CHUNKS": 3}}
+    visitor.visit(log_in(alice))
+    sent = visitor.visit(log_out()).cookies
+    assert {name for name in sent if "cart" in name} == {"sessionid_cart", "sessionid_cart.1", "sessionid_cart.2"}
+
+
+def test_failed_page_deletes_no_cookie_that_does_not_come_with_it(visitor: Visitor, site: Any, alice: User) -> None:
+    site.MULTISESSION = {**SESSIONS, "cart": {**SESSIONS["cart"], "COOKIE": {"PATH": "/shop/"}}}
+
+    async def fail(request: Any) -> HttpResponse:
+        return HttpResponse(status=500)
+
+    visitor.visit(log_in(alice))
+    assert "sessionid_cart" not in visitor.visit(log_out(fail)).cookies
+
+
 def test_logout_ends_a_session_that_was_opened_before(visitor: Visitor, name: str, alice: User) -> None:
     visitor.visit(log_in(alice))
     visitor.visit(put(name, secret=1))

@@ -77,6 +77,14 @@ def test_logout_view_in_an_outage_logs_out(member: Visitor, url: str) -> None:
     assert member.data("cart") == {}
 
 
+def test_logout_view_in_an_outage_deletes_cookies_that_do_not_come_with_it(member: Visitor, site: Any) -> None:
+    site.MULTISESSION = {**SESSIONS, "cart": {**SESSIONS["cart"], "COOKIE": {"PATH": "/shop/"}}}
+    del member.client.cookies["sessionid_cart"]  # as browsers do, elsewhere
+    Switchable.go_down()
+    sent = member.ask("/logout/", "post").cookies["sessionid_cart"]
+    assert (sent["max-age"], sent["path"]) == (0, "/shop/")
+
+
 @pytest.mark.parametrize("url", LOGOUTS)
 def test_logout_view_without_an_outage_is_djangos(member: Visitor, url: str) -> None:
     assert member.ask(url, "post").status_code in (200, 302)

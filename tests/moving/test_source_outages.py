@@ -6,9 +6,10 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from django.core.cache.backends.redis import RedisCache
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.test import override_settings
@@ -17,6 +18,7 @@ from django_multisession.bridge import run_sync
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.moving.source import Found, New, Removal, Source
 from django_multisession.moving.sources import source_of
+from django_multisession.moving.sources.own_caches import OwnCache
 from django_multisession.runtime import Event, reset
 from django_multisession.sessions.loading import session_class
 from django_multisession.testing.drive import Drive, driving, either
@@ -77,6 +79,24 @@ def read_again(drive: Drive, source: Source, key: str) -> Found:
         assert isinstance(found, Found)
         return found
     raise AssertionError("it did not come back")
+
+
+class Recording(RedisCache):
+    """Tells with which options it was made."""
+
+    options: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, server: str, params: dict[str, Any]) -> None:
+        super().__init__(server, params)
+        Recording.options = params["OPTIONS"]
+
+
+def test_limits_of_a_cache_are_the_shorter_ones() -> None:
+    options = {"socket_timeout": 0.1, "socket_connect_timeout": 30}
+    described = {"BACKEND": f"{__name__}.Recording", "LOCATION": "redis://127.0.0.1:1", "OPTIONS": options}
+    with override_settings(CACHES={"sessions": described}):
+        assert isinstance(OwnCache("sessions", timeout=0.5).cache, Recording)
+    assert Recording.options == {"socket_timeout": 0.1, "socket_connect_timeout": 0.5}
 
 
 def test_cache_that_is_away_is_unavailable_and_not_empty(proxied: tuple[Place, Proxy[Any]], drive: Drive) -> None:
