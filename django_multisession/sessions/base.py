@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Unpack
 
+from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 
 from ..conf import DEFAULT
@@ -19,6 +20,8 @@ from .foreign import no_model, refuse_overrides
 from .lifetime import Lifetime, Origin
 from .registration import Followed, follower
 from .turn import Belonging, afirst_look, first_look
+
+_NO_KEYS: Final = frozenset[str]()
 
 
 class MultisessionBase(Followed, SessionBase):
@@ -135,7 +138,7 @@ class MultisessionBase(Followed, SessionBase):
         """Return what is to be stored, given the user of the session as it was loaded."""
         changes, bag = self._changes, self._flash_bag
         options, new = (NONE, NONE) if changes is None else (changes.all(), changes.new)
-        keys = frozenset[str]() if bag is None else bag.keys
+        keys = _NO_KEYS if bag is None else bag.keys
         registers = self.registration is not None and self.registration.marks
         return Draft(data, self._age_of(data), self._age_of, self.clock(), options, new, user_before, keys, registers)
 
@@ -143,17 +146,18 @@ class MultisessionBase(Followed, SessionBase):
 
     def get_session_cookie_age(self) -> int:
         """Return the seconds that a session lives: MAX_AGE of its COOKIE, else SESSION_COOKIE_AGE."""
-        return self.config().max_age or super().get_session_cookie_age()
+        return self.config().max_age or settings.SESSION_COOKIE_AGE
 
     def get_expiry_age(self, **kwargs: Any) -> int:
         expiry = kwargs["expiry"] if "expiry" in kwargs else self.get("_session_expiry")
+        cookie_age = self.get_session_cookie_age()
         # Django's asks for the time also where no expiry was set.
-        age = super().get_expiry_age(**kwargs) if expiry else self.get_session_cookie_age()
+        age = super().get_expiry_age(**kwargs) if expiry else cookie_age
         limits = self._lifetime()
         if limits.is_unlimited:
             return age
         now, user = self.clock(), self._get_session().get("_auth_user_id")
-        return limits.bounded(age, self._origin().begun(user, now), now, expiry, self.get_session_cookie_age())
+        return limits.bounded(age, self._origin().begun(user, now), now, expiry, cookie_age)
 
     async def aget_expiry_age(self, **kwargs: Any) -> int:
         await self._aget_session()
@@ -215,7 +219,8 @@ class MultisessionBase(Followed, SessionBase):
 
     def cookie(self) -> CookieOptions:
         """Return the options that this session's cookie has, or will have with this response."""
-        return self.cookie_changes().cookie(self.request)
+        changes = self._changes
+        return self.config().cookie_options(self.request) if changes is None else changes.cookie(self.request)
 
     def cookie_at_load(self) -> CookieOptions:
         """Return the options under which the browser holds the cookie."""

@@ -48,16 +48,14 @@ class CarriedCookie(FollowedCookie):
         self._is_unreadable = True
         return {}
 
-    def _age_left(self, draft: Draft) -> int:
-        """Return how many seconds the session lives: one that was carried, and not changed, as long as there."""
-        if self._carried is None:
-            return draft.age
-        return self._carried.age(draft.age, self.config().bodies.dump(NONE, draft.data))
+    def _age_left(self, carried: Carried, draft: Draft) -> int:
+        """Return how many seconds a carried session lives: one that was not changed, as long as there."""
+        return carried.age(draft.age, self.config().bodies.dump(NONE, draft.data))
 
-    async def _leave_there(self) -> None:
+    async def _leave_there(self, carried: Carried) -> None:
         """Let the session end there, as its cookie is made; SessionEnded if somebody has ended it meanwhile."""
-        carried, former, self._carried = self._carried, former_of(type(self)), None
-        if carried is not None and former is not None and not await former.leave(carried):
+        former, self._carried = former_of(type(self)), None
+        if former is not None and not await former.leave(carried):
             raise SessionEnded(f"Session {self.session_name!r} was deleted meanwhile.")
 
     async def _end_there(self) -> None:

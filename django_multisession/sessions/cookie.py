@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from ..codec import Header
 from ..cookie_codec import CookieCodec, CookieContent
-from ..cookies import MAX_SIZE, chunk_name
+from ..cookies import MAX_SIZE, SURELY_FITS, chunk_name
 from ..deadline import in_both_colours
 from ..envelope import SKEW
 from ..exceptions import InvalidRecord, SessionTooLarge
@@ -90,13 +90,15 @@ class CookieSession(CarriedCookie):
         data = await self._data(no_load=must_create)
         if self._is_unreadable and not data:
             return  # the cookie stays for the process that can read it, as in a rolling deploy with a new secret
-        self._let_newer_cookie_be(data)
+        if self._moved is not None:
+            self._let_newer_cookie_be(data)
         previous = self._content
         if must_create:
             self._begin()
         is_new = must_create or previous is None or self._loses_user(data)
         self._issue(data, sid=None if is_new or previous is None else previous.sid)
-        await self._leave_there()
+        if self._carried is not None:
+            await self._leave_there(self._carried)
 
     save, asave = in_both_colours(_save)
 
@@ -191,15 +193,15 @@ class CookieSession(CarriedCookie):
         previous, config = self._content, self.config()
         draft = self._draft(data, self._user_before)
         before, users = previous and previous.header, (data.get("_auth_user_id"), self._user_before)
-        registers, age = draft.is_registered, self._age_left(draft)
+        age = draft.age if self._carried is None else self._age_left(self._carried, draft)
         content = CookieContent(
-            header=Header.continuing(before, draft.now, age, users, registers=registers),
+            header=Header.continuing(before, draft.now, age, users, registers=draft.is_registered),
             sid=sid or os.urandom(_SID_BYTES),
             epoch=0 if previous is None else previous.epoch,
             plaintext=config.bodies.dump(draft.options, data),
         )
         value = self.codec().encode(content)
-        needed, allowed = len(self._split(value)), config.entry.chunks
+        needed, allowed = 1 if len(value) <= SURELY_FITS else len(self._split(value)), config.entry.chunks
         if needed > allowed:
             size = len(value) + self.cookie().overhead()
             raise SessionTooLarge(

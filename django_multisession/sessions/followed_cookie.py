@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..bridge import driven
+from ..bridge import driven, here
 from ..cookie_codec import CookieContent
 from ..deadline import in_both_colours
 from ..exceptions import StoreUnavailable
@@ -46,7 +46,7 @@ class FollowedCookie(MultisessionBase):
         return False
 
     async def _data(self, no_load: bool = False) -> dict[str, Any]:
-        return self._get_session(no_load) if driven() else await self._aget_session(no_load)
+        return self._get_session(no_load) if here.driven else await self._aget_session(no_load)
 
     async def _flush(self) -> None:
         """End the session; the browser's cookie goes, even if nobody can be asked what has become of it.
@@ -78,7 +78,7 @@ class FollowedCookie(MultisessionBase):
 
     def _let_newer_cookie_be(self, data: Mapping[str, Any]) -> None:
         """Raise SessionEnded where a cookie with this data would take the place of the one after a change of key."""
-        if self._moved is not None and "_auth_user_id" not in data:
+        if "_auth_user_id" not in data:
             raise SessionEnded(f"Session {self.session_name!r} goes on in a newer cookie.")
 
     def _tell_of_end(self) -> None:

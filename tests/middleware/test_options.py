@@ -224,7 +224,7 @@ def test_cookie_that_is_new_is_deleted_nowhere(visitor: Visitor) -> None:
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])  # noqa: S301 - what was pickled here
 @pytest.mark.parametrize("options", MOVES)
 def test_both_cookies_survive_copying_and_pickling_of_the_response(options: dict[str, Any], duplicate: Any) -> None:
-    before = CookieOptions("c", "/", None, None, True, True, "Lax")
+    before = CookieOptions("c", "/", None, True, True, "Lax")
     response = HttpResponse()
     before.changed(options).set(response, "value", 60)
     before.delete_beside(response, "c")

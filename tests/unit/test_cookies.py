@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.http import HttpResponse
 
 from django_multisession.conf import Entry
-from django_multisession.cookies import CookieOptions, cookie_options
+from django_multisession.cookies import MAX_ATTRIBUTE, MAX_SIZE, SURELY_FITS, CookieOptions, cookie_options
 
 ATTRIBUTES = {
     "NAME": "c",
@@ -21,7 +20,7 @@ ATTRIBUTES = {
     "SAMESITE": "Strict",
     "PARTITIONED": True,
 }
-OPTIONS = CookieOptions("c", "/shop/", ".example.org", 60, False, True, "Strict", True)
+OPTIONS = CookieOptions("c", "/shop/", ".example.org", False, True, "Strict", True)
 
 
 def test_options_of_a_named_session_are_its_own() -> None:
@@ -33,15 +32,13 @@ def test_options_of_a_named_session_fall_back_to_djangos(settings: Any) -> None:
     settings.SESSION_COOKIE_DOMAIN = "example.org"
     settings.SESSION_COOKIE_SECURE = True
     settings.SESSION_COOKIE_SAMESITE = None
-    assert CookieOptions.of(Entry("cart")) == CookieOptions(
-        "sessionid_cart", "/x/", "example.org", None, True, True, None
-    )
+    assert CookieOptions.of(Entry("cart")) == CookieOptions("sessionid_cart", "/x/", "example.org", True, True, None)
 
 
 def test_options_of_the_default_session_are_djangos(settings: Any) -> None:
     settings.SESSION_COOKIE_NAME = "own"
     settings.MULTISESSION = {"default": {"no such key": 1}}  # not ours to validate
-    assert cookie_options("default") == CookieOptions("own", "/", None, None, True, False, "Lax")
+    assert cookie_options("default") == CookieOptions("own", "/", None, True, False, "Lax")
 
 
 def test_options_of_a_session_name_follow_its_entry(settings: Any) -> None:
@@ -77,9 +74,9 @@ def test_delete_names_the_same_path_and_domain() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        CookieOptions("sessionid", "/", None, None, True, False, "Lax"),
-        CookieOptions("c", "/shop/", "example.org", 60, False, True, None),
-        CookieOptions("s" * 50, "/a/long/path/", None, 0, True, True, "None"),
+        CookieOptions("sessionid", "/", None, True, False, "Lax"),
+        CookieOptions("c", "/shop/", "example.org", False, True, None),
+        CookieOptions("s" * 50, "/a/long/path/", None, True, True, "None"),
     ],
 )
 @pytest.mark.parametrize("age", [None, 1, 2**32 - 1])
@@ -92,31 +89,38 @@ def test_size_is_never_below_what_is_sent(options: CookieOptions, age: int | Non
 
 
 def test_size_counts_partitioned() -> None:
-    unpartitioned = CookieOptions(*(getattr(OPTIONS, slot) for slot in OPTIONS.__slots__[:-1]))
+    unpartitioned = CookieOptions(*OPTIONS[:-1])
     assert OPTIONS.size("x") - unpartitioned.size("x") == len("; Partitioned")
 
 
-PREFIXED = CookieOptions("", "/", None, None, True, True, "Lax")
+def test_value_that_surely_fits_does_so_beside_the_longest_attributes() -> None:
+    name, path, domain = "n" * 100, "/" + "p" * (MAX_ATTRIBUTE - 1), "d" * MAX_ATTRIBUTE
+    options = CookieOptions(name, path, domain, True, True, "Strict", True)
+    assert options.problems() == []
+    assert options.size("v" * SURELY_FITS) <= MAX_SIZE
+
+
+PREFIXED = CookieOptions("", "/", None, True, True, "Lax")
 
 
 @pytest.mark.parametrize("prefix", ["__Http-", "__Host-Http-", "__hOST-hTTP-"])
 def test_prefix_of_layered_cookies_needs_httponly_and_secure(prefix: str) -> None:
-    cookie = replace(PREFIXED, name=f"{prefix}c")
+    cookie = PREFIXED._replace(name=f"{prefix}c")
     assert cookie.problems() == []
-    assert ["needs HttpOnly" in problem for problem in replace(cookie, httponly=False).problems()] == [True]
-    assert ["needs Secure" in problem for problem in replace(cookie, secure=False).problems()] == [True]
+    assert ["needs HttpOnly" in problem for problem in cookie._replace(httponly=False).problems()] == [True]
+    assert ["needs Secure" in problem for problem in cookie._replace(secure=False).problems()] == [True]
 
 
 @pytest.mark.parametrize("changes", [{"path": "/shop/"}, {"domain": "example.org"}])
 def test_prefix_of_layered_cookies_for_a_host_needs_what_that_needs(changes: dict[str, Any]) -> None:
-    assert "__Host-" in replace(PREFIXED, name="__Host-Http-c", **changes).problems()[0]
-    assert replace(PREFIXED, name="__Http-c", **changes).problems() == []
+    assert "__Host-" in PREFIXED._replace(name="__Host-Http-c", **changes).problems()[0]
+    assert PREFIXED._replace(name="__Http-c", **changes).problems() == []
 
 
 @pytest.mark.parametrize(("name", "keeps"), [("__Http-c", True), ("__Host-Http-c", True), ("__Host-c", False)])
 def test_deletion_has_httponly_where_the_prefix_demands_it(name: str, keeps: bool) -> None:
     response = HttpResponse()
-    replace(PREFIXED, name=name).delete(response)
+    PREFIXED._replace(name=name).delete(response)
     assert bool(response.cookies[name]["httponly"]) is keeps
 
 
@@ -134,4 +138,4 @@ def test_deletion_has_httponly_where_the_prefix_demands_it(name: str, keeps: boo
     ],
 )
 def test_cookie_is_sent_to_urls_below_its_path(cookie: str, url: str, is_sent: bool) -> None:
-    assert replace(PREFIXED, path=cookie).is_sent_to(url) is is_sent
+    assert PREFIXED._replace(path=cookie).is_sent_to(url) is is_sent
