@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 from django.urls import Resolver404, ResolverMatch, resolve
@@ -18,8 +19,8 @@ from .belonging import leave_all
 
 
 def is_logout(request: HttpRequest, match: ResolverMatch | None) -> bool:
-    """Tell whether a request is to log out by a LogoutView of django.contrib.auth, a subclass, logout_then_login() or
-    the admin's.
+    """Tell whether a request is to log out by a LogoutView of django.contrib.auth or allauth, a subclass,
+    logout_then_login() or the admin's.
 
     Not told in process_view(): a synchronous one costs every request under ASGI a thread.
     """
@@ -28,12 +29,25 @@ def is_logout(request: HttpRequest, match: ResolverMatch | None) -> bool:
     from django.contrib.auth.views import LogoutView, logout_then_login  # needs the registry of applications
 
     view: Any = match.func
-    made_of, site = getattr(view, "view_class", None), getattr(view, "admin_site", None)
-    if isinstance(made_of, type) and issubclass(made_of, LogoutView):
-        allowed = getattr(view, "view_initkwargs", {}).get("http_method_names", made_of.http_method_names)
-        return request.method == "POST" or (request.method == "GET" and "get" in allowed)  # a project's may say so
-    is_known = view is logout_then_login or (site is not None and getattr(view, "__wrapped__", None) == site.logout)
-    return is_known and request.method == "POST"
+    made_of, site, takes_links = getattr(view, "view_class", view), getattr(view, "admin_site", None), False
+    made_of = made_of if isinstance(made_of, type) else type(view)
+    if issubclass(made_of, LogoutView):
+        # A project's may take GET.
+        takes_links = "get" in getattr(view, "view_initkwargs", {}).get("http_method_names", made_of.http_method_names)
+    elif issubclass(made_of, _allauths_view()):
+        takes_links = getattr(settings, "ACCOUNT_LOGOUT_ON_GET", False)
+    elif view is not logout_then_login and (site is None or getattr(view, "__wrapped__", None) != site.logout):
+        return False
+    return request.method == "POST" or (request.method == "GET" and takes_links)
+
+
+def _allauths_view() -> tuple[type, ...]:
+    """Return allauth's LogoutView, if it is installed: a form of its own, after which it looks at the user as well."""
+    if not apps.is_installed("allauth.account"):
+        return ()
+    from allauth.account.views import LogoutView  # type: ignore[import-untyped]  # it has no types
+
+    return (LogoutView,)
 
 
 def leads_to_logout(request: HttpRequest) -> bool:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +47,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 
+ROOT = Path(__file__).parents[2]
 LOGOUTS = ["/logout/", "/own/", "/then/", "/admin/logout/"]
 
 
@@ -152,6 +157,21 @@ def test_logout_view_that_takes_links_logs_out_by_one(member: Visitor) -> None:
     response = member.ask("/linked/", "get")
     assert response.status_code == 503
     assert gone(response)
+
+
+@pytest.mark.slow
+def test_logout_of_allauth_in_an_outage_logs_out() -> None:
+    program = [sys.executable, "-m", "tests.middleware.allauth_site"]
+    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    ends = {"post": {False, True}, "get": {True}, "head": set[bool]()}
+    assert done.stdout.splitlines() == [
+        f"{colour}, {method}, links log out: {links}: 503 {links in ends[method]}"
+        for links in (False, True)
+        for method in ends
+        for colour in ("sync", "async")
+    ]
 
 
 def test_other_page_in_an_outage_keeps_the_login_and_says_so(member: Visitor) -> None:
