@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,12 @@ class Move:
         entry = {**self.after["MULTISESSION"]["default"], "FALLBACK": {**self.fallback, **fallback}}
         return {**self.common, **self.after, "MULTISESSION": {"default": entry}}
 
+    def back(self) -> Move:
+        """Return the move back, between engines of ours."""
+        fallback = {"ENGINE": self.after["SESSION_ENGINE"], "UNTIL": self.fallback["UNTIL"]}
+        fallback |= self.after["MULTISESSION"]["default"]
+        return Move(self.into_cookies, self.in_cookies, self.common, self.after, self.before, fallback)
+
     @property
     def alone(self) -> dict[str, Any]:
         return {**self.common, **self.after}
@@ -134,50 +141,95 @@ def _of(place: Place, location: Any, directory: Path) -> dict[str, Any]:
     return changes
 
 
-@pytest.mark.parametrize(("source", "target"), pairs())
-def test_nobody_notices_the_move(move: Move, nightly: bool) -> None:
-    prepare(move.new())
+@dataclass
+class Deployed:
+    """What has become of a site: its traffic, who has logged out, and the first process that it had."""
+
+    traffic: Traffic
+    ended: list[Visitor]
+    first: Shop
+
+
+@contextmanager
+def deployed(
+    move: Move, releases: list[dict[str, Any]], carried: int, *, nightly: bool, looks: bool = True
+) -> Iterator[Deployed]:
+    """Have visitors count while each of some releases is deployed, process by process.
+
+    One logs in and one logs out at each step. ``carried`` is the number of the release from which on a logout is final
+    for cookies as well.
+    """
     visitors = [Visitor(number) for number in range(1, (100 if nightly else 8) + 1)]
-    before, beside, carrying, after = move.old, move.new(CARRY=False), move.new(), move.alone
     # Each deploy puts processes of its own in the place of those before. All run when it begins: what a process needs
     # to start is no part of the move.
-    releases = [[Shop(settings), Shop(settings)] for settings in (before, beside, before, beside, carrying, after)]
-    # django-user-sessions and django-qsessions write a whole session for a page that reads one whose browser they do
-    # not know, as ours made it: so a count is lost between processes of theirs, too.
-    looks = "APPS" not in move.common
-    traffic = Traffic(visitors, releases[0].copy())
+    shops = [[Shop(settings), Shop(settings)] for settings in releases]
+    traffic = Traffic(visitors, shops[0].copy())
     ended: list[Visitor] = []
     final: list[tuple[Visitor, dict[str, str]]] = []
     """Those of them whose cookies lead to nobody any more, and these cookies."""
     with ExitStack() as stack:
-        every = [shop for release in releases for shop in release]
+        every = [shop for release in shops for shop in release]
         stack.callback(stop, every)
         start(every)
         for visitor in visitors:
             visitor.login(traffic.shops[0])
 
-        def comes_and_goes(*, carried: bool) -> None:
+        def comes_and_goes(*, is_carried: bool) -> None:
             """One more visitor logs in, and another one logs out, for good."""
             traffic.joins(Visitor(1000 + len(ended), looks))
             left = traffic.visitors[0]
             jar = traffic.logs_out(left)
             ended.append(left)
             # Nobody can revoke what is in a cookie, unless all processes look whether it has ended on a server.
-            if _is_key(jar["sessionid"]) or (carried and not move.into_cookies):
+            if _is_key(jar["sessionid"]) or (is_carried and not move.into_cookies):
                 final.append((left, jar))
             for visitor, brought in final:
                 for shop in traffic.shops:
                     assert visitor.ask(shop, "/look", brought)["user"] is None
 
         with traffic.under_way():
-            for stage, release in enumerate(releases[1:], 1):
+            for stage, release in enumerate(shops[1:], 1):
                 for number, shop in enumerate(release):
                     with traffic.deployed(number, shop):
-                        comes_and_goes(carried=stage >= CARRIED)
+                        comes_and_goes(is_carried=stage >= carried)
+        yield Deployed(traffic, ended, shops[0][0])
+
+
+@pytest.mark.parametrize(("source", "target"), pairs())
+def test_nobody_notices_the_move(move: Move, nightly: bool) -> None:
+    prepare(move.new())
+    before, beside, carrying, after = move.old, move.new(CARRY=False), move.new(), move.alone
+    # django-user-sessions and django-qsessions write a whole session for a page that reads one whose browser they do
+    # not know, as ours made it: so a count is lost between processes of theirs, too.
+    looks = "APPS" not in move.common
+    releases = [before, beside, before, beside, carrying, after]
+    with deployed(move, releases, CARRIED, nightly=nightly, looks=looks) as done:
         if not move.in_cookies:
             # What has gone into a cookie stays there for a minute (test_into_cookies.py), unless its visitor logs out;
             # a process without FALLBACK, as the last two can be, knows nothing of it.
-            _is_left_empty(releases[0][0], ended[:-2] if move.into_cookies else [*ended, *traffic.visitors])
+            left = done.ended[:-2] if move.into_cookies else [*done.ended, *done.traffic.visitors]
+            _is_left_empty(done.first, left)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        pytest.param("redis", "postgresql", marks=pytest.mark.server),
+        pytest.param("mongodb", "redis", marks=[pytest.mark.server, pytest.mark.nightly]),
+        pytest.param("db", "encrypted_cookies", marks=[pytest.mark.server, pytest.mark.nightly]),
+    ],
+)
+def test_nobody_notices_the_move_and_the_one_back_again(move: Move, nightly: bool) -> None:
+    """By a FALLBACK the other way round: all that was carried comes back, and what has ended stays so."""
+    prepare(move.new())
+    back = move.back()
+    releases = [move.old, move.new(CARRY=False), move.new(), back.new(CARRY=False), back.new(), back.alone]
+    with deployed(move, releases, len(releases), nightly=nightly) as done, ExitStack() as stack:
+        if not move.into_cookies:
+            between = Shop(move.alone)
+            stack.callback(stop, [between])
+            start([between])
+            _is_left_empty(between, [*done.ended, *done.traffic.visitors])
 
 
 def _is_key(cookie: str) -> bool:
@@ -186,7 +238,7 @@ def _is_key(cookie: str) -> bool:
 
 
 def _is_left_empty(old: Shop, visitors: list[Visitor]) -> None:
-    """See to it that nothing is left in the old place."""
+    """See to it that nothing is left in a place."""
     for visitor in visitors:
         for key in filter(_is_key, visitor.keys):
             assert visitor.ask(old, "/look", {"sessionid": key})["user"] is None
