@@ -11,7 +11,7 @@ Whoever inserts also removes, nobody else does. Three others can be at it meanwh
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connections, transaction
 
@@ -33,6 +33,15 @@ from .places import CARRIED_UNTIL, Places
 from .source import Found, Removal, Source
 
 
+class Incoming(NamedTuple):
+    """How what was found there is inserted here: the arguments of carry()."""
+
+    key: SessionKey
+    plaintext: bytes
+    header: Header
+    ttl: int
+
+
 class Carrying(Places):
     """New sessions are here alone; those that are there come here as they are asked for."""
 
@@ -47,29 +56,22 @@ class Carrying(Places):
     async def bring(self, key: SessionKey, found: Found) -> Loaded | None:
         """Insert here what was found there, None if something is here by now; whoever has inserted must settle()."""
         try:
-            return await self.carry(*self._incoming(key, found))
+            return await self.carry(*self.incoming(key, found))
         except SessionTooLarge as error:
             raise _too_large(error) from error
 
-    async def bring_many(self, brought: Sequence[tuple[SessionKey, Found]]) -> list[Loaded | InvalidRecord | None]:
-        """See bring(), whose arguments each of them is; what that raises of one stands in its place."""
-        incoming = [self._incoming_or_why_not(key, found) for key, found in brought]
-        carried = iter(await self.carry_many([each for each in incoming if not isinstance(each, InvalidRecord)]))
-        answers = [each if isinstance(each, InvalidRecord) else next(carried) for each in incoming]
-        return [_too_large(each) if isinstance(each, SessionTooLarge) else each for each in answers]
+    async def bring_many(self, brought: Sequence[Incoming]) -> list[Loaded | InvalidRecord | None]:
+        """See bring(), for what incoming() has returned of each; what that raises of one stands in its place."""
+        carried = await self.carry_many(brought)
+        return [_too_large(each) if isinstance(each, SessionTooLarge) else each for each in carried]
 
-    def _incoming(self, key: SessionKey, found: Found) -> tuple[SessionKey, bytes, Header, int]:
-        """Return how what was found there is inserted here: the arguments of carry()."""
+    def incoming(self, key: SessionKey, found: Found) -> Incoming:
+        """Return what is inserted here of what was found there; InvalidRecord if it cannot be.
+
+        Who tries again after an outage knows its own insertion by the version.
+        """
         header = self._header(found)
-        return keys_here(key)[0], self._body(found, **{CARRIED_UNTIL: header.expires_at}), header, found.age
-
-    def _incoming_or_why_not(
-        self, key: SessionKey, found: Found
-    ) -> tuple[SessionKey, bytes, Header, int] | InvalidRecord:
-        try:
-            return self._incoming(key, found)
-        except InvalidRecord as error:
-            return error
+        return Incoming(keys_here(key)[0], self._body(found, **{CARRIED_UNTIL: header.expires_at}), header, found.age)
 
     async def settle(self, key: SessionKey, found: Found, carried: Loaded) -> Loaded | Moved | Outdated | None:
         """Remove there what was inserted here, once that is for good; return what is here then."""

@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 from ..bridge import pause
 from ..exceptions import InvalidRecord, StoreUnavailable
 from ..keys import SessionKey
+from ..sessions.loaded import Loaded
 from ..sessions.records import POINTER_TTL
-from .carrying import Carrying
+from .carrying import Carrying, Incoming
 from .copying import Copier
 from .source import Found
 from .sources.own import OwnSource
@@ -105,27 +106,38 @@ class Walk:
 
     async def _carried(self, found: dict[str, Found]) -> dict[str, Step]:
         places = self._places
-        brought = [(places.key(key), one) for key, one in found.items()]
         steps: dict[str, Step] = {}
-        inserted = []
-        for (key, one), carried in zip(brought, await _patiently(places.bring_many, brought), strict=True):
+        brought, inserted = [], []
+        for secret, one in found.items():
+            key = places.key(secret)
+            try:
+                brought.append((key, one, places.incoming(key, one)))
+            except InvalidRecord as error:
+                steps[secret] = _failed(error)
+        answers = await _patiently(places.bring_many, [come for *_, come in brought])
+        for (key, one, come), carried in zip(brought, answers, strict=True):
             if isinstance(carried, InvalidRecord):
                 steps[key.secret] = _failed(carried)
-            elif carried is None:
-                await _patiently(self._clear, key)
+            elif (own := carried or await _patiently(self._own, key, come)) is None:
                 steps[key.secret] = _HERE
             else:
-                inserted.append((key, one, carried))
+                inserted.append((key, one, own))
         for (key, *_), here in zip(inserted, await places.settle_many(inserted), strict=True):
             steps[key.secret] = _ENDED if here is None else _MOVED
         return steps
 
-    async def _clear(self, key: SessionKey) -> None:
-        """Remove there what is here, and was left there when a carrier was stopped."""
+    async def _own(self, key: SessionKey, come: Incoming) -> Loaded | None:
+        """Return what is here if it was inserted by an attempt whose reply was lost.
+
+        Otherwise remove there what was left there when a carrier was stopped.
+        """
         stored = await self._places.fetch(key)
+        if stored is None or stored.header.version == come.header.version:
+            return stored
         # One that is at it right now would take its own removal, which then finds nothing, for a logout.
-        if stored is not None and stored.header.issued_at < time.time() - POINTER_TTL:
+        if stored.header.issued_at < time.time() - POINTER_TTL:
             await self._source.remove(key.secret)
+        return None
 
 
 def _failed(error: InvalidRecord) -> Step:

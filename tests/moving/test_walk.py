@@ -214,16 +214,18 @@ def test_walk_follows_what_changes_and_ends_under_it(entry: dict[str, Any], monk
     assert not Session.objects.exists()
 
 
+@pytest.mark.parametrize("retryable", [True, False], ids=["connection", "server"])
 @pytest.mark.parametrize("lose", ["command", "reply"])
-def test_walk_knows_its_own_insertions_after_a_lost_connection(entry: dict[str, Any], lose: Any) -> None:
+def test_walk_knows_its_own_insertions_after_an_outage(entry: dict[str, Any], lose: Any, retryable: bool) -> None:
     keys, plan = save(DB, 3), Plan()
     with target(entry):
         places: Any = session_class("default").records()
         places.store = Interleaved.around(places.store, plan)
-        plan.on("insert_many", lose=lose, retryable=True)
+        plan.on("insert_many", lose=lose, retryable=retryable)
         assert "3 moved" in call()
         assert plan.done()
         assert sorted(session_class("default")(key)["n"] for key in keys) == [0, 1, 2]
+    assert not Session.objects.exists()
 
 
 def test_walk_says_of_each_what_does_not_fit(entry: dict[str, Any]) -> None:
