@@ -27,6 +27,7 @@ PRESETS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
                 "_password_reset_key",
                 "account_authentication_methods",
                 "account_authentication_methods_user",
+                "account_email_reauthentication_code",
                 "account_email_verification_code",
                 "account_login",
                 "account_password_reset_verification",
