@@ -65,7 +65,7 @@ class Browser:
         headers = {"Accept": self._accept, "Content-Type": kind}
         request = urllib.request.Request(self.address + path, body, headers)  # noqa: S310 - http
         try:
-            with self._opener.open(request, timeout=10) as response:
+            with self._opener.open(request, timeout=60) as response:  # a password is hashed on a busy machine
                 answer = Answer(response)
         except urllib.error.HTTPError as error:
             with error:
