@@ -67,13 +67,17 @@ raise SystemExit(not sys_h.exists())' || missing+=(python3-dev)
     if root_on_debian; then debian_install "${missing[@]}"; else die "mysqlclient needs ${missing[*]}"; fi
 }
 
+# What .venv is made from. Versions are pinned, so that no release of another package stops a change of ours.
+constraints=scripts/lib/constraints.txt
+requirements() { cat pyproject.toml "$constraints"; }
+
 # make_venv [GROUP…]: make .venv and install the package with all extras and these dependency
-# groups. Does nothing when it did so before for this pyproject.toml.
+# groups. Does nothing when it did so before for the same requirements.
 make_venv() {
     if [ -n "${PROJECT_VENV:-}" ]; then return; fi
     local groups=("$@") group python stamp
     stamp=$venv/.installed-$(IFS=-; echo "${groups[*]:-base}")
-    if [ -f "$stamp" ] && cmp -s pyproject.toml "$stamp" && "$venv/bin/python" -c '' 2>/dev/null; then
+    if [ -f "$stamp" ] && requirements | cmp -s - "$stamp" && "$venv/bin/python" -c '' 2>/dev/null; then
         return
     fi
     if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
@@ -89,8 +93,8 @@ make_venv() {
     case " ${groups[*]} " in *" dev "* | *" test "*) headers ;; esac
     # Dependency groups need pip 25.1.
     "$venv/bin/python" -m pip install -q --upgrade 'pip>=25.1' || die "pip could not be upgraded"
-    local arguments=(-e '.[all,testing]')
+    local arguments=(-c "$constraints" -e '.[all,testing]')
     for group in "${groups[@]}"; do arguments+=(--group "$group"); done
     "$venv/bin/python" -m pip install -q "${arguments[@]}" || die "pip install ${arguments[*]} failed"
-    cp pyproject.toml "$stamp"
+    requirements >"$stamp"
 }

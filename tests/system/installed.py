@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+CONSTRAINTS = ROOT / "scripts" / "lib" / "constraints.txt"
 
 
 def run(*command: str | Path, **options: Any) -> str:
@@ -34,6 +35,6 @@ def build(directory: Path) -> dict[str, Path]:
 def install(directory: Path, *requirements: str) -> Path:
     """Make a virtual environment with the requirements in it, and return the directory of its programs."""
     run(sys.executable, "-m", "venv", "--without-pip", directory)
-    options = ("--quiet", "--no-warn-script-location", "--disable-pip-version-check")
+    options = ("--quiet", "--no-warn-script-location", "--disable-pip-version-check", "--constraint", CONSTRAINTS)
     run(sys.executable, "-m", "pip", "--python", directory / "bin" / "python", "install", *options, *requirements)
     return directory / "bin"
