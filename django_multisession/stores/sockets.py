@@ -1,4 +1,4 @@
-"""Sockets that are bounded as a whole, for client libraries that bound each recv() alone, and connecting not at all.
+"""Sockets that are bounded as a whole, for client libraries that bound each recv() alone.
 
 What counts is waiting; see deadline.Allowance.
 """
@@ -9,23 +9,22 @@ import os
 import select
 import socket
 import ssl
-from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeVar
 
 from ..deadline import Allowance
-from .resolver import AddressInfo, resolve
+from ..runtime import monotonic
 
 T = TypeVar("T")
 
 READ: Final = 1
 WRITE: Final = 2
 
-_UNACKNOWLEDGED: Final = 0.5
-"""The part of an answer's time after which what nobody has acknowledged is a lost connection."""
-
 _SLACK: Final = 0.005
 """Seconds by which a wait may be longer than what is left."""
 _NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_SIZE: Final = 64 * 1024
+"""Bytes that are received at a time, at most."""
 
 
 class BoundedSocket:
@@ -37,7 +36,8 @@ class BoundedSocket:
 
     def __init__(self, bare: socket.socket) -> None:
         self._socket = bare
-        self._timeout = bare.gettimeout()
+        self._is_plain = os.name == "posix" and not isinstance(bare, ssl.SSLSocket)
+        self._timeout = -1.0  # not known
         self._allowance = Allowance(0.0)
         self._is_first = True
 
@@ -46,11 +46,6 @@ class BoundedSocket:
         self._allowance = Allowance(seconds)
         self._is_first = True
         self._wait_for(seconds)
-
-    def ask(self, data: bytes, seconds: float) -> None:
-        """Send data, and let that and the answer to it take so many seconds."""
-        self.bound(seconds)
-        self.sendall(data)
 
     def left(self) -> float:
         """Return how many seconds are left."""
@@ -77,7 +72,7 @@ class BoundedSocket:
         """Encrypt what follows; TimeoutError at the end of the time."""
         encrypted = tls.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
         self._socket = encrypted
-        self._is_first = False
+        self._is_plain = self._is_first = False
         self._within(encrypted.do_handshake)
 
     def recv(self, *arguments: Any) -> bytes:
@@ -91,7 +86,8 @@ class BoundedSocket:
     def sendall(self, data: bytes) -> None:
         """See socket.sendall(); TimeoutError at the end of the time."""
         try:
-            sent = self._socket.send(data)
+            # send() would first ask the system whether it may, which mostly it may.
+            sent = os.write(self._socket.fileno(), data) if self._is_plain else self._socket.send(data)
         except (TimeoutError, *_NOTHING_YET):
             sent = 0
         while sent < len(data):
@@ -103,7 +99,7 @@ class BoundedSocket:
 
     def _wait_for(self, seconds: float) -> None:
         # Setting it costs a system call: what is a little longer stays.
-        if self._timeout is None or not seconds <= self._timeout <= seconds + _SLACK:
+        if not seconds <= self._timeout <= seconds + _SLACK:
             self._set_timeout(seconds)
 
     def _set_timeout(self, seconds: float) -> None:
@@ -126,6 +122,67 @@ class BoundedSocket:
         return getattr(self._socket, name)
 
 
+class Opened(Protocol):
+    """A client library's connection, of which the socket is ours."""
+
+    def open(self, seconds: float) -> BoundedSocket:
+        """Connect within so many seconds as a whole; return the socket."""
+
+    def disconnect(self) -> None:
+        """Close it, open or not."""
+
+
+class Reader(Protocol):
+    """Finds the answers in what has been received, such as hiredis.Reader."""
+
+    def feed(self, received: bytes, /) -> object:
+        """Take what has been received."""
+
+    def gets(self) -> Any:
+        """Return the next answer, False if it has not come as a whole."""
+
+
+class Line:
+    """Asks a server, for one thread at a time; connected at its first question.
+
+    ``is_over`` tells of an exception that the reader returns in place of an answer whether it ends the connection.
+    """
+
+    def __init__(self, connection: Opened, reader: Reader, is_over: Callable[[Exception], bool]) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._is_over = is_over
+        self._socket: BoundedSocket | None = None
+
+    def ask(self, data: bytes, count: int, seconds: float) -> list[Any]:
+        """Send data and return so many answers, which come within so many seconds as a whole; raise what is over."""
+        bounded = self._socket
+        if bounded is None:
+            started = monotonic()
+            bounded = self._socket = self._connection.open(seconds)
+            seconds = max(seconds - (monotonic() - started), 0.001)
+        bounded.bound(seconds)
+        bounded.sendall(data)
+        reader = self._reader
+        answers: list[Any] = []
+        while len(answers) < count:
+            received = bounded.recv(_SIZE)
+            if not received:
+                raise ConnectionResetError(errno.ECONNRESET, "the server closed it")
+            reader.feed(received)
+            while (answer := reader.gets()) is not False:
+                if isinstance(answer, Exception) and self._is_over(answer):
+                    raise answer
+                answers.append(answer)
+        if len(answers) > count:
+            raise ConnectionError(errno.EPROTO, "more answers than questions")
+        return answers
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.disconnect()
+
+
 if hasattr(select, "poll"):
 
     def is_ready(descriptor: int, events: int, seconds: float) -> bool:
@@ -141,67 +198,3 @@ else:
         """Tell whether a descriptor can be read from or written to (READ, WRITE) after so many seconds at most."""
         waited = [descriptor] if events & READ else [], [descriptor] if events & WRITE else []
         return any(select.select(*waited, [], seconds))
-
-
-def connect(
-    address: str | tuple[str, int],
-    seconds: float,
-    tls: ssl.SSLContext | None = None,
-    options: Iterable[tuple[Any, ...]] = (),
-    answer: float = 0.0,
-) -> BoundedSocket:
-    """Return a socket that is connected to a host and port, or to the path of a Unix socket.
-
-    The name, the first address that takes the connection, and TLS share the seconds (TimeoutError after that), and the
-    socket is bounded by what is left of them. ``options`` are arguments of setsockopt(); ``answer`` is the
-    time of one, see tcp_options(). Unlike socket.create_connection(), whose limit is for each address.
-    """
-    allowance = Allowance(seconds)
-    if isinstance(address, str):
-        return _connected((socket.AF_UNIX, socket.SOCK_STREAM, 0, "", address), seconds, None, options)
-    options = [*((socket.IPPROTO_TCP, *option) for option in tcp_options(answer).items()), *options]
-    encryption = (tls, address[0]) if tls is not None else None
-    *others, last = resolve(*address, seconds)
-    for number, info in enumerate(others):
-        try:
-            return _connected(info, allowance.left() / (len(others) + 1 - number), encryption, options)
-        except OSError:
-            continue
-    return _connected(last, allowance.left(), encryption, options)
-
-
-def tcp_options(answer: float) -> dict[int, int]:
-    """Return options of TCP that the system has: after a minute of silence a probe every 10 s, three in all; and what a
-    firewall has forgotten is found out while an answer, which may take so many seconds, can still come anew."""
-    options = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
-    options["TCP_USER_TIMEOUT"] = int(1000 * _UNACKNOWLEDGED * answer)  # 0 is the system's own
-    return {getattr(socket, name): value for name, value in options.items() if hasattr(socket, name)}
-
-
-def is_unacknowledged(error: BaseException | None) -> bool:
-    """Tell whether an exception comes of TCP's own giving up, which Python takes for a time limit's end."""
-    while error is not None and not (isinstance(error, OSError) and error.errno == errno.ETIMEDOUT):
-        error = error.__cause__ or error.__context__
-    return error is not None
-
-
-def _connected(
-    info: AddressInfo, seconds: float, encryption: tuple[ssl.SSLContext, str] | None, options: Iterable[tuple[Any, ...]]
-) -> BoundedSocket:
-    family, kind, protocol, _, address = info
-    made = BoundedSocket(socket.socket(family, kind, protocol))
-    try:
-        if family != socket.AF_UNIX:
-            # One packet an exchange: nothing to gather, so Nagle's algorithm could only delay it.
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option in options:
-            made.setsockopt(*option)
-        made.bound(seconds)
-        made.connect(address)
-        if encryption is not None:
-            made.start_tls(*encryption)
-    except BaseException:
-        made.close()
-        raise
-    return made

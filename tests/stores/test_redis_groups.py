@@ -8,7 +8,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from io import StringIO
 from typing import Any
 
@@ -23,7 +22,7 @@ from django_multisession.bridge import iterate, run_sync
 from django_multisession.envelope import ENDED
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.stores.base import Insertion
-from django_multisession.stores.redis.connections import packed
+from django_multisession.stores.redis.connections import pack
 from django_multisession.stores.redis.failures import Command
 from django_multisession.stores.redis.store import RedisStore
 from django_multisession.stores.redis.topology import slot_of
@@ -265,11 +264,11 @@ def test_no_command_of_a_store_can_be_answered_by_tryagain(
     slot = slot_of(f"dms:{keys[0]}")
     sent: list[Command] = []
 
-    def recorded(commands: Sequence[Command]) -> bytes:
-        sent.extend(commands)
-        return packed(commands)
+    def recorded(command: Command) -> bytes:
+        sent.append(command)
+        return pack(command)
 
-    monkeypatch.setattr("django_multisession.stores.redis.connections.packed", recorded)
+    monkeypatch.setattr("django_multisession.stores.redis.connections.pack", recorded)
     store = store_at(any_cluster.location, wait=1)
 
     async def scenario() -> None:

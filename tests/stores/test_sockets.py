@@ -1,129 +1,134 @@
-"""Sockets that are bounded as a whole, against listeners on loopback."""
+"""A line over sockets that are bounded as a whole, with hiredis' reader."""
 
 from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from itertools import repeat
 
 import pytest
+from hiredis import Reader
 
-from django_multisession.stores.resolver import resolve
-from django_multisession.stores.sockets import connect
+from django_multisession.stores.sockets import BoundedSocket, Line
 
 PATIENCE = 10.0
 
 
-@contextmanager
-def listening(family: int = socket.AF_INET, address: Any = ("127.0.0.1", 0), backlog: int = 5) -> Iterator[Any]:
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.bind(address)
-        listener.listen(backlog)
-        yield listener.getsockname()
+class Refused(Exception):
+    """What the reader returns for a refusal."""
+
+
+class Connection:
+    """A connection to the other end of a pair of sockets."""
+
+    def __init__(self, ours: socket.socket) -> None:
+        self.ours = ours
+        self.opened = 0
+
+    def open(self, seconds: float) -> BoundedSocket:
+        self.opened += 1
+        return BoundedSocket(self.ours)
+
+    def disconnect(self) -> None:
+        self.ours.close()
 
 
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
-    """Names that the resolver knows, beside those of the system."""
-    known: dict[str, list[Any]] = {}
-    real = socket.getaddrinfo
-
-    def getaddrinfo(host: str, port: int, *arguments: Any, **more: Any) -> Any:
-        if host in known and not more.get("flags"):
-            return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in known[host]]
-        return real(host, port, *arguments, **more)
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    return known
+def pair() -> Iterator[tuple[Connection, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield Connection(ours), theirs
 
 
-def test_connect_sets_keepalive_and_no_delay() -> None:
-    with listening() as address:
-        connected = connect(address, PATIENCE, answer=0.5)
-        assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
-        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 250
-        connected.close()
+def line_over(connection: Connection) -> Line:
+    reader = Reader(protocolError=ValueError, replyError=Refused)
+    return Line(connection, reader, lambda answer: "over" in str(answer))
 
 
-def test_connect_takes_options_of_the_callers_last() -> None:
-    with listening() as address:
-        connected = connect(address, PATIENCE, options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)])
-        assert not connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        connected.close()
+def test_line_connects_at_its_first_question(pair: tuple[Connection, socket.socket]) -> None:
+    connection, server = pair
+    line = line_over(connection)
+    opened = [connection.opened]
+    for number in range(2):
+        server.sendall(b":%d\r\n" % number)
+        assert line.ask(b"ask", 1, PATIENCE) == [number]
+        opened.append(connection.opened)
+    assert opened == [0, 1, 1]
+    assert server.recv(6) == b"askask"
 
 
-def test_connect_reaches_a_unix_socket(tmp_path: Any) -> None:
-    path = str(tmp_path / "socket")
-    with listening(socket.AF_UNIX, path):
-        connect(path, PATIENCE).close()
+def test_line_returns_a_refusal_in_its_place(pair: tuple[Connection, socket.socket]) -> None:
+    connection, server = pair
+    server.sendall(b":1\r\n-ERR no\r\n:3\r\n")
+    first, refused, last = line_over(connection).ask(b"ask", 3, PATIENCE)
+    assert (first, last) == (1, 3)
+    assert isinstance(refused, Refused)
 
 
-def test_connect_tries_every_address_of_a_name(names: dict[str, list[Any]]) -> None:
-    with listening() as gone:
-        pass
-    with listening() as there:
-        names["both"] = [gone, there]
-        connected = connect(("both", there[1]), PATIENCE)
-        assert connected.getpeername() == there
-        connected.close()
+def test_line_raises_what_ends_the_connection(pair: tuple[Connection, socket.socket]) -> None:
+    connection, server = pair
+    server.sendall(b":1\r\n-over\r\n:3\r\n")
+    with pytest.raises(Refused):
+        line_over(connection).ask(b"ask", 3, PATIENCE)
 
 
-def test_connect_shares_its_time_among_addresses(names: dict[str, list[Any]]) -> None:
-    with listening(backlog=0) as full, listening() as there:
-        # The kernel answers no more than it has room for: the third waits in vain.
-        waiting = [socket.socket() for _ in range(3)]
-        for each in waiting:
-            each.setblocking(False)
-            each.connect_ex(full)
-        names["slow"] = [full, there]
-        connected = connect(("slow", there[1]), 0.4)
-        assert connected.getpeername() == there
-        names["slow"] = [full]
+def test_line_refuses_an_answer_that_nobody_has_asked_for(pair: tuple[Connection, socket.socket]) -> None:
+    connection, server = pair
+    server.sendall(b":1\r\n:2\r\n")
+    with pytest.raises(ConnectionError, match="more answers than questions"):
+        line_over(connection).ask(b"ask", 1, PATIENCE)
+
+
+def test_line_that_the_server_closes_is_lost(pair: tuple[Connection, socket.socket]) -> None:
+    connection, server = pair
+    server.sendall(b"$5\r\nhal")
+    server.shutdown(socket.SHUT_WR)
+    with pytest.raises(ConnectionResetError, match="the server closed it"):
+        line_over(connection).ask(b"ask", 1, PATIENCE)
+
+
+def test_line_bounds_an_answer_in_many_pieces_as_a_whole(pair: tuple[Connection, socket.socket]) -> None:
+    connection, server = pair
+    over = threading.Event()
+
+    def trickle() -> None:
+        for piece in repeat(b"x"):
+            if over.wait(0.02):
+                return
+            server.sendall(piece)
+
+    server.sendall(b"$1000\r\n")
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    try:
         with pytest.raises(TimeoutError):
-            connect(("slow", full[1]), 0.1)
-        connected.close()
-        for each in waiting:
-            each.close()
+            line_over(connection).ask(b"ask", 1, 0.2)
+    finally:
+        over.set()
+        thread.join()
 
 
-def test_connect_refused_is_told() -> None:
-    with listening() as gone:
-        pass
-    with pytest.raises(ConnectionRefusedError):
-        connect(gone, PATIENCE)
+def test_line_sends_what_does_not_fit_at_once(pair: tuple[Connection, socket.socket]) -> None:
+    connection, server = pair
+    question = bytes(4 * 1024 * 1024)
+    received = []
+
+    def serve() -> None:
+        left = len(question)
+        while left:
+            received.append(server.recv(left))
+            left -= len(received[-1])
+        server.sendall(b":1\r\n")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    assert line_over(connection).ask(question, 1, PATIENCE) == [1]
+    thread.join()
+    assert b"".join(received) == question
 
 
-def test_resolver_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer, asked = threading.Event(), []
-    real = socket.getaddrinfo
-
-    def getaddrinfo(host: str, port: int, *arguments: Any, **more: Any) -> Any:
-        if host == "hung" and not more.get("flags"):
-            asked.append(host)
-            assert answer.wait(PATIENCE)
-            host = "127.0.0.1"
-        return real(host, port, *arguments, **more)
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    for _ in range(3):
-        with pytest.raises(TimeoutError):
-            resolve("hung", 7, 0.01)
-    assert len(asked) == 1  # whoever comes later waits for the same answer
-    answer.set()
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            assert resolve("hung", 7, 1)[0][4] == ("127.0.0.1", 7)
-            break
-        except TimeoutError:
-            assert time.monotonic() < deadline
-
-
-def test_resolver_that_knows_no_such_name_says_so() -> None:
-    with pytest.raises(socket.gaierror):
-        resolve("no.such.name.invalid", 7, PATIENCE)
+def test_line_gives_up_sending_at_the_end_of_the_time(pair: tuple[Connection, socket.socket]) -> None:
+    connection, _ = pair
+    with pytest.raises(TimeoutError):
+        line_over(connection).ask(bytes(4 * 1024 * 1024), 1, 0.1)

@@ -19,8 +19,9 @@ from pymemcache.exceptions import MemcacheUnexpectedCloseError  # type: ignore[i
 
 from ...breaker import breaker_for
 from ..base import Failure
+from ..connecting import connect
 from ..pools import LoopLocal, Pool
-from ..sockets import BoundedSocket, connect
+from ..sockets import BoundedSocket
 from ..threads import Threads
 from ..wording import LOST, NO_HOST
 from .location import Settings
@@ -76,7 +77,7 @@ class Link:
         self._options.append(option)
 
     def connect(self, address: str | tuple[str, int]) -> None:
-        """See sockets.connect()."""
+        """See connecting.connect()."""
         limit = min(self._seconds, self._connect_timeout)
         self._socket = connect(address, limit, self._tls, self._options, self._read_timeout)
         self._socket.bound(self._seconds - limit + self._socket.left())

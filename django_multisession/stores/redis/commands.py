@@ -17,7 +17,7 @@ import redis
 from ...breaker import warn
 from ...envelope import VERSION, is_session
 from ...runtime import monotonic
-from .failures import Command, answered, failure
+from .failures import Command, answered, code_of, failure
 from .server import Server
 
 MEMORY: Final = 10.0
@@ -56,7 +56,7 @@ class Writes:
 
     async def write(self, seconds: float, command: Command, alone: bool) -> Any:
         """Return the answer to a command that begins or ends a session."""
-        return answered(await self._send(seconds, command, alone, durable=True))
+        return await self._send(seconds, command, alone, durable=True)
 
     async def write_all(self, seconds: float, commands: list[Command]) -> list[Any]:
         """Return the answers to commands that begin sessions."""
@@ -76,9 +76,10 @@ class Writes:
         server = self._node_of(address)
         if len(expected) > _VERSION_LENGTH and self._knows(server, "IFEQ"):
             command: Command = ("SET", address, payload, "IFEQ", expected, "EX", ttl)
-            answer = await self._send(seconds, command, alone, durable)
-            if not self._lacks(server, "IFEQ", answer):
-                return answered(answer)
+            try:
+                return await self._send(seconds, command, alone, durable)
+            except redis.ResponseError as refused:
+                self._note_lack(server, "IFEQ", refused)
         return await self._run(
             seconds, _REPLACE, address, (_version(expected), payload, ttl), alone=alone, durable=durable
         )
@@ -88,27 +89,29 @@ class Writes:
         server = self._node_of(address)
         for name, *comparison in _DELETES if len(expected) > _VERSION_LENGTH else ():
             if self._knows(server, name):
-                answer = await self._send(seconds, (name, address, *comparison, expected), alone=False, durable=True)
-                if not self._lacks(server, name, answer):
-                    return answered(answer)
+                command: Command = (name, address, *comparison, expected)
+                try:
+                    return await self._send(seconds, command, alone=False, durable=True)
+                except redis.ResponseError as refused:
+                    self._note_lack(server, name, refused)
         return await self._run(seconds, _DELETE, address, (_version(expected),), alone=False, durable=True)
 
     async def _run(
         self, seconds: float, script: _Script, address: str, arguments: Command, *, alone: bool, durable: bool
     ) -> Any:
         started = monotonic()
-        command = ("EVALSHA", script.digest, 1, address, *arguments)
-        answer = await self._send(seconds, command, alone, durable)
-        if isinstance(answer, redis.exceptions.NoScriptError):
+        try:
+            return await self._send(seconds, ("EVALSHA", script.digest, 1, address, *arguments), alone, durable)
+        except redis.exceptions.NoScriptError:
             left = max(seconds - (monotonic() - started), 0.001)
-            command = ("EVAL", script.source, 1, address, *arguments)
-            answer = await self._send(left, command, alone, durable)
-        return answered(answer)
+        return await self._send(left, ("EVAL", script.source, 1, address, *arguments), alone, durable)
 
     async def _send(self, seconds: float, command: Command, alone: bool, durable: bool) -> Any:
-        """Return the answer to a command, a refusal as well."""
+        """Return the answer to a command; raise a refusal. See _send_all()."""
+        if not (durable and self._server.wait):
+            return await self._server.answer(seconds, command, alone)
         [answer] = await self._send_all(seconds, [command], alone, durable)
-        return answer
+        return answered(answer)
 
     async def _send_all(self, seconds: float, commands: list[Command], alone: bool, durable: bool) -> list[Any]:
         """Return the answers to commands, refusals as well.
@@ -133,15 +136,12 @@ class Writes:
         since = self._lacking.get((server, command))
         return since is None or monotonic() - since > MEMORY
 
-    def _lacks(self, server: object, command: str, answer: Any) -> bool:
-        """Tell whether an answer says that the server lacks a command, or forbids it; remember that."""
-        if not isinstance(answer, redis.ResponseError):
-            return False
-        text = str(answer)
-        if answer.status_code != "NOPERM" and "unknown command" not in text and "syntax error" not in text:
-            return False
+    def _note_lack(self, server: object, command: str, refused: redis.ResponseError) -> None:
+        """Remember that a server lacks a command, or forbids it; raise a refusal that says something else."""
+        text = str(refused)
+        if code_of(refused) != "NOPERM" and "unknown command" not in text and "syntax error" not in text:
+            raise refused
         self._lacking[server, command] = monotonic()
-        return True
 
     def _report(self, reached: Any, replicas: int) -> None:
         """Log that too few replicas have a write, at most once a second: the write stands."""

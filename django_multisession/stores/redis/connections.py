@@ -7,24 +7,27 @@ one, calls go out in batches, see batches.py.
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import redis
-from hiredis import pack_command
+from hiredis import Reader, pack_command
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ...breaker import PROBE_TIMEOUT
 from ...bridge import here, maybe_await, native_loop
 from ...runtime import monotonic
+from ..connecting import tcp_options
 from ..pools import LoopLocal, Pool
 from ..resolver import resolve
-from ..sockets import BoundedSocket, tcp_options
+from ..sockets import BoundedSocket, Line
 from .batches import Batches, close, exchange
-from .failures import Command, answered, ends_connection
+from .failures import Command, ends_connection, refusal
 
 CLIENT_NAME: Final = "django_multisession"
+
+pack: Callable[[Command], bytes] = pack_command  # type: ignore[assignment]  # its types know tuples of one
 
 
 class Maker(Protocol):
@@ -87,8 +90,9 @@ class BoundedConnection:
         self._bounded.bound(max(self.left(), 0.001))
         return self._bounded
 
-    def open_within(self: Any, seconds: float) -> None:
+    def open(self: Any, seconds: float) -> BoundedSocket:
         """Connect, with AUTH and SELECT, within so many seconds as a whole; redis.TimeoutError at their end."""
+        seconds = min(seconds, self.socket_connect_timeout)
         self._ends_at = monotonic() + seconds
         self.socket_timeout = self.socket_connect_timeout = seconds
         try:
@@ -98,23 +102,7 @@ class BoundedConnection:
             if monotonic() > self._ends_at:
                 raise redis.TimeoutError("no connection in time") from error
             raise
-
-    def ask(self: Any, packed: bytes, count: int, seconds: float, connect_timeout: float) -> list[Any]:
-        """Send packed commands and return as many answers, refusals among them; raise what ends the connection."""
-        if not self.is_connected:
-            started = monotonic()
-            self.open_within(min(seconds, connect_timeout))
-            seconds = max(seconds - (monotonic() - started), 0.001)
-        self._bounded.ask(packed, seconds)
-        answers = []
-        for _ in range(count):
-            try:
-                answers.append(self.read_response())
-            except redis.ResponseError as refusal:
-                if ends_connection(refusal):
-                    raise
-                answers.append(refusal)
-        return answers
+        return self._bounded  # type: ignore[no-any-return]  # redis-py's classes are mixed in
 
 
 def bounded(connection_class: Any) -> Any:
@@ -122,22 +110,27 @@ def bounded(connection_class: Any) -> Any:
     return type(connection_class.__name__, (BoundedConnection, connection_class), {})
 
 
-def packed(commands: Sequence[Command]) -> bytes:
-    """Return commands as they are sent.
-
-    Not by redis-py, which looks at every argument first: that takes it as long as all else that it does.
-    """
-    return b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]  # its types know tuples of one
-
-
 class Connections:
-    """Connections to one server; times in seconds."""
+    """Connections to one server; times in seconds.
+
+    Commands are packed and answers parsed by hiredis: redis-py looks at every argument first, and does more for an
+    answer than all else that a session needs (decisions.md, D81).
+    """
 
     def __init__(self, maker: Maker, connect_timeout: float, max_idle: float) -> None:
         self._maker = maker
-        self._connect_timeout = connect_timeout
-        self._threads: Pool[Any] = Pool(maker.connection, lambda connection: connection.disconnect(), max_idle=max_idle)
+        self._threads: Pool[Line] = Pool(self._line, Line.close, max_idle=max_idle)
         self._loops = LoopLocal(lambda: Batches(maker.async_connection, connect_timeout, max_idle), Batches.aclose)
+
+    def _line(self) -> Line:
+        reader = Reader(protocolError=redis.InvalidResponse, replyError=refusal)
+        return Line(self._maker.connection(), reader, ends_connection)
+
+    def _send(self, seconds: float, packed: bytes, count: int, alone: bool) -> Awaitable[list[Any]]:
+        loop = None if here.driven else native_loop()
+        if loop is None:
+            return self._threads.use(Line.ask, packed, count, seconds)
+        return self._loops.get(loop).ask(packed, count, seconds, alone)
 
     def ask(self, seconds: float, commands: Sequence[Command], alone: bool = False) -> Awaitable[list[Any]]:
         """Send commands in one round trip, one after the other on one connection; return their answers in order.
@@ -145,27 +138,27 @@ class Connections:
         A refusal is an answer, and stands in its place. What ends the connection is raised. ``alone`` keeps others from
         waiting behind what is large or slow.
         """
-        loop = None if here.driven else native_loop()
-        if loop is not None:
-            return self._loops.get(loop).ask(packed(commands), len(commands), seconds, alone)
-        return self._threads.use(BoundedConnection.ask, packed(commands), len(commands), seconds, self._connect_timeout)
+        return self._send(seconds, b"".join(map(pack, commands)), len(commands), alone)
 
     async def answer(self, seconds: float, command: Command, alone: bool) -> Any:
         """Return the answer to one command; see ask(). A refusal is raised."""
-        return answered(*await self.ask(seconds, [command], alone))
+        [answer] = await self._send(seconds, pack(command), 1, alone)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     async def probe(self, command: Command, seconds: float = PROBE_TIMEOUT) -> None:
         """Send a command on a new connection, within so many seconds as a whole; raise what ends the connection."""
         if native_loop() is None:
-            connection = self._maker.connection()
+            line = self._line()
             try:
-                connection.ask(packed([command]), 1, seconds, seconds)
+                line.ask(pack(command), 1, seconds)
             finally:
-                connection.disconnect()
+                line.close()
             return
         connection = self._maker.async_connection()
         try:
-            _: list[Any] = await maybe_await(exchange(connection, packed([command]), 1, seconds), seconds)
+            _: list[Any] = await maybe_await(exchange(connection, pack(command), 1, seconds), seconds)
         finally:
             await close(connection)
             await asyncio.sleep(0)  # in which the transport closes its socket

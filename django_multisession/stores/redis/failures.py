@@ -1,6 +1,7 @@
 """What redis-py's exceptions say of a server, and which of its answers."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import redis
@@ -8,7 +9,7 @@ import redis.asyncio.sentinel
 import redis.sentinel
 
 from ..base import Failure
-from ..sockets import is_unacknowledged
+from ..connecting import is_unacknowledged
 from ..wording import LOST, NO_ANSWER, WRONG_LOGIN
 
 Command = tuple[str | bytes | int, ...]
@@ -89,6 +90,20 @@ _CLASSES: Final[tuple[tuple[type[Exception], Failure, str], ...]] = (
 )
 
 
+_NAMED: Final[Mapping[str, type[redis.ResponseError]]] = {
+    "ASK": redis.exceptions.AskError,
+    "MOVED": redis.exceptions.MovedError,
+    "NOSCRIPT": redis.exceptions.NoScriptError,
+}
+"""Refusals that somebody here has to tell from others."""
+
+
+def refusal(said: str) -> redis.ResponseError:
+    """Return what a server has answered as redis-py's exception, which holds the code apart from the text."""
+    code, _, text = said.partition(" ")
+    return _NAMED[code](text, status_code=code) if code in _NAMED else redis.ResponseError(said)
+
+
 def answered(answer: Any) -> Any:
     """Return an answer; raise it if it is a refusal."""
     if isinstance(answer, Exception):
@@ -123,11 +138,15 @@ def cause(error: BaseException) -> OSError | None:
     return None
 
 
-def _answer(error: redis.RedisError) -> tuple[Failure, str] | None:
-    text = str(error)
-    first = text.partition(" ")[0]
+def code_of(error: redis.RedisError) -> str:
+    """Return the word that a refusal begins with, ERR where there is none."""
     # redis-py takes a code that it knows out of the text, and leaves others there.
-    code = error.status_code or (first if first.isalpha() and first.isupper() else "ERR")
+    first = str(error).partition(" ")[0]
+    return error.status_code or (first if first.isalpha() and first.isupper() else "ERR")
+
+
+def _answer(error: redis.RedisError) -> tuple[Failure, str] | None:
+    text, code = str(error), code_of(error)
     if code in _CODES:
         kind, said = _CODES[code]
         return kind, f"{code}, {said}"
