@@ -5,7 +5,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 from pymemcache import (  # type: ignore[import-untyped]  # it ships no types
@@ -44,7 +44,12 @@ class Link:
         self._tls = tls
         self._seconds = 0.0
         self._options: list[tuple[Any, ...]] = []
-        self._socket: BoundedSocket | None = None
+        self._be(None)
+
+    def _be(self, made: BoundedSocket | None) -> None:
+        self._socket = made
+        self.sendall = _not_connected if made is None else made.sendall
+        self.recv = _not_connected if made is None else made.recv
 
     def bound(self, seconds: float) -> None:
         """Let connecting, if need be, and the next answer take so many seconds together."""
@@ -79,27 +84,19 @@ class Link:
     def connect(self, address: str | tuple[str, int]) -> None:
         """See connecting.connect()."""
         limit = min(self._seconds, self._connect_timeout)
-        self._socket = connect(address, limit, self._tls, self._options, self._read_timeout)
-        self._socket.bound(self._seconds - limit + self._socket.left())
-
-    def sendall(self, data: bytes) -> None:
-        """See socket.sendall()."""
-        self._connected().sendall(data)
-
-    def recv(self, size: int) -> bytes:
-        """See socket.recv()."""
-        return self._connected().recv(size)
-
-    def _connected(self) -> BoundedSocket:
-        if self._socket is None:
-            raise OSError(errno.ENOTCONN, "not connected")
-        return self._socket
+        made = connect(address, limit, self._tls, self._options, self._read_timeout)
+        made.bound(self._seconds - limit + made.left())
+        self._be(made)
 
     def close(self) -> None:
         """See socket.close()."""
         if self._socket is not None:
             self._socket.close()
-            self._socket = None
+            self._be(None)
+
+
+def _not_connected(*arguments: Any) -> NoReturn:
+    raise OSError(errno.ENOTCONN, "not connected")
 
 
 class Connection(NamedTuple):
