@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -61,6 +61,11 @@ class Table:
     def _live(self, **conditions: Any) -> "QuerySet[SessionRecord]":
         return self._rows(expires_at__gt=Clock(), **conditions)
 
+    @cached_property
+    def _readable(self) -> "QuerySet[SessionRecord, tuple[Any, Any]]":
+        # Made once: Django takes as long to put a query together as a database nearby to answer it.
+        return self._live().values_list("payload", "version")
+
     def _delete(self, rows: "QuerySet[SessionRecord]") -> int:
         # QuerySet.delete() would open a transaction: three round trips. Nothing refers to a record.
         count: int = rows._raw_delete(self.alias)
@@ -70,13 +75,13 @@ class Table:
 
     def read(self, key: str) -> Record | None:
         """Return the live record under key."""
-        rows = self._live(key=key)
+        rows = self._readable.filter(key=key)
         connection = connections[self.alias]
         if self._refused.pop(connection, None) == key and connection.in_atomic_block:
             # Under REPEATABLE READ, the default of MySQL, a transaction sees what was there when it began, and every
             # attempt to replace that would be refused. A locking read sees what is there now.
             rows = rows.select_for_update() if connection.features.has_select_for_update else rows
-        for payload, version in rows.values_list("payload", "version"):
+        for payload, version in rows:
             return Record(bytes(payload), bytes(version))
         return None
 
