@@ -75,6 +75,15 @@ class Visit:
     async def data(self) -> dict[str, Any]:
         return dict(await either(self.session.items, self.session.aitems))
 
+    async def store(self, data: dict[str, Any], expiry: Any = None) -> str:
+        """Save data, and what set_expiry() is to have been called with unless that is None; return the key."""
+        for key, value in data.items():
+            await self.set(key, value)
+        if expiry is not None:
+            await self.set_expiry(expiry)
+        await self.save()
+        return str(self.key)
+
     async def answer(self) -> str | None:
         """End the request as our middleware does; return the key of the cookie that the browser is sent, if any."""
         handle = Handle(self.session)

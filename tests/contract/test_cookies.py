@@ -62,17 +62,7 @@ def drive(request: pytest.FixtureRequest) -> Iterator[Drive]:
 @pytest.fixture
 def make(session_class: type[Any], drive: Drive) -> Callable[..., str]:
     """Return a function that makes a cookie's value."""
-
-    async def store(expiry: Any, data: dict[str, Any]) -> str:
-        visit = Visit(session_class())
-        for key, value in data.items():
-            await visit.set(key, value)
-        if expiry is not None:
-            await visit.set_expiry(expiry)
-        await visit.save()
-        return str(visit.key)
-
-    return lambda expiry=None, **data: drive(store(expiry, data))
+    return lambda expiry=None, **data: drive(Visit(session_class()).store(data, expiry))
 
 
 @pytest.fixture

@@ -38,13 +38,7 @@ class Site:
         self.session_class.ahead += seconds  # type: ignore[attr-defined]  # its class has a clock of its own
 
     async def store(self, expiry: Any = None, **data: Any) -> str:
-        visit = Visit(self.session_class())
-        for key, value in data.items():
-            await visit.set(key, value)
-        if expiry is not None:
-            await visit.set_expiry(expiry)
-        await visit.save()
-        return str(visit.key)
+        return await Visit(self.session_class()).store(data, expiry)
 
     async def use(self, key: str, **data: Any) -> str | None:
         """Make a request that changes something; return the key that it ends with, None if there was no session."""

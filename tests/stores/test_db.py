@@ -33,10 +33,12 @@ from django_multisession.stores.base import StoreOptions
 from django_multisession.stores.db import DatabaseStore
 from django_multisession.stores.postgresql import PostgreSQLStore
 from django_multisession.stores.sqlite import sqlite_problems
+from django_multisession.testing.drive import driving
 from django_multisession.testing.servers.mariadb import MariaDBServer
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from tests.databases import database, sqlite
 from tests.processes import call_with_django, fresh_processes
+from tests.stores.helpers import read_where_the_connection_was_lost
 from tests.system import outage_views
 
 Drive = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -60,11 +62,8 @@ def _databases_allowed(django_db_blocker: Any) -> Iterator[None]:
 @pytest.fixture(params=["sync", "async"])
 def drive(request: pytest.FixtureRequest) -> Iterator[Drive]:
     """Run coroutines in either colour; the asynchronous ones in one loop."""
-    if request.param == "sync":
-        yield run_sync
-        return
-    with asyncio.Runner() as runner:
-        yield runner.run
+    with driving(request.param, lambda: None) as drive:
+        yield drive
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
@@ -455,15 +454,7 @@ def test_restarted_server_costs_nothing_but_a_second_attempt(drive: Drive, serve
         store = DatabaseStore(StoreOptions(location=alias))
         assert drive(store.read(KEY)) is None
         server.restart()
-
-        async def read_twice() -> None:
-            with Operation():
-                with pytest.raises(StoreUnavailable) as unavailable:
-                    await store.read(KEY)
-                assert unavailable.value.retryable
-                assert await store.read(KEY) is None
-
-        drive(read_twice())
+        drive(read_where_the_connection_was_lost(store))
         server.kill()
         with pytest.raises(StoreUnavailable):
             drive(store.read(KEY))

@@ -27,7 +27,7 @@ from django_multisession.stores.redis.store import RedisStore
 from django_multisession.testing.servers.base import free_port
 from django_multisession.testing.servers.proxy import Proxy
 from django_multisession.testing.servers.redis import NewestRedisServer, RedisServer
-from tests.stores.helpers import KEY, OTHER, PATIENCE, V1, V2, V3, Drive, payload
+from tests.stores.helpers import KEY, OTHER, PATIENCE, V1, V2, V3, Drive, payload, read_where_the_connection_was_lost
 from tests.timing import late
 
 
@@ -962,18 +962,11 @@ def test_connection_that_breaks_may_be_asked_again_by_all_that_shared_it(server:
     with Proxy(server) as proxy:
         store = store_at(proxy.location, timeout=PATIENCE)
 
-        async def read() -> None:
-            with Operation():
-                with pytest.raises(StoreUnavailable) as caught:
-                    await store.read(KEY)
-                assert caught.value.retryable
-                assert await store.read(KEY) is None
-
         async def scenario() -> None:
             await store.read(KEY)
             proxy.reset()
             proxy.cut_reply(b"GET")
-            await asyncio.gather(*(read() for _ in range(12)))
+            await asyncio.gather(*(read_where_the_connection_was_lost(store) for _ in range(12)))
             assert proxy.connections == 1  # all are asked anew in one batch
             assert not store.breaker.is_open
 

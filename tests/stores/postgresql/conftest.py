@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from django_multisession import runtime
-from django_multisession.bridge import run_sync
 from django_multisession.stores.postgresql.store import PostgreSQLStore
+from django_multisession.testing.drive import driving
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from tests.databases import database
 from tests.stores.postgresql.helpers import Drive, query, store_at
@@ -26,11 +25,8 @@ def _databases_allowed(django_db_blocker: Any) -> Iterator[None]:
 @pytest.fixture
 def drive(request: pytest.FixtureRequest) -> Iterator[Drive]:
     """Run coroutines in either colour; the asynchronous ones in one loop."""
-    if request.param == "sync":
-        yield run_sync
-        return
-    with asyncio.Runner() as runner:
-        yield runner.run
+    with driving(request.param, lambda: None) as drive:
+        yield drive
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ import pytest
 from django.db import connections
 
 from django_multisession.bridge import run_sync
-from django_multisession.deadline import Operation
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.stores.postgresql.store import PostgreSQLStore
 from django_multisession.testing.servers.base import free_port
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from django_multisession.testing.servers.proxy import Proxy
 from tests.databases import database
+from tests.stores.helpers import read_where_the_connection_was_lost
 from tests.stores.postgresql.helpers import KEY, SLEEP, Drive, both_colours, fill, query, store_at
 from tests.timing import late
 
@@ -109,15 +109,7 @@ def test_restarted_server_costs_nothing_but_a_second_attempt(drive: Drive, serve
         assert drive(store.read(KEY)) is None
         connections[alias].close()
         server.restart()
-
-        async def read_twice() -> None:
-            with Operation():
-                with pytest.raises(StoreUnavailable) as unavailable:
-                    await store.read(KEY)
-                assert unavailable.value.retryable
-                assert await store.read(KEY) is None
-
-        drive(read_twice())
+        drive(read_where_the_connection_was_lost(store))
         store.close()
 
 
