@@ -142,7 +142,7 @@ def test_failed_page_ends_nothing(visitor: Visitor, name: str, alice: User) -> N
     assert visitor.data(name) == {"secret": 1}
 
 
-def test_visitor_who_logs_in_keeps_his_cart(visitor: Visitor, name: str, alice: User) -> None:
+def test_visitor_who_logs_in_keeps_the_cart(visitor: Visitor, name: str, alice: User) -> None:
     visitor.visit(put(name, cart=["of a visitor"]))
     visitor.visit(log_in(alice))
     assert visitor.data(name) == {"cart": ["of a visitor"]}
@@ -196,7 +196,7 @@ def test_session_of_another_user_is_not_shown_when_its_cookie_comes_back(
     assert not response.cookies or not response.cookies[f"sessionid_{name}"].value
 
 
-def test_same_user_who_comes_back_finds_his_session(visitor: Visitor, name: str, alice: User) -> None:
+def test_same_user_who_comes_back_finds_the_session(visitor: Visitor, name: str, alice: User) -> None:
     visitor.visit(log_in(alice))
     visitor.visit(put(name, draft=1))
     expire(visitor)

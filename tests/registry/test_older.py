@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from django_multisession.envelope import REGISTERED
 from django_multisession.registry import arevoke_all, revoke_all
 from django_multisession.registry.database import alias, ask
 from django_multisession.registry.models import RegisteredUser
+from django_multisession.registry.rows import is_refused, refuse_earlier
 from django_multisession.sessions.loading import session_class
 from django_multisession.sessions.registration import follower
 from tests.logins.conftest import Site
@@ -25,6 +27,7 @@ from tests.registry.test_rows import live, row_and_key, rows
 from tests.registry.told import Told
 
 USER = Users().get_user(VICTIM)
+MOMENT = timedelta(microseconds=1)
 
 
 def test_older_session_has_a_row_and_the_mark_from_its_first_load_on(site: Site, older: Browser) -> None:
@@ -58,6 +61,17 @@ def test_older_session_lives_if_its_login_came_after_the_revocation(site: Site, 
         await ask(lambda: RegisteredUser.objects.create(user_id=VICTIM, revoked_at=long_ago))
         assert await older.finds() == {"user": VICTIM, "cart": ["book"]}
         assert len(await live()) == 1
+
+    site.drive(check())
+
+
+def test_login_of_the_very_moment_of_a_revocation_counts_as_before_it(site: Site) -> None:
+    async def check() -> None:
+        await ask(lambda: refuse_earlier(VICTIM))
+        found = await ask(lambda: RegisteredUser.objects.get(user_id=VICTIM))
+        assert found.revoked_at is not None
+        for since, refused in ((None, True), (found.revoked_at, True), (found.revoked_at + MOMENT, False)):
+            assert await ask(partial(is_refused, VICTIM, since)) is refused
 
     site.drive(check())
 

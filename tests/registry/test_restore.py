@@ -60,7 +60,7 @@ def test_restored_records_are_deleted_where_the_store_lists_them(session: Any, b
     assert not [each for each in restored if session().exists(each.session_key)]
 
 
-def test_every_user_is_refused_what_he_had_logged_in_to(settings: Any) -> None:
+def test_every_login_from_before_is_refused(settings: Any) -> None:
     settings.SESSION_ENGINE = "django_multisession.engines.memory"
     users = [User.objects.create_user(f"user{number}") for number in range(5)]
     long_ago = timezone.now() - timedelta(days=9)

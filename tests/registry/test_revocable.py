@@ -411,7 +411,7 @@ def test_revocation_that_the_cache_has_lost_stands(site: Site, cache: str | None
     site.drive(check())
 
 
-def test_cookie_of_another_user_is_not_accepted_for_his_row(site: Site) -> None:
+def test_cookie_of_another_user_is_not_accepted_for_a_row(site: Site) -> None:
     async def view(request: Exchange) -> None:
         await request.put(_auth_user_id=str(ATTACKER))  # without a change of key
 

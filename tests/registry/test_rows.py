@@ -188,7 +188,7 @@ def test_sessions_come_with_the_latest_login_first(site: Site) -> None:
     site.drive(check())
 
 
-def test_save_of_a_session_that_is_revoked_meanwhile_is_400_and_a_reader_keeps_his_page(site: Site) -> None:
+def test_save_of_a_session_that_is_revoked_meanwhile_is_400_and_a_reader_keeps_the_page(site: Site) -> None:
     async def check() -> None:
         browser = await site.user()
         saves, reads = browser.request(), browser.request()

@@ -95,7 +95,7 @@ def in_the_admin(user: User) -> None:
 
 
 @pytest.mark.parametrize("deactivate", [save, save_alone, in_the_admin])
-def test_user_who_is_deactivated_loses_his_sessions_for_good(
+def test_user_who_is_deactivated_loses_all_sessions_for_good(
     ann: User, clients: list[Client], deactivate: Callable[[User], None]
 ) -> None:
     deactivate(ann)
@@ -107,7 +107,7 @@ def test_user_who_is_deactivated_loses_his_sessions_for_good(
 
 
 @pytest.mark.parametrize("end", [save, save_alone])
-def test_proxy_of_a_user_who_is_deactivated_loses_his_sessions(
+def test_proxy_of_a_user_who_is_deactivated_loses_all_sessions(
     staff: User, clients: list[Client], end: Callable[[User], None]
 ) -> None:
     end(staff)
@@ -115,20 +115,20 @@ def test_proxy_of_a_user_who_is_deactivated_loses_his_sessions(
     assert not RegisteredSession.objects.filter(user=staff.pk, revoked_at=None).exists()
 
 
-def test_user_whose_deactivation_is_rolled_back_keeps_his_sessions(ann: User, clients: list[Client]) -> None:
+def test_user_whose_deactivation_is_rolled_back_keeps_all_sessions(ann: User, clients: list[Client]) -> None:
     with transaction.atomic():
         save(ann)
         transaction.set_rollback(True)
     assert [client.get("/").content for client in clients] == [b"ann", b"ann"]
 
 
-def test_user_who_is_saved_otherwise_keeps_his_sessions(ann: User, clients: list[Client]) -> None:
+def test_user_who_is_saved_otherwise_keeps_all_sessions(ann: User, clients: list[Client]) -> None:
     ann.first_name = "Ann"
     ann.save()
     assert [client.get("/").content for client in clients] == [b"ann", b"ann"]
 
 
-def test_update_of_a_query_is_told_to_nobody_and_shuts_him_out_while_it_lasts(ann: User, clients: list[Client]) -> None:
+def test_update_of_a_query_is_told_to_nobody_and_shuts_the_user_out(ann: User, clients: list[Client]) -> None:
     User.objects.filter(pk=ann.pk).update(is_active=False)
     assert [client.get("/").content for client in clients] == [b"", b""]  # ModelBackend's doing
     User.objects.filter(pk=ann.pk).update(is_active=True)
@@ -148,7 +148,7 @@ def delete_in_the_admin(user: User) -> None:
 
 
 @pytest.mark.parametrize("remove", [delete, delete_query, delete_in_the_admin])
-def test_user_who_is_deleted_takes_his_sessions_along(
+def test_user_who_is_deleted_takes_all_sessions_along(
     ann: User, clients: list[Client], remove: Callable[[User], None]
 ) -> None:
     pk = ann.pk
@@ -163,7 +163,7 @@ def delete_query_of(user: User) -> None:
 
 
 @pytest.mark.parametrize("remove", [delete, delete_query_of])
-def test_proxy_of_a_user_who_is_deleted_takes_his_sessions_along(
+def test_proxy_of_a_user_who_is_deleted_takes_all_sessions_along(
     staff: User, clients: list[Client], remove: Callable[[User], None]
 ) -> None:
     pk = staff.pk
@@ -172,7 +172,7 @@ def test_proxy_of_a_user_who_is_deleted_takes_his_sessions_along(
     assert not RegisteredSession.objects.filter(user=pk).exists()
 
 
-def test_user_whose_deletion_is_rolled_back_keeps_his_sessions(ann: User, clients: list[Client]) -> None:
+def test_user_whose_deletion_is_rolled_back_keeps_all_sessions(ann: User, clients: list[Client]) -> None:
     with transaction.atomic():
         User.objects.filter(pk=ann.pk).delete()
         transaction.set_rollback(True)
