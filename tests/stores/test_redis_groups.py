@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import re
 import sys
 import threading
 import time
@@ -23,11 +24,11 @@ from django_multisession.envelope import ENDED
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.stores.base import Insertion
 from django_multisession.stores.redis.connections import pack
-from django_multisession.stores.redis.failures import Command
+from django_multisession.stores.redis.failures import Command, failure
 from django_multisession.stores.redis.store import RedisStore
 from django_multisession.stores.redis.topology import slot_of
 from django_multisession.testing.servers.proxy import Proxy
-from django_multisession.testing.servers.redis import RedisServer
+from django_multisession.testing.servers.redis import RedisServer, is_master
 from django_multisession.testing.servers.redis_cluster import RedisCluster, RedisNode
 from django_multisession.testing.servers.redis_sentinel import RedisSentinel
 from django_multisession.testing.stores import make_payload
@@ -401,6 +402,28 @@ def test_scan_and_many_keys_go_over_all_nodes(drive: Drive, redis_cluster_server
 
 
 @pytest.mark.parametrize("server", ["redis_cluster_server", "redis_sentinel_server"])
+def test_replica_is_never_asked(drive: Drive, request: pytest.FixtureRequest, server: str) -> None:
+    running = request.getfixturevalue(server)
+    members = running.nodes if isinstance(running, RedisCluster) else running.servers
+    for member in members:
+        member.ask(b"CONFIG RESETSTAT\r\n")
+    store = store_at(running.location)
+
+    async def scenario() -> None:
+        for key, token in (await fill(store)).items():
+            assert await store.read(key)
+            assert await store.exists([key])
+            assert await store.delete(key, token)
+
+    drive(scenario())
+    store.close()
+    for member in members:
+        used = member.ask(b"INFO commandstats\r\n")
+        assert (b"cmdstat_get:" in used) is is_master(member)
+        assert (b"cmdstat_getrange:" in used) is is_master(member)
+
+
+@pytest.mark.parametrize("server", ["redis_cluster_server", "redis_sentinel_server"])
 def test_forked_child_uses_connections_of_its_own(request: pytest.FixtureRequest, server: str) -> None:
     store = store_at(request.getfixturevalue(server).location)
     run_sync(fill(store))
@@ -431,3 +454,58 @@ def test_event_loops_leave_no_connection_behind(request: pytest.FixtureRequest, 
     for _ in range(20):
         asyncio.run(store.read(KEYS[0]))
     assert open_files() <= before
+
+
+# Users.
+
+
+async def use(store: RedisStore) -> None:
+    """Do all that a store can do."""
+    key, other = KEYS[:2]
+    await store.delete_many([key, other])
+    token = await store.insert(key, payload(V1), 600, V1)
+    assert token
+    record = await store.read(key)
+    assert record is not None
+    token = await store.replace(key, payload(V2), 600, token, V2)
+    assert token
+    assert await store.exists([key, other]) == {key}
+    assert key in {each async for each in store.scan()}
+    assert await store.delete(key, token)
+    await store.end(key, make_payload(flags=ENDED)[0], 600)
+    await store.inspect()
+    await store.probe(None)
+
+
+@pytest.mark.parametrize(
+    "server", ["redis_server", "newest_redis_server", "valkey_server", "redis_cluster_server", "redis_sentinel_server"]
+)
+def test_user_with_the_permissions_that_the_error_names_can_do_all(
+    drive: Drive, request: pytest.FixtureRequest, server: str
+) -> None:
+    running = request.getfixturevalue(server)
+    members = [running] if isinstance(running, RedisServer) else getattr(running, "nodes", None) or running.servers
+    advice = failure(redis.ResponseError("NOPERM"))
+    assert advice is not None
+    allowed = " ".join(re.findall(r"\+[\w|]+", advice[1]))
+    for member in members:
+        assert member.ask(f"ACL SETUSER shop reset on >secret ~dms:* {allowed}\r\n".encode()) == b"+OK\r\n"
+    location = running.location.replace("://", "://shop:secret@")
+    store = store_at(f"{location[:-1]}2" if isinstance(running, RedisServer) else location)  # a database, too
+    drive(use(store))
+    if isinstance(running, RedisCluster):
+        slot = slot_of(f"dms:{KEYS[0]}")
+        source = running.node_of(f"dms:{KEYS[0]}")
+        target = next(node for node in running.nodes if is_master(node) and node is not source)
+        assert source
+        drive(store.delete_many(KEYS[:1]))
+        source.ask(b"CONFIG RESETSTAT\r\n")
+        open_slot(slot, source, target)
+        assert drive(store.insert(KEYS[0], payload(V1), 600, V1))
+        assert b"errorstat_ASK" in source.ask(b"INFO errorstats\r\n")
+        assert drive(store.delete_many(KEYS[:1])) == 1
+        for node in (target, source):
+            assert node.cluster(f"SETSLOT {slot} STABLE") == "OK"
+    store.close()
+    for member in members:
+        member.ask(b"ACL DELUSER shop\r\n")

@@ -39,8 +39,9 @@ _CODES: Final[dict[str, tuple[Failure, str]]] = {
     ),
     "NOPERM": (
         Failure.REFUSAL,
-        "the user lacks a permission. Let ACL SETUSER add +get +set +del +getrange +evalsha +eval +client and, "
-        "for the commands, +scan +info +time +wait, on the keys of the sessions.",
+        "the user lacks a permission. Let ACL SETUSER add, on the keys of the sessions, +get +set +del +getrange "
+        "+evalsha +eval +client; with a database in LOCATION +select; on a cluster +cluster|slots +asking; for "
+        "OPTIONS['wait'] +wait; and for the commands +scan +info +time.",
     ),
     "NOREPLICAS": (Failure.REFUSAL, "fewer replicas than 'min-replicas-to-write' are connected."),
     "WRONGPASS": (Failure.MISTAKE, WRONG_LOGIN),
