@@ -20,6 +20,7 @@ from django.core.management.base import SystemCheckError
 
 from django_multisession import runtime
 from django_multisession.bridge import iterate, run_sync
+from django_multisession.deadline import Operation
 from django_multisession.envelope import ENDED
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.stores.base import Insertion
@@ -384,6 +385,39 @@ def test_write_waits_for_the_replicas_of_its_own_node(
         for node in cluster.nodes[3:]:
             node.resume()
     store.close()
+
+
+def test_lost_reply_of_a_node_repeats_nothing(drive: Drive, redis_cluster_server: RedisCluster) -> None:
+    """Whoever asked reads once more, as on a single server, and finds what was written."""
+    key = KEYS[0]
+    node = redis_cluster_server.node_of(f"dms:{key}")
+    assert node
+    with Proxy[Any](node) as proxy:
+        direct = (node.host, node.port)
+        store = store_at(
+            redis_cluster_server.location,
+            address_remap=lambda address: ("127.0.0.1", proxy.port) if address == direct else address,
+        )
+
+        async def scenario() -> None:
+            await store.delete_many([key])
+            token = await store.insert(key, payload(V1), 600, V1)
+            assert token
+            token = await store.replace(key, payload(V2), 600, token, V2)  # by what the server knows, from now on
+            assert token
+            node.ask(b"CONFIG RESETSTAT\r\n")
+            cut = proxy.cut_reply(f"dms:{key}".encode())
+            with Operation(), pytest.raises(StoreUnavailable) as lost:
+                await store.replace(key, payload(V3), 600, token, V3)
+            assert cut.is_set()
+            assert lost.value.retryable
+            record = await store.read(key)
+            assert record
+            assert record.payload == payload(V3)
+            assert b"cmdstat_set:calls=1," in node.ask(b"INFO commandstats\r\n")
+
+        drive(scenario())
+        store.close()
 
 
 def test_scan_and_many_keys_go_over_all_nodes(drive: Drive, redis_cluster_server: RedisCluster) -> None:
