@@ -26,23 +26,26 @@ def is_logout(request: HttpRequest, match: ResolverMatch | None) -> bool:
     """
     if match is None or not apps.is_installed("django.contrib.auth"):
         return False
+    links = _logs_out_by_links(match.func)
+    return links is not None and (request.method == "POST" or (links and request.method == "GET"))
+
+
+def _logs_out_by_links(view: Any) -> bool | None:
+    """Tell whether a view that logs out does that by GET as well; None if it is no such view."""
     from django.contrib.auth.views import LogoutView, logout_then_login  # needs the registry of applications
 
-    view: Any = match.func
-    made_of, site, takes_links = getattr(view, "view_class", view), getattr(view, "admin_site", None), False
-    made_of = made_of if isinstance(made_of, type) else type(view)
-    if issubclass(made_of, LogoutView):
-        # A project's may take GET.
-        takes_links = "get" in getattr(view, "view_initkwargs", {}).get("http_method_names", made_of.http_method_names)
-    elif issubclass(made_of, _allauths_view()):
-        takes_links = getattr(settings, "ACCOUNT_LOGOUT_ON_GET", False)
-    elif view is not logout_then_login and (site is None or getattr(view, "__wrapped__", None) != site.logout):
-        return False
-    return request.method == "POST" or (request.method == "GET" and takes_links)
+    view_class, site = getattr(view, "view_class", None), getattr(view, "admin_site", None)
+    if isinstance(view_class, type) and issubclass(view_class, LogoutView):
+        # Django's takes none; a project's may.
+        return "get" in getattr(view, "view_initkwargs", {}).get("http_method_names", view_class.http_method_names)
+    if isinstance(view_class, type) and issubclass(view_class, _allauths_view()):
+        return bool(getattr(settings, "ACCOUNT_LOGOUT_ON_GET", False))
+    is_plain = view is logout_then_login or (site is not None and getattr(view, "__wrapped__", None) == site.logout)
+    return False if is_plain else None
 
 
 def _allauths_view() -> tuple[type, ...]:
-    """Return allauth's LogoutView, if it is installed: a form of its own, after which it looks at the user as well."""
+    """Return allauth's LogoutView, which is none of Django's, if it is installed."""
     if not apps.is_installed("allauth.account"):
         return ()
     from allauth.account.views import LogoutView  # type: ignore[import-untyped]  # it has no types

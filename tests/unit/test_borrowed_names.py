@@ -30,6 +30,9 @@ BORROWED = {
         ("django.core.cache.backends.filebased:FileBasedCache._key_to_file", "the same"),
         ("django.apps.registry:Apps", "the same of a table, whose model must stay out of the project's registry"),
     ],
+    "asyncio": [
+        ("asyncio.events:_get_running_loop", "get_running_loop() raises where there is none, which costs each call"),
+    ],
     "http": [
         ("http.cookies:Morsel._reserved", "Python before 3.14 refuses cookies that are Partitioned"),
         ("http.cookies:Morsel._flags", "the same"),

@@ -44,9 +44,9 @@ class Link:
         self._tls = tls
         self._seconds = 0.0
         self._options: list[tuple[Any, ...]] = []
-        self._be(None)
+        self._hold(None)
 
-    def _be(self, made: BoundedSocket | None) -> None:
+    def _hold(self, made: BoundedSocket | None) -> None:
         self._socket = made
         self.sendall = _not_connected if made is None else made.sendall
         self.recv = _not_connected if made is None else made.recv
@@ -86,13 +86,13 @@ class Link:
         limit = min(self._seconds, self._connect_timeout)
         made = connect(address, limit, self._tls, self._options, self._read_timeout)
         made.bound(self._seconds - limit + made.left())
-        self._be(made)
+        self._hold(made)
 
     def close(self) -> None:
         """See socket.close()."""
         if self._socket is not None:
             self._socket.close()
-            self._be(None)
+            self._hold(None)
 
 
 def _not_connected(*arguments: Any) -> NoReturn:
