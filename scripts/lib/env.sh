@@ -8,6 +8,9 @@
 
 set -euo pipefail
 
+# Hundreds of processes are started here, each of which would compile the same modules.
+unset PYTHONDONTWRITEBYTECODE
+
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
 # PROJECT_VENV names an environment of the caller's that is complete; nothing is installed there.
