@@ -6,6 +6,7 @@ made by `on_servers()`. A test that starts one unmarked fails, so that ``-m "not
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 from collections.abc import Iterator, Mapping
@@ -59,9 +60,19 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> list[pytest.Item] | None:
     """Leave out the classes that are marked: a contract has hundreds of tests."""
-    marks = getattr(obj, "pytestmark", ()) if isinstance(obj, type) else ()
-    is_marked = isinstance(marks, list) and any(mark.name == "server" for mark in marks)
-    return [] if is_marked and _without_servers(collector.config) else None
+    lines = obj.__mro__ if isinstance(obj, type) else ()
+    marks = {mark.name for each in lines for mark in _listed(vars(each).get("pytestmark"))}
+    return [] if marks & _left_out(collector.config) else None
+
+
+def _listed(found: object) -> list[Any]:
+    return found if isinstance(found, list) else []
+
+
+def _left_out(config: pytest.Config) -> set[str]:
+    """Return the marks whose tests are not chosen."""
+    nightly = set() if config.getoption("--nightly") else {"nightly"}
+    return nightly | ({"server"} if _without_servers(config) else set())
 
 
 def _without_servers(config: pytest.Config) -> bool:
@@ -76,11 +87,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             config.hook.pytest_deselected(items=left_out)
             items[:] = [item for item in items if not item.get_closest_marker("nightly")]
     # What takes longest begins first, or the other workers would wait at the end for the one that has it.
-    items.sort(key=lambda item: item.path.relative_to(HERE).parts[0] not in DEAREST)
+    items.sort(key=lambda item: _directory(item.path) not in DEAREST)
     for item in items:
-        of_directory = item.path.relative_to(HERE).parts[0] in ON_SERVERS
-        if of_directory or any(name.endswith("_server") for name in getattr(item, "fixturenames", ())):
+        if _directory(item.path) in ON_SERVERS or any(
+            name.endswith("_server") for name in getattr(item, "fixturenames", ())
+        ):
             item.add_marker("server")
+
+
+@functools.cache
+def _directory(path: Path) -> str:
+    return path.relative_to(HERE).parts[0]
 
 
 def pytest_collection_finish() -> None:

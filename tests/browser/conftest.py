@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
@@ -29,14 +28,10 @@ ALWAYS = {
 """What only a browser can show of cookies, and a login; the others are for the night."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.slow)
-            if getattr(item, "originalname", item.name) not in ALWAYS:
-                item.add_marker(pytest.mark.nightly)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.add_marker(pytest.mark.slow)
+    if getattr(item, "originalname", item.name) not in ALWAYS:
+        item.add_marker(pytest.mark.nightly)
 
 
 # Of the package and no longer: while Playwright runs, its event loop does, and nobody else could run one.
