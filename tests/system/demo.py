@@ -89,16 +89,19 @@ def environment(engine: str, directory: Path, location: str | None) -> dict[str,
     return {**inherited, **settings, **where}
 
 
+PREPARE = """\
+import django
+from django.core.management import call_command
+django.setup()
+call_command("migrate", verbosity=0)
+call_command("demouser")
+call_command("checksessions", prepare=True)
+"""
+
+
 def prepare(variables: Mapping[str, str]) -> None:
-    """Make the tables, the user and what the engines need, as scripts/demo does."""
-    for command in (["migrate", "--skip-checks"], ["demouser"], ["checksessions", "--prepare"]):
-        subprocess.run(
-            [sys.executable, "manage.py", *command],
-            cwd=ROOT,
-            env=variables,
-            check=True,
-            stdout=subprocess.PIPE,
-        )
+    """Make the tables, the user and what the engines need, as scripts/demo does, but in one process."""
+    subprocess.run([sys.executable, "-c", PREPARE], cwd=ROOT, env=variables, check=True, stdout=subprocess.PIPE)
 
 
 @contextmanager
