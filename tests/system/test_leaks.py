@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import subprocess
@@ -275,6 +276,8 @@ def main() -> None:
     import django
 
     django.setup()
+    # Not that a step of a task took long, which a busy machine is to blame for.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     backend: Backend = eval(sys.argv[1], {"Backend": Backend, "PosixPath": Path})  # noqa: S307 - our own repr()
     key = sys.argv[2]
     with backend.configured(migrate=False) as store:
