@@ -22,7 +22,7 @@ from django_multisession.testing.drive import Drive, driving
 from tests.moving.places import PLACES, Place, configured
 
 pytestmark = [
-    pytest.mark.django_db(transaction=True),
+    pytest.mark.django_db(transaction=True, available_apps=["django.contrib.sessions", "django_multisession"]),
 ]
 DATA = {"n": 1, "text": "ä", "list": [True, None, {"a": 1.5}], "_auth_user_id": None}
 HOUR = 3600
