@@ -32,8 +32,8 @@ _COUNT_END = 44
 class CookieContent(NamedTuple):
     """What a cookie holds.
 
-    ``sid`` is the random identity of the session, 20 bytes, and stays while the content changes; ``epoch`` counts how
-    often its user was logged out everywhere.
+    ``sid`` is the random identity of the session, 20 bytes, and stays while the content changes. ``epoch`` is reserved:
+    0 in a new session, and kept as it was read.
     """
 
     header: Header

@@ -45,7 +45,7 @@ class Ended:
 
 
 def devices_of(request: HttpRequest) -> Iterator[Device]:
-    """Yield the devices of the request's user, the one that asks first."""
+    """Yield the devices of the request's user, the request's own first."""
     rows = sessions_of(_user(request), request)
     for row in sorted(rows, key=lambda row: not row.current):
         yield Device(
