@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
 import pytest
 
 from django_multisession.conf import GUARDED
-from django_multisession.merge import MergeConflict, Rule, append, counter, merge, union
+from django_multisession.merge import MergeConflict, Rule, append, append_messages, counter, merge, union
 
 ALICE = {"_auth_user_id": "1", "_auth_user_backend": "b", "_auth_user_hash": "h"}
 BOB = {"_auth_user_id": "2", "_auth_user_backend": "b", "_auth_user_hash": "g"}
@@ -68,6 +69,24 @@ def test_merge_compares_nothing_with_what_is_not_there() -> None:
         return bool(one + other == 2 * one)  # a TypeError for anything but numbers
 
     assert merge({"a": 1, "b": 1}, {"a": 1}, {"b": 1, "c": 2}, same=same).data == {"c": 2}
+
+
+class EqualToAll:
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]  # nothing hashes a session's values
+
+
+def test_merge_keeps_values_that_are_equal_to_everything() -> None:
+    def same(one: Any, other: Any) -> bool:
+        return type(one) is type(other)
+
+    it, other, third = EqualToAll(), EqualToAll(), EqualToAll()
+    merged = merge({"a": it}, {"a": other, "b": 1}, {"a": third, "c": it}, same=same)
+    assert (list(merged.data), merged.overwritten) == (["a", "b", "c"], ())
+    assert list(merge({"a": it}, {"b": 1}, {"a": it}, same=same).data) == ["b"]
+    assert list(merge({"a": it}, {"a": it, "b": 1}, {}, same=same).data) == ["b"]
 
 
 @pytest.mark.parametrize("rule", [append, union])
@@ -209,6 +228,22 @@ def test_union_keeps_what_both_added(base: Any, theirs: Any, ours: Any, merged: 
 )
 def test_counter_adds_both_up(base: Any, theirs: Any, ours: Any, merged: Any) -> None:
     assert counter(base, theirs, ours) == merged
+
+
+@pytest.mark.parametrize(
+    ("base", "theirs", "ours", "merged"),
+    [
+        (None, ["x"], ["y"], ["x", "y"]),
+        (["shown"], None, ["shown", "y"], ["y"]),
+        (["shown"], ["shown", "x"], None, ["x"]),
+        (["shown"], None, None, None),
+    ],
+)
+def test_messages_are_those_that_both_added_and_nobody_has_shown(
+    base: Any, theirs: Any, ours: Any, merged: Any
+) -> None:
+    found = append_messages(*(side and json.dumps(side) for side in (base, theirs, ours)))
+    assert (found and json.loads(found)) == merged
 
 
 def test_rule_that_returns_none_deletes_the_key() -> None:
