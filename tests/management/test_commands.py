@@ -20,6 +20,7 @@ from django_multisession.bridge import iterate, run_sync
 from django_multisession.checks import check_tables
 from django_multisession.codec import Header
 from django_multisession.keys import SessionKey
+from django_multisession.models import SessionRecord
 from django_multisession.sessions.loaded import Loaded
 from django_multisession.sessions.loading import session_class
 from django_multisession.sessions.records import Records
@@ -44,8 +45,10 @@ def prefix() -> str:
 
 @pytest.fixture
 def records(backend: Backend, prefix: str) -> Iterator[Records]:
-    """The records of the default session in every server-side store, with none expired."""
+    """The records of the default session in every server-side store, with no others that could expire."""
     with backend.configured(KEY_PREFIX=prefix, TIMEOUT=PATIENCE) as session:
+        if backend.database is not None:  # one table for all prefixes
+            SessionRecord.objects.using(ALIAS).all().delete()
         call("purgesessions")
         yield session.records()  # type: ignore[attr-defined]  # a session on a server
 
@@ -86,8 +89,6 @@ def insert_expired(backend: Backend, records: Records, prefix: str, count: int) 
             collection = client[DATABASE][f"multisession_{prefix}"]
             collection.update_many({"_id": {"$in": keys}}, {"$set": {"w": LONG_AGO}})
     elif keys:
-        from django_multisession.models import SessionRecord
-
         SessionRecord.objects.using(ALIAS).filter(key__in=keys).update(expires_at=LONG_AGO)
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from django_multisession.testing.servers.base import free_port
 from django_multisession.testing.servers.redis import RedisServer
+from tests.system.backends import PATIENCE
 from tests.system.demo import Browser, wait_until_it_answers
 from tests.system.installed import ROOT, bare_environment, build, install, run
 from tests.system.test_packaging import DAY, SNIPPET, VIEWS
@@ -151,7 +152,7 @@ class Site:
             yield address
         finally:
             server.terminate()
-            server.wait(timeout=10)
+            server.wait(timeout=PATIENCE)
         assert "Traceback" not in log.read_text(), log.read_text()
 
 

@@ -26,6 +26,7 @@ from django_multisession.sessions.loading import session_class
 from django_multisession.testing.servers.base import free_port
 from django_multisession.testing.servers.redis import RedisServer
 from tests.moving.places import unregister
+from tests.system.backends import PATIENCE
 from tests.system.demo import Answer, Browser, wait_until_it_answers
 from tests.system.installed import ROOT, bare_environment, build, install, run
 
@@ -138,7 +139,7 @@ def served(environment: Path, project: Path) -> Iterator[str]:
         yield address
     finally:
         server.terminate()
-        server.wait(timeout=10)
+        server.wait(timeout=PATIENCE)
     assert "Traceback" not in log.read_text()
 
 

@@ -96,7 +96,8 @@ def test_refused_statement_leaves_the_server_connection_to_others(
 
 
 @both_colours
-def test_locked_row_is_an_answer(drive: Drive, store: PostgreSQLStore, postgresql_server: PostgreSQLServer) -> None:
+def test_locked_row_is_an_answer(drive: Drive, alias: str, postgresql_server: PostgreSQLServer) -> None:
+    store = store_at(alias, pooler="transaction", timeout=4.0)
     key, version, payload = new()
     drive(store.insert(key, payload, 60, version))
     with (
@@ -105,6 +106,7 @@ def test_locked_row_is_an_answer(drive: Drive, store: PostgreSQLStore, postgresq
     ):
         drive(store.replace(key, payload, 60, version, version))
     assert drive(store.read(key)) is not None
+    store.close()
 
 
 @pytest.mark.parametrize("prepare", [True, False])
