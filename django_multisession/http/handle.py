@@ -13,7 +13,8 @@ from ..exceptions import StoreUnavailable
 from ..sessions import registering
 from ..sessions.base import MultisessionBase
 from ..sessions.exceptions import SessionEnded
-from ..sessions.response import abandon, commit, end_again, was_rolled_back
+from ..sessions.key_change import abandon, commit
+from ..sessions.rolled_back import end_again, was_rolled_back
 from ..sessions.server import ServerSession
 from ..sessions.state import State
 from .belonging import belonging_of

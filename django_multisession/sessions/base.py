@@ -9,6 +9,7 @@ from django.contrib.sessions.backends.base import SessionBase
 
 from ..conf import DEFAULT
 from ..cookies import CookieOptions
+from ..exceptions import StoreUnavailable
 from ..keys import looks_like_a_key, new_session_key
 from .body import NONE
 from .brought import brought
@@ -17,6 +18,7 @@ from .cookie_changes import CookieAttributes, CookieChanges, checked
 from .draft import Draft
 from .flashes import FLASH_KEY, FlashBag
 from .foreign import no_model, refuse_overrides
+from .frames import hide_frames
 from .lifetime import Lifetime, Origin
 from .registration import Followed, follower
 from .turn import Belonging, afirst_look, first_look
@@ -36,6 +38,8 @@ class MultisessionBase(Followed, SessionBase):
     """Whether set_cookie_options(max_age=-1) asked for the end of this session."""
     belonging: Belonging | None = None
     """What knows the user of the request, for a session that ends with the login; the middleware sets it."""
+    outage: StoreUnavailable | None = None
+    """What kept a server from answering this request."""
     request: Any = None
     """The request, where the domain of the cookie is a function of it; the middleware sets it."""
     _changes: CookieChanges | None = None
@@ -76,6 +80,12 @@ class MultisessionBase(Followed, SessionBase):
     def clock(self) -> float:
         """Return this host's time in seconds since 1970; its siblings' may differ by envelope.SKEW."""
         return time.time()
+
+    def failed(self, error: Exception) -> None:
+        """Remember an outage; take from the error the frames that show keys and data."""
+        if isinstance(error, StoreUnavailable):
+            self.outage = error
+        hide_frames(error)
 
     def validate(self) -> None:
         """Raise now what save() would raise of data that cannot be kept."""

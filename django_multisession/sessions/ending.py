@@ -9,10 +9,10 @@ from typing import Any, Protocol
 from ..exceptions import StoreUnavailable
 from . import registering
 from .cookie_changes import our_middleware
-from .logouts import Logouts
+from .key_change import Answered
 from .records import POINTER_TTL
 from .repository import Repository
-from .response import Answered
+from .rolled_back import Ended
 from .state import State
 
 
@@ -20,6 +20,7 @@ class Ending(Answered, Protocol):
     """What is asked of a session that ends: see ServerSession, whose only implementation it is."""
 
     is_logged_out: bool
+    ended: Ended | None
     commits_with_response: bool
 
     @property
@@ -40,10 +41,10 @@ async def delete(session: Ending, session_key: str | None = None) -> None:
         return
     if registration is not None:
         registration.leaves(session.life.key(key).storage_key)
-    _tell(session, await session.life.end(key))
+    _tell(session, await session.life.delete(key))
     if key == session.session_key:
         session.life.loaded = None
-        _tell(session, await session.life.end_rotated())
+        _tell(session, await session.life.delete_rotated())
     if not session.commits_with_response:
         await registering.close(session)
 
@@ -61,23 +62,23 @@ async def flush(session: Ending) -> None:
         if our_middleware():
             await session._data()  # the cookie is deleted where set_cookie_options() has put it
         if session.repository().records.store.transactional:
-            session.logouts = session.logouts or Logouts(session.repository())
-            session.logouts.note(*session.life.keys(session.session_key))
+            session.ended = session.ended or Ended(session.repository())
+            session.ended.note(*session.life.keys(session.session_key))
         session.clear()
         await session._deleted()
-        _tell(session, await session.life.end_rotated())  # also where there is no key: the old one has moved
+        _tell(session, await session.life.delete_rotated())  # also where there is no key: the old one has moved
     finally:
         session._session_key = None
         session.life.forget()
 
 
-async def revoke(session: Answered) -> None:
+async def refuse(session: Answered) -> None:
     """End a session that may not be used, and know nothing of it any more."""
     key = session._session_key
     session._session_key, session._session_cache = None, {}
     if key is not None:
         with suppress(StoreUnavailable):  # the registry remembers that it is to be deleted
-            await session.life.end(key)
+            await session.life.delete(key)
     session.life.forget()
     session.life.state = State.GONE
 

@@ -183,15 +183,15 @@ class Lifecycle:
         except StoreUnavailable:
             return False  # nobody knows; the save that follows tells
 
-    async def end(self, secret: str) -> list[str]:
-        """End a session, wherever it is by now; return the storage keys that it had."""
+    async def delete(self, secret: str) -> list[str]:
+        """Delete a session for good, wherever it is by now; return the storage keys that it had."""
         key, loaded = self.key(secret), self.loaded
-        return await self.repository.end(key, loaded if loaded is not None and loaded.key is key else None)
+        return await self.repository.delete(key, loaded if loaded is not None and loaded.key is key else None)
 
-    async def end_rotated(self) -> list[str]:
-        """End the session that was left by a change of key in this request; return the storage keys that it had."""
+    async def delete_rotated(self) -> list[str]:
+        """Delete the session that was left by a change of key in this request; return the storage keys that it had."""
         rotation, self.rotation = self.rotation, None
-        return [] if rotation is None else await self.repository.end(rotation.key, rotation.base)
+        return [] if rotation is None else await self.repository.delete(rotation.key, rotation.base)
 
     async def set_aside(self, now: float) -> None:
         """End a session whose login is outdated; see passwords.py."""

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ..codec import Header
-from ..exceptions import InvalidRecord, StoreUnavailable
-from .frames import hide_frames
+from ..exceptions import InvalidRecord
 from .rotation import Course
 from .unreadable import report_unreadable
 
@@ -120,8 +119,6 @@ class Followed:
 
     session_name: ClassVar[str]
     clock: Callable[[], float]
-    outage: StoreUnavailable | None = None
-    """What kept a server from answering this request."""
     registration: Registration | None = None
     """What follows the login of the session."""
     is_login_renewed = False
@@ -131,12 +128,6 @@ class Followed:
     def has_rotated(self) -> bool:
         """Whether a change of key waits for the end of the old one."""
         return False
-
-    def failed(self, error: Exception) -> None:
-        """Remember an outage; take from the error the frames that show keys and data."""
-        if isinstance(error, StoreUnavailable):
-            self.outage = error
-        hide_frames(error)
 
     async def _reject(self, reason: InvalidRecord) -> None:
         report_unreadable(self.session_name, reason)

@@ -96,7 +96,7 @@ class Repository:
                 return written
         return await self.merge_in(key, None, draft)
 
-    async def end(self, key: SessionKey, loaded: Loaded | None) -> list[str]:
+    async def delete(self, key: SessionKey, loaded: Loaded | None) -> list[str]:
         """Delete a session for good, wherever it has moved meanwhile; return the storage keys that it had."""
         had: list[str] = []
         async with AsyncExitStack() as turns:

@@ -96,7 +96,7 @@ class Rotation(NamedTuple):
     async def _outdated_target(self, repository: Repository, draft: Draft) -> Loaded | None:
         """Return the session to which the pointer leads if another request has brought it an older password.
 
-        Ours is the one that counts: ServerSession.commit() has asked. That session ends, with a pointer to this one.
+        Ours is the one that counts: key_change.commit() has asked. That session ends, with a pointer to this one.
         """
         if self.base is None or not renews(repository, self.base, draft):
             return None

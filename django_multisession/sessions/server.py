@@ -15,13 +15,13 @@ from .assembly import repository_of
 from .base import MultisessionBase
 from .draft import Draft
 from .frames import hiding_frames
+from .key_change import cycle_key
 from .lifecycle import Lifecycle
 from .lifetime import Origin
 from .loaded import Saved
-from .logouts import Logouts
 from .records import Records
 from .repository import Repository
-from .response import cycle_key
+from .rolled_back import Ended
 from .server_login import ServerLogin
 from .state import Next, State
 from .tracking import TrackedDict
@@ -45,13 +45,13 @@ class ServerSession(MultisessionBase):
     """Tells whether the user of a session has another password by now; the middleware sets it."""
     is_logged_out = False
     """Whether django.contrib.auth has told that the user logs out."""
-    logouts: Logouts | None = None
+    ended: Ended | None = None
     """What the request has ended in a store that shares Django's transaction."""
     _turn: Turn | None = None
     continues = False
     """Whether a record that is being made continues the one of this session."""
     commits_with_response = False
-    """Whether a change of key waits for response.commit(): the middleware calls it once a response is to be sent."""
+    """Whether a change of key waits for key_change.commit(): the middleware calls it once a response is to be sent."""
 
     @classmethod
     def repository(cls) -> Repository:
@@ -79,7 +79,7 @@ class ServerSession(MultisessionBase):
 
     @property
     def has_rotated(self) -> bool:
-        """Whether a change of key waits for response.commit() or abandon()."""
+        """Whether a change of key waits for key_change.commit() or abandon()."""
         return "life" in self.__dict__ and self.life.rotation is not None
 
     @property
@@ -159,7 +159,7 @@ class ServerSession(MultisessionBase):
             self.life.state = State.ANONYMOUS
             return {}
         if self.registration is not None and not hasattr(self, "_session_cache") and not await registering.admit(self):
-            await ending.revoke(self)
+            await ending.refuse(self)
             body = None
         if body is None:
             if self.state in (State.GONE, State.MOVED):

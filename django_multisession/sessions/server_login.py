@@ -1,8 +1,8 @@
 """What a session on a server tells of its login to what follows that, and what becomes of it: see registering.py."""
 
-from .ending import Ending, revoke
+from .ending import Ending, refuse
+from .key_change import abandon
 from .registration import Standing
-from .response import abandon
 from .stamping import restamp
 
 
@@ -41,4 +41,4 @@ class ServerLogin:
         if self._session.life.rotation is not None:
             await abandon(self._session)
         else:
-            await revoke(self._session)
+            await refuse(self._session)

@@ -9,7 +9,7 @@ from ..bridge import driven, foreign
 from ..codec import Header
 from ..envelope import VERSION
 from ..http.handle import Handle
-from ..sessions import response
+from ..sessions import key_change
 from ..sessions.loading import named
 from ..sessions.repository import Repository
 from ..sessions.server import ServerSession
@@ -95,11 +95,11 @@ class Visit:
 
     async def commit(self) -> None:
         """Let the response make a change of key final."""
-        await response.commit(self.session)
+        await key_change.commit(self.session)
 
     async def abandon(self) -> None:
         """Let the response take a change of key back."""
-        await response.abandon(self.session)
+        await key_change.abandon(self.session)
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         async def call(*arguments: Any, **named: Any) -> Any:

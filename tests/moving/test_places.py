@@ -407,7 +407,7 @@ async def test_session_that_its_serializer_cannot_read_can_be_ended(*, site: Sit
     await site.carrying.data(key)
     repository = site.carrying.session_class.repository()
     with mock.patch("django_multisession.moving.places.Places._parsed", side_effect=InvalidRecord("a test")):
-        await repository.end(repository.records.key(key), None)
+        await repository.delete(repository.records.key(key), None)
     assert await nowhere(site, key)
 
 

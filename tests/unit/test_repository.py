@@ -147,7 +147,7 @@ def test_end_of_a_session_that_was_not_loaded_follows_its_pointer(
     target = run_sync(repository.insert(records.key(new_session_key()), draft({"a": "n"}), None))
     assert target is not None
     assert run_sync(records.point(stored, target.loaded.key, replacing(stored, NOW)))
-    had = run_sync(repository.end(stored.key, None))
+    had = run_sync(repository.delete(stored.key, None))
     assert had[0] == stored.key.storage_key
     assert had[-1] == target.loaded.key.storage_key
     assert run_sync(records.read(target.loaded.key)) is None

@@ -1,5 +1,4 @@
-"""A change of a session's key, and what a response decides of it: that it stands, or is taken back; and that a logout
-is final.
+"""A change of a session's key, and what the end of a request decides of it: that it stands, or is taken back.
 
 Bodies for both colours (see bridge.py). What our middleware asks for at the end of a request is an operation of its
 own.
@@ -13,7 +12,6 @@ from . import registering
 from .draft import Draft
 from .lifecycle import Lifecycle
 from .loaded import Saved
-from .logouts import Logouts
 from .registering import Told
 from .rotation import Course
 from .state import State
@@ -24,9 +22,7 @@ class Answered(Operated, Told, Protocol):
 
     _session_key: str | None
     _session_cache: dict[str, Any]
-    brought_key: str | None
     is_outdated: Callable[[Mapping[str, Any]], Awaitable[bool]] | None
-    logouts: Logouts | None
 
     @property
     def state(self) -> State: ...
@@ -93,16 +89,3 @@ async def abandon(session: Answered) -> None:
     left = await session.life.abandon()
     if left is not None:
         session._session_key = None if left.had_moved else left.key.secret
-
-
-@operated
-async def was_rolled_back(session: Answered) -> bool:
-    """Tell whether the record that this request has made is gone with the transaction in which it was made."""
-    return session._session_key not in (None, session.brought_key) and await session.life.was_rolled_back()
-
-
-@operated
-async def end_again(session: Answered) -> None:
-    """End anew what a logout of this request has ended, if a rolled-back transaction has brought it back."""
-    if session.logouts is not None:
-        await session.logouts.end_again()
