@@ -1,4 +1,4 @@
-"""Session ⇄ cookie: its content as codec.py does it for records, in letters that a cookie may have.
+"""Session ⇄ value of a cookie: compressed, then signed or sealed as codec.py does it for records, in base64.
 
 See docs/format.md.
 """

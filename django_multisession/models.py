@@ -1,4 +1,4 @@
-"""The tables of the db and postgresql engines."""
+"""The table of the db and postgresql engines."""
 
 from typing import TYPE_CHECKING, Any
 

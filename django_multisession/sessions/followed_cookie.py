@@ -1,4 +1,4 @@
-"""What a session in a cookie tells of itself to its Registration: its sid stands for the key that it has not."""
+"""The login of a session in a cookie, as registering.py asks about it: its sid takes the place of a storage key."""
 
 from collections.abc import Mapping
 from typing import Any

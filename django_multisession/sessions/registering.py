@@ -1,4 +1,4 @@
-"""The moments at which a session on a server is told of to its Registration; without one, nothing happens."""
+"""When a session tells its Registration what becomes of its login; without one, nothing happens."""
 
 from typing import Protocol
 

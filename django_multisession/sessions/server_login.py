@@ -1,4 +1,4 @@
-"""What a session on a server tells of its login to what follows that, and what becomes of it: see registering.py."""
+"""The login of a session on a server, as registering.py asks about it and acts on it."""
 
 from .ending import Ending, refuse
 from .key_change import abandon

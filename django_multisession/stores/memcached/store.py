@@ -1,4 +1,4 @@
-"""Records in memcached, which may evict them: for sessions that may be lost, and for tiers.
+"""Records in memcached, which may evict them: for sessions that may be lost.
 
 The key on the server is ``{KEY_PREFIX}:dms:{storage key}``; without a prefix ``dms:{storage key}``.
 
