@@ -108,8 +108,10 @@ class CookieCodec(Codec):
         return CookieContent(header, sid, int.from_bytes(epoch, "big"), plaintext)
 
     def _hourly(self, secret: Secret, issued_at: int) -> AESGCM:
-        """Return the cipher of the hour: with random nonces, one key must not seal 2**32 messages
-        (NIST SP 800-38D, section 8.3)."""
+        """Return the cipher of the hour.
+
+        With random nonces, one key must not seal 2**32 messages (NIST SP 800-38D, section 8.3).
+        """
         return _hourly_cipher(secret, issued_at // 3600)
 
 

@@ -80,14 +80,17 @@ def attempt(number: str, look: Callable[[], object]) -> Iterator[checks.CheckMes
 
 
 def error(number: str, sentence: str, hint: str | None = None) -> checks.CheckMessage:
+    """Return an error of Django's checks; ``number`` is such as E001."""
     return checks.Error(sentence, hint=hint, id=f"multisession.{number}")
 
 
 def warning(number: str, sentence: str, hint: str | None = None) -> checks.CheckMessage:
+    """Return a warning; ``number`` is such as W001."""
     return checks.Warning(sentence, hint=hint, id=f"multisession.{number}")
 
 
 def advice(number: str, sentence: str, hint: str | None = None) -> checks.CheckMessage:
+    """Return what is only to be known; ``number`` is such as I001."""
     return checks.Info(sentence, hint=hint, id=f"multisession.{number}")
 
 

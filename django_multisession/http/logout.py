@@ -19,10 +19,10 @@ from .belonging import leave_all
 
 
 def is_logout(request: HttpRequest, match: ResolverMatch | None) -> bool:
-    """Tell whether a request is to log out by a LogoutView of django.contrib.auth or allauth, a subclass,
-    logout_then_login() or the admin's.
+    """Tell whether a request is to log out by a view that is known for that.
 
-    Not told in process_view(): a synchronous one costs every request under ASGI a thread.
+    These are LogoutView of django.contrib.auth and of allauth, subclasses, logout_then_login(), and the admin's. Not
+    told in process_view(): a synchronous one costs every request under ASGI a thread.
     """
     if match is None or not apps.is_installed("django.contrib.auth"):
         return False

@@ -12,6 +12,7 @@ from ..sessions.loading import session_class
 
 
 def add_session_argument(parser: ArgumentParser) -> None:
+    """Add ``--session``, which may be repeated."""
     parser.add_argument(
         "--session",
         action="append",

@@ -60,6 +60,7 @@ def missing_table(alias: str) -> str:
 
 
 def table_exists(alias: str) -> bool:
+    """Tell whether the engines' table is in the database of an alias. Does I/O."""
     connection = connections[alias]
     with connection.cursor() as cursor:
         return TABLE in connection.introspection.table_names(cursor)

@@ -39,9 +39,10 @@ LONGEST_TTL = 10**10
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a server says of itself: ``time`` in seconds since 1970 by its own clock, None where it tells none;
-    ``problems`` in sentences that say what is wrong and how to mend it; ``notes`` on what is there and what that means,
-    such as the nodes of a ring or cluster."""
+    """What a server says of itself, ``time`` in seconds since 1970 by its own clock, None where it tells none.
+
+    ``problems`` say what is wrong and how to mend it, ``notes`` what is there, such as the nodes of a cluster.
+    """
 
     version: str
     time: float | None = None

@@ -42,8 +42,11 @@ def connect(
 
 
 def tcp_options(answer: float) -> dict[int, int]:
-    """Return options of TCP that the system has: after a minute of silence a probe every 10 s, three in all; and what a
-    firewall has forgotten is found out while an answer, which may take so many seconds, can still come anew."""
+    """Return the options of TCP that the system has, for answers that may take so many seconds.
+
+    After a minute of silence the system probes every 10 s, three times in all. A connection that a firewall has
+    forgotten is found out while there is time left to ask again on another.
+    """
     options = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
     options["TCP_USER_TIMEOUT"] = int(1000 * _UNACKNOWLEDGED * answer)  # 0 is the system's own
     return {getattr(socket, name): value for name, value in options.items() if hasattr(socket, name)}

@@ -22,8 +22,10 @@ class StoreOptions:
 
     @property
     def connect_timeout(self) -> float:
+        """How many seconds connecting may take."""
         return self.timeout / 2 if self.connect_limit is None else self.connect_limit
 
     @property
     def read_timeout(self) -> float:
+        """How many seconds one answer may take, connecting included."""
         return self.timeout / 2

@@ -30,12 +30,14 @@ REGIONS = {
 
 
 def flipped(payload: bytes, index: int) -> bytes:
+    """Return a payload with one bit of a byte changed."""
     changed = bytearray(payload)
     changed[index] ^= 1
     return bytes(changed)
 
 
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return what went to the log of security."""
     return [record for record in caplog.records if record.name == SECURITY]
 
 

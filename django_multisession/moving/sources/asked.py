@@ -1,5 +1,7 @@
-"""How a source asks what keeps its sessions: within the request's budget, by a breaker, on the thread that Django's
-connections belong to."""
+"""How a source asks what keeps its sessions: within the request's budget, by a breaker, on the right thread.
+
+Django's connections belong to the thread that has opened them.
+"""
 
 from collections.abc import Callable
 from functools import partial

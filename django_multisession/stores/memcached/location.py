@@ -50,8 +50,10 @@ def names_of(location: object) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """OPTIONS: ``max_item_size`` in bytes, ``max_idle`` in seconds, the factory that ``client`` names, None for
-    pymemcache's own, and the arguments of either."""
+    """OPTIONS, with ``max_item_size`` in bytes and ``max_idle`` in seconds.
+
+    ``client`` is the factory that it names, None for pymemcache's own; the rest are the arguments of either.
+    """
 
     item_size: int
     max_idle: float

@@ -37,7 +37,7 @@ class Names(ConnectionPoolListener):
                 resolve(host, port, seconds)
 
     def done(self) -> None:
-        """This thread does not ask any more."""
+        """Note that this thread does not ask any more."""
         self._asking.discard(threading.get_ident())
 
     def _suffices(self, address: Any, client: MongoClient[Any]) -> bool:

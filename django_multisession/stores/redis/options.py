@@ -26,10 +26,12 @@ _REFUSED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class RedisOptions:
-    """``max_idle``: seconds after which an idle connection is not used again. ``wait``: replicas that must have the end
-    of a session, or a new one, before it counts. ``sentinel_kwargs``: redis-py's arguments for the sentinels, and
-    ``address_remap`` for the nodes of a cluster that is reached through other addresses. ``client``: what redis-py
-    takes for the servers."""
+    """The options that are ours, and in ``client`` those that redis-py takes for the servers.
+
+    ``max_idle``: seconds after which an idle connection is not used again. ``wait``: replicas that must have the end of
+    a session, or a new one, before it counts. ``sentinel_kwargs``: redis-py's arguments for the sentinels, and
+    ``address_remap`` for the nodes of a cluster that is reached through other addresses.
+    """
 
     max_idle: float
     wait: int

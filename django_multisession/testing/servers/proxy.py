@@ -93,10 +93,10 @@ class Proxy(Generic[LocationT]):
     # What can go wrong. Each holds until restore(), except where it says otherwise.
 
     def cut_reply(self, after: bytes) -> threading.Event:
-        """Lose one reply: the server carries out the next request that holds `after`, and then
-        the connection is cut in place of the reply. Once; the event tells that it happened.
+        """Lose the reply to the next request that holds ``after``, once; the event tells that it happened.
 
-        A cut is an end of file, which is what a client sees of a server that is killed.
+        The server carries out the request, and then the connection is cut in place of the reply. A cut is an end of
+        file, which is what a client sees of a server that is killed.
         """
         cut = _Cut(after)
         self._call(lambda: setattr(self, "_cut", cut))
