@@ -25,7 +25,7 @@ from .unreadable import report_unreadable
 class Lifecycle:
     """One session's record, from its first look to the end of the request.
 
-    Attributes are the class' until they are set; whoever makes one sets its repository.
+    Attributes are the class' until they are set; whoever makes one sets its repository (decisions.md, D80).
     """
 
     repository: Repository
