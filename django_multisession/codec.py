@@ -144,11 +144,13 @@ class Codec:
         self._encrypt = encrypt
 
     @staticmethod
-    def _unseal(cipher: AESGCM, sealed: bytes, associated: bytes) -> bytes:
-        if len(sealed) < _NONCE + _SEAL_TAG:
+    def _unseal(cipher: AESGCM, payload: bytes, start: int, associated: bytes) -> bytes:
+        """Open what is sealed in a payload from its byte ``start`` on."""
+        if len(payload) < start + _NONCE + _SEAL_TAG:
             raise InvalidRecord("truncated")
+        body = start + _NONCE
         try:
-            return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], associated)
+            return cipher.decrypt(payload[start:body], payload[body:], associated)
         except InvalidTag as error:
             raise InvalidRecord("forged, damaged or moved") from error
 
@@ -212,7 +214,7 @@ class RecordCodec(Codec):
 
     def _opened(self, payload: bytes, kid: bytes, key: SessionKey) -> bytes:
         associated = payload[:LENGTH] + key.storage_key.encode()
-        return self._unseal(self._cipher_of(kid, key), payload[LENGTH:], associated)
+        return self._unseal(self._cipher_of(kid, key), payload, LENGTH, associated)
 
     def _verified(self, payload: bytes, kid: bytes, key: SessionKey) -> bytes:
         body, tag = payload[LENGTH:-_RECORD_TAG], payload[-_RECORD_TAG:]

@@ -92,11 +92,11 @@ class CookieCodec(Codec):
             raise InvalidRecord("not a cookie of ours") from error
         header = Header.unpack(payload)
         secret = self._find(header)
-        packed, inner = payload[: LENGTH + 1], payload[LENGTH + 1 :]
+        packed = payload[: LENGTH + 1]
         if self._encrypt:
-            inner = self._unseal(self._hourly(secret, header.issued_at), inner, packed)
+            inner = self._unseal(self._hourly(secret, header.issued_at), payload, LENGTH + 1, packed)
         else:
-            inner, tag = inner[:-_COOKIE_TAG], inner[-_COOKIE_TAG:]
+            inner, tag = payload[LENGTH + 1 : -_COOKIE_TAG], payload[-_COOKIE_TAG:]
             if not hmac.compare_digest(tag, hmac.digest(secret.key("cookie-mac"), packed + inner, "sha256")):
                 raise InvalidRecord("forged, damaged or of another session")
         if len(inner) < _SID + _EPOCH:
