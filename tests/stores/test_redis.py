@@ -544,6 +544,27 @@ def test_server_that_does_not_compare_is_asked_again_after_a_while(
         store.close()
 
 
+def test_refusal_of_a_swap_is_not_taken_for_a_server_that_does_not_compare(
+    drive: Drive, newest_redis_server: NewestRedisServer
+) -> None:
+    with Proxy(newest_redis_server) as proxy, redis.Redis.from_url(newest_redis_server.location) as admin:
+        store, key = store_at(proxy.location, timeout=PATIENCE), secrets.token_hex(20)
+
+        async def scenario() -> None:
+            token = await store.insert(key, payload(V1), 60, V1)
+            admin.config_set("maxmemory", 1)
+            proxy.reset()
+            try:
+                with pytest.raises(StoreRefused, match="OOM"):
+                    await store.replace(key, payload(V2), 60, token or b"", V2)
+            finally:
+                admin.config_set("maxmemory", 0)
+            assert proxy.requests == 1  # no script is tried in its place
+
+        drive(scenario())
+        store.close()
+
+
 # Replicas.
 
 

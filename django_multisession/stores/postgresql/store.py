@@ -89,7 +89,7 @@ class PostgreSQLStore(Store):
             raise ImproperlyConfigured(
                 f"MULTISESSION: OPTIONS of the postgresql engine may hold {', '.join(map(repr, OPTIONS))}, "
                 f"not {', '.join(map(repr, sorted(unknown)))}. "
-                f"What libpq takes belongs into OPTIONS of DATABASES[{self.alias!r}]."
+                f"What libpq takes belongs in OPTIONS of DATABASES[{self.alias!r}]."
             )
         if pq.version() < LIBPQ:
             raise ImproperlyConfigured(
