@@ -11,7 +11,7 @@ import pytest
 from django_multisession import middleware
 from django_multisession.testing.drive import Drive, SyncDrive, driving
 from tests.contract.conftest import Backend, backend  # noqa: F401 - a fixture
-from tests.logins.site import Browser, Users, nothing
+from tests.logins.site import Browser, Users, nothing, orders
 
 T = TypeVar("T")
 
@@ -31,11 +31,15 @@ class Site:
     def browser(self, key: str | None = None) -> Browser:
         return Browser(self.middleware, key)
 
+    def orders(self, *lengths: int, most: int | None = None) -> Iterator[tuple[int, ...]]:
+        """Yield orders of so many steps of each, ``most`` of them; each engine draws others."""
+        return orders(lengths, self.most if most is None else most, self.engine)
+
     def some(self, tried: Iterator[T]) -> Sequence[T]:
         """Return those of all orders that are tried: at night all that take minutes, else ``most`` of them."""
         every = list(tried)
         allowed = self.most if not self.is_nightly else 7_200 if self.engine == "memory" else 720
-        return every if len(every) <= allowed else random.Random(0).sample(every, self.most)  # noqa: S311 - no secret
+        return every if len(every) <= allowed else random.Random(self.engine).sample(every, self.most)  # noqa: S311 - no secret
 
     async def visitor(self, **data: Any) -> Browser:
         """Return a browser that has a session with this data; all passwords are as at first."""
@@ -63,7 +67,7 @@ def site(backend: Backend, drive: Drive, settings: Any, nightly: bool) -> Site: 
     settings.MULTISESSION = {"default": {"TIMEOUT": 20.0, **backend.entry}}
     settings.AUTHENTICATION_BACKENDS = [f"{Users.__module__}.{Users.__qualname__}"]
     # Each order is some twenty operations: in memory all of two requests are tried, which are 70, elsewhere a part.
-    by_day, by_night = (70, 700) if backend.name == "memory" else (10, 200)
+    by_day, by_night = (70, 700) if backend.name == "memory" else (5, 200)
     return Site(backend.name, drive, by_night if nightly else by_day, is_nightly=nightly)
 
 

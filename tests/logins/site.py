@@ -191,16 +191,16 @@ async def nothing(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
-def orders(lengths: Sequence[int], most: int) -> Iterator[tuple[int, ...]]:
+def orders(lengths: Sequence[int], most: int, seed: str = "") -> Iterator[tuple[int, ...]]:
     """Yield the orders in which so many steps of each can happen, by the number of whose step it is.
 
-    All of them if there are no more than ``most``; else as many, drawn by a fixed seed.
+    All of them if there are no more than ``most``; else as many, drawn by a seed.
     """
     if factorial(sum(lengths)) // prod(map(factorial, lengths)) <= most:
         yield from _all_orders(tuple(lengths))
         return
     steps = [number for number, length in enumerate(lengths) for _ in range(length)]
-    draw = random.Random(0)  # noqa: S311 - no secret
+    draw = random.Random(seed)  # noqa: S311 - no secret
     for _ in range(most):
         draw.shuffle(steps)
         yield tuple(steps)

@@ -20,7 +20,7 @@ import pytest
 
 from django_multisession.testing.drive import driving
 from tests.logins.conftest import Site
-from tests.logins.site import VICTIM, Browser, Exchange, Step, meetings, orders, play
+from tests.logins.site import VICTIM, Browser, Exchange, Step, meetings, play
 
 View = Callable[[Exchange], Awaitable[object]]
 
@@ -57,7 +57,7 @@ def test_login_that_is_clicked_twice_logs_in(site: Site, how_many: int) -> None:
         assert await browser.finds() == {"user": VICTIM, "cart": ["book"], **marks(requests)}
 
     all_of_three = 34_650
-    for order in orders([4] * how_many, all_of_three if site.is_exhaustive else site.most):
+    for order in site.orders(*[4] * how_many, most=all_of_three if site.is_exhaustive else site.most):
         site.drive(check(order))
 
 
@@ -210,6 +210,6 @@ def test_slow_page_that_answers_last_logs_nobody_out(
         return 1
 
     length = 6 if meanwhile is logout_and_in else 4
-    for order in orders([length, 4], 210 if site.is_nightly else site.most):
+    for order in site.orders(length, 4, most=210 if site.is_nightly else site.most):
         settled += site.drive(check(order))
     assert settled

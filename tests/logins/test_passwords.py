@@ -11,7 +11,7 @@ from django.db import transaction
 
 from django_multisession.bridge import driven
 from tests.logins.conftest import Site
-from tests.logins.site import VICTIM, Browser, Exchange, Step, Users, orders, play
+from tests.logins.site import VICTIM, Browser, Exchange, Step, Users, play
 
 
 def changing(request: Exchange, password: str = "second") -> list[Step]:
@@ -41,7 +41,7 @@ def test_page_that_looks_at_the_user_beside_a_change_of_password_logs_nobody_out
             return  # a write that was right when it was made, answered last
         assert await browser.finds() == {"user": VICTIM, "cart": ["book"]}
 
-    for order in orders([5, 4], site.most):
+    for order in site.orders(5, 4):
         site.drive(check(order))
 
 
@@ -144,7 +144,7 @@ def test_two_changes_of_password_at_once_log_nobody_out(site: Site) -> None:
         assert counts.response.status_code == 200
         assert await browser.finds() == {"user": VICTIM, "cart": ["book"]}
 
-    for order in orders([5, 5], site.most):
+    for order in site.orders(5, 5):
         site.drive(check(order))
 
 

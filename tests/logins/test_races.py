@@ -49,7 +49,7 @@ def test_logout_that_races_a_change_of_key_is_final(
     site: Site, drive: Drive, change: Callable[[Exchange], Coroutine[Any, Any, None]], nightly: bool
 ) -> None:
     alive = []
-    for _ in range(1000 if nightly else 40):
+    for _ in range(1000 if nightly else 15):
         browser = drive(site.user(cart=["book"]))
         ours, theirs = browser.request(), browser.request()
         drive(ours.look())
