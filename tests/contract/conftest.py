@@ -15,6 +15,7 @@ import psycopg
 import pymongo
 import pytest
 import redis
+from django.db import connections
 from django.test import override_settings
 from pymemcache.client.base import Client  # type: ignore[import-untyped]  # it ships no types
 from pytest_django.plugin import DjangoDbBlocker
@@ -36,6 +37,8 @@ SERVERS = {
 }
 """Each engine that keeps sessions on a server, and the fixture of the server."""
 NETWORKED = {name: server for name, server in SERVERS.items() if server}
+ALIASES = {"postgresql": "postgresql_alias", "db": "sqlite_alias", "db-postgresql": "postgresql_alias"}
+"""The fixtures of those whose LOCATION is a key of DATABASES."""
 
 
 @dataclass
@@ -96,30 +99,29 @@ def _added(settings: Mapping[str, Any], alias: str, blocker: DjangoDbBlocker) ->
 
 
 @pytest.fixture(params=on_servers(SERVERS))
-def backend(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Backend]:
-    server = SERVERS[request.param]
-    with ExitStack() as stack:
-        stack.enter_context(django_db_blocker.unblock())
-        yield _backend(request.param, server and request.getfixturevalue(server), tmp_path, stack)
+def backend(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[Backend]:
+    name: str = request.param
+    server = SERVERS[name] and request.getfixturevalue(SERVERS[name] or "")
+    # Of the module: a connection takes longer than most tests.
+    alias = ALIASES.get(name)
+    location = request.getfixturevalue(alias) if alias else server and server.location
+    with django_db_blocker.unblock():
+        yield _backend(name, server, location)
 
 
 @pytest.fixture(params=on_servers(NETWORKED))
-def proxied(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Backend]:
+def proxied(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[Backend]:
     """A backend that is reached through a proxy."""
-    server = request.getfixturevalue(SERVERS[request.param] or "")
+    name: str = request.param
+    server = request.getfixturevalue(SERVERS[name] or "")
     with Proxy(server) as proxy, ExitStack() as stack:
         stack.enter_context(django_db_blocker.unblock())
-        yield _backend(request.param, server, tmp_path, stack, proxy)
+        location = stack.enter_context(database(proxy.location, "proxied")) if name in ALIASES else proxy.location
+        yield _backend(name, server, location, proxy)
 
 
-def _backend(name: str, server: Any, directory: Path, stack: ExitStack, proxy: Proxy[Any] | None = None) -> Backend:
-    location = proxy.location if proxy else server and server.location
+def _backend(name: str, server: Any, location: Any, proxy: Proxy[Any] | None = None) -> Backend:
     entry: dict[str, Any] = {} if location is None else {"LOCATION": location}
-    if name == "db":
-        location = sqlite(directory)
-    if name in ("db", "postgresql", "db-postgresql"):
-        alias = stack.enter_context(database(location, f"contract_{name}"))
-        entry = {"LOCATION": alias}
     if name == "postgresql":
         entry["OPTIONS"] = {"connection": "own"}
     dumps: dict[str, Callable[[], bytes]] = {
@@ -128,7 +130,7 @@ def _backend(name: str, server: Any, directory: Path, stack: ExitStack, proxy: P
         "memcached": lambda: _dump_memcached(server),
         "mongodb": lambda: _dump_mongodb(server.location),
         "postgresql": lambda: _dump_postgresql(server.url),
-        "db": lambda: b"".join(path.read_bytes() for path in directory.glob("sessions.sqlite3*")),
+        "db": lambda: _dump_sqlite(location),
         "db-postgresql": lambda: _dump_postgresql(server.url),
     }
     return Backend(name, entry, dumps[name], proxy)
@@ -138,6 +140,11 @@ def _dump_memory() -> bytes:
     from django_multisession.stores import memory
 
     return b"\n".join(part for key, row in memory._rows.value.items() for part in (key.encode(), row.payload))
+
+
+def _dump_sqlite(alias: str) -> bytes:
+    path = Path(connections[alias].settings_dict["NAME"])
+    return b"".join(each.read_bytes() for each in path.parent.glob(f"{path.name}*"))
 
 
 def _dump_redis(location: str) -> bytes:

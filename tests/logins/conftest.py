@@ -10,7 +10,7 @@ import pytest
 
 from django_multisession import middleware
 from django_multisession.testing.drive import Drive, SyncDrive, driving
-from tests.contract.conftest import Backend, backend  # noqa: F401 - a fixture
+from tests.contract.conftest import Backend, backend, postgresql_alias, sqlite_alias  # noqa: F401 - fixtures
 from tests.logins.site import Browser, Users, nothing, orders
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from django_multisession.sessions.loading import session_class
 from django_multisession.sessions.registration import follower
 from django_multisession.stores import aliases
 from django_multisession.testing.drive import Drive, driving
-from tests.contract.conftest import Backend, backend  # noqa: F401 - a fixture
+from tests.contract.conftest import Backend, backend, postgresql_alias, sqlite_alias  # noqa: F401 - fixtures
 from tests.databases import sqlite
 from tests.logins.conftest import Site
 from tests.logins.site import Browser, Users
