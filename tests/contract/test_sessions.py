@@ -85,6 +85,11 @@ class TestMongoDB(SessionContract):
     def engine(self) -> type[ServerSession]:
         return session_store("mongodb")
 
+    @pytest.fixture(autouse=True)
+    def _quiet_driver(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Have PyMongo not write each command as JSON, once for each handler; test_secrets.py reads that."""
+        caplog.set_level("INFO", "pymongo")
+
     @pytest.fixture
     def entry(self, mongodb_server: MongoDBServer) -> Mapping[str, Any]:
         return {"LOCATION": mongodb_server.location}
