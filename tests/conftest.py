@@ -77,7 +77,7 @@ def _left_out(config: pytest.Config) -> set[str]:
 
 def _without_servers(config: pytest.Config) -> bool:
     chosen: str = config.getoption("markexpr")
-    return chosen == "not server"
+    return "not server" in chosen.split(" and ")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -41,6 +41,7 @@ class TestRedis(SessionContract):
         return {"LOCATION": redis_server.location}
 
 
+@pytest.mark.same_client
 class TestRedisThatCompares(TestRedis):
     @pytest.fixture
     def redis_server(self, newest_redis_server: NewestRedisServer) -> RedisServer:
@@ -118,6 +119,7 @@ class TestDatabaseOnSQLite(OnAlias):
 
 
 @pytest.mark.server
+@pytest.mark.same_client
 class TestDatabaseOnPostgreSQL(OnAlias):
     @pytest.fixture
     def engine(self) -> type[ServerSession]:
@@ -129,6 +131,7 @@ class TestDatabaseOnPostgreSQL(OnAlias):
 
 
 @pytest.mark.server
+@pytest.mark.same_client
 class TestDatabaseOnMariaDB(OnAlias):
     @pytest.fixture
     def engine(self) -> type[ServerSession]:
@@ -151,6 +154,7 @@ class TestPostgreSQL(OnAlias):
 
 
 @pytest.mark.server
+@pytest.mark.same_client
 class TestPostgreSQLBehindPgBouncer(OnAlias):
     @pytest.fixture
     def engine(self) -> type[ServerSession]:

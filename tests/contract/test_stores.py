@@ -67,18 +67,21 @@ class TestRedisStore(StoreContract):
         assert self.client.pexpireat(store.address(key), 1)
 
 
+@pytest.mark.same_client
 class TestRedisStoreThatCompares(TestRedisStore):
     @pytest.fixture
     def redis_server(self, newest_redis_server: NewestRedisServer) -> RedisServer:
         return newest_redis_server
 
 
+@pytest.mark.same_client
 class TestRedisStoreOnValkey(TestRedisStore):
     @pytest.fixture
     def redis_server(self, valkey_server: ValkeyServer) -> RedisServer:
         return valkey_server
 
 
+@pytest.mark.same_client
 class TestRedisStoreOnOlderValkey(TestRedisStore):
     @pytest.fixture
     def redis_server(self, older_valkey_server: OlderValkeyServer) -> RedisServer:

@@ -18,6 +18,8 @@ from tests.logins.site import VICTIM, Browser, Exchange, Users
 from tests.registry.steps import Steps
 from tests.registry.test_rows import live
 
+pytestmark = pytest.mark.slow
+
 USER = Users().get_user(VICTIM)
 View = Callable[[Exchange], Awaitable[object]]
 

@@ -21,6 +21,8 @@ from tests.registry.test_orders import (  # noqa: F401 - tests, with the fixture
     test_two_requests_leave_one_row_for_a_login,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=ENGINES)
 def site(request: pytest.FixtureRequest, registry: None, drive: Drive, settings: Any) -> Site:
