@@ -9,10 +9,10 @@ import pytest
 
 from django_multisession import runtime
 from django_multisession.stores.postgresql.store import PostgreSQLStore
-from django_multisession.testing.drive import driving
+from django_multisession.testing.drive import Drive, driving
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from tests.databases import database
-from tests.stores.postgresql.helpers import Drive, query, store_at
+from tests.stores.postgresql.helpers import query, store_at
 
 
 @pytest.fixture(autouse=True)

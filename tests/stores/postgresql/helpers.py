@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -14,8 +13,6 @@ from django_multisession.codec import Header
 from django_multisession.stores.base import StoreOptions
 from django_multisession.stores.postgresql.pipeline import Statement
 from django_multisession.stores.postgresql.store import PostgreSQLStore
-
-Drive = Callable[[Coroutine[Any, Any, Any]], Any]
 
 TOTAL = 1.0
 """Seconds, the default TIMEOUT."""

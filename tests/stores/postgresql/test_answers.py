@@ -21,9 +21,10 @@ from django_multisession.exceptions import StoreRefused, StoreUnavailable
 from django_multisession.runtime import Event, reset
 from django_multisession.stores.postgresql.pipeline import Statement
 from django_multisession.stores.postgresql.store import PostgreSQLStore
+from django_multisession.testing.drive import Drive
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from tests.databases import database
-from tests.stores.postgresql.helpers import BACKEND, KEY, Drive, backends, both_colours, fill, new, query, store_at
+from tests.stores.postgresql.helpers import BACKEND, KEY, backends, both_colours, fill, new, query, store_at
 
 
 @contextmanager

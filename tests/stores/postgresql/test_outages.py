@@ -7,22 +7,21 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import psutil
 import pytest
 from django.db import connections
 
-from django_multisession.bridge import run_sync
+from django_multisession.bridge import pause, run_sync
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.stores.postgresql.store import PostgreSQLStore
+from django_multisession.testing.drive import Drive
 from django_multisession.testing.servers.base import free_port
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from django_multisession.testing.servers.proxy import Proxy
 from tests.databases import database
 from tests.stores.helpers import read_where_the_connection_was_lost
-from tests.stores.postgresql.helpers import KEY, SLEEP, Drive, both_colours, fill, query, store_at
+from tests.stores.postgresql.helpers import KEY, SLEEP, both_colours, fill, query, store_at
 from tests.timing import late
 
 
@@ -81,23 +80,11 @@ def test_burst_after_a_firewall_has_forgotten_idle_connections_is_served(
     with Proxy(postgresql_server) as proxy, database(proxy.location, "forgotten") as alias:
         store = store_at(alias, max_idle=0.3)
 
-        async def in_loop() -> None:
-            await asyncio.gather(*(store._run(SLEEP) for _ in range(8)))
-            proxy.forget()
-            await asyncio.sleep(0.4)
-            await asyncio.gather(*(store._run(SLEEP) for _ in range(8)))
-
-        def on_threads() -> None:
-            with ThreadPoolExecutor(8) as threads:
-                list(threads.map(lambda _: run_sync(store._run(SLEEP)), range(8)))
-                proxy.forget()
-                time.sleep(0.4)
-                list(threads.map(lambda _: run_sync(store._run(SLEEP)), range(8)))
-
-        if drive == run_sync:
-            on_threads()
-        else:
-            drive(in_loop())
+        burst = [lambda: store._run(SLEEP)] * 8
+        drive.together(burst)
+        proxy.forget()
+        drive(pause(0.4))
+        drive.together(burst)
         assert not store.breaker.is_open
         store.close()
 
@@ -158,7 +145,7 @@ import sys, time, gevent, django
 from django.conf import settings
 settings.configure(DATABASES={"default": eval(sys.argv[1])}, INSTALLED_APPS=["django_multisession"])
 django.setup()
-from django_multisession.bridge import run_sync
+from django_multisession.bridge import pause, run_sync
 from django_multisession.stores.base import StoreOptions
 from django_multisession.stores.postgresql.store import PostgreSQLStore
 store = PostgreSQLStore(StoreOptions(options={"connection": "own"}, timeout=4.0))
@@ -230,23 +217,8 @@ def test_connections_are_bounded(drive: Drive, alias: str) -> None:
     store = store_at(alias, timeout=10, max_connections=3)
     count = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND pid <> pg_backend_pid()"
 
-    async def crowd() -> None:
-        await asyncio.gather(*(store._run(SLEEP) for _ in range(30)))
-        most.extend(await asyncio.to_thread(_count))
-
-    def _count() -> list[Any]:
-        try:
-            return query(alias, count)
-        finally:
-            connections.close_all()
-
-    most: list[Any] = []
-    if drive == run_sync:
-        with ThreadPoolExecutor(30) as threads:
-            list(threads.map(lambda _: run_sync(store._run(SLEEP)), range(30)))
-        most.extend(query(alias, count))
-    else:
-        drive(crowd())
+    drive.together([lambda: store._run(SLEEP)] * 30)
+    most = query(alias, count)
     assert most == [(3,)]
     store.close()
 

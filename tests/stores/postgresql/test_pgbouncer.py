@@ -18,10 +18,11 @@ from django_multisession.bridge import run_sync
 from django_multisession.exceptions import StoreRefused, StoreUnavailable
 from django_multisession.stores.postgresql.pipeline import Statement
 from django_multisession.stores.postgresql.store import PostgreSQLStore
+from django_multisession.testing.drive import Drive
 from django_multisession.testing.servers.pgbouncer import PgBouncerServer
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from tests.databases import database
-from tests.stores.postgresql.helpers import BACKEND, KEY, Drive, both_colours, fill, new, store_at
+from tests.stores.postgresql.helpers import BACKEND, KEY, both_colours, fill, new, store_at
 from tests.stores.postgresql.test_answers import locked, until, waiting_for_locks
 from tests.timing import late
 

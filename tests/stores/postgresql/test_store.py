@@ -15,9 +15,10 @@ from django_multisession.bridge import iterate, run_sync
 from django_multisession.stores.base import StoreOptions
 from django_multisession.stores.postgresql.pipeline import Statement
 from django_multisession.stores.postgresql.store import PostgreSQLStore
+from django_multisession.testing.drive import Drive, SyncDrive
 from django_multisession.testing.servers.postgresql import PostgreSQLServer
 from tests.databases import database, sqlite
-from tests.stores.postgresql.helpers import Drive, both_colours, fill, new, query, store_at
+from tests.stores.postgresql.helpers import both_colours, fill, new, query, store_at
 
 # Settings.
 
@@ -196,7 +197,7 @@ def test_test_environment_shares_the_connection(drive: Drive, alias: str) -> Non
         assert drive(store.read(key)) == (payload, version)
         assert drive(store.exists([key])) == {key}
         assert drive(store.delete(key, version))
-    if drive is run_sync:  # the asynchronous colour has its thread, and thus its connection
+    if isinstance(drive, SyncDrive):  # the asynchronous colour has its thread, and thus its connection
         assert len(queries) == 4
 
 
