@@ -46,6 +46,7 @@ def test_unpack_of_an_unknown_flag_is_unreadable(bit: int) -> None:
 def test_expired_allows_for_clocks_that_differ() -> None:
     assert not HEADER.expired(HEADER.expires_at + SKEW)
     assert HEADER.expired(HEADER.expires_at + SKEW + 0.1)
+    assert not HEADER.expired(0)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,22 @@ def test_expired_allows_for_clocks_that_differ() -> None:
 )
 def test_clamp_keeps_what_fits(timestamp: float, clamped: int) -> None:
     assert clamp(timestamp) == clamped
+
+
+@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize(("timestamp", "stored"), [(-1, 0), (LATEST, LATEST), (LATEST + 1, LATEST)])
+def test_header_of_any_time_can_be_packed(place: int, timestamp: int, stored: int) -> None:
+    times = [7, 7, 7, 7]
+    times[place] = timestamp
+    found = Header.unpack(Header.new(b"version!", *times).pack(b"kid!"))[4:]
+    times[place] = stored
+    assert found == tuple(times)
+
+
+@pytest.mark.parametrize("flags", [0, COMPRESSED])
+def test_login_without_a_mark_gets_none_as_it_goes_on(flags: int) -> None:
+    before = Header.new(b"version!", 10, 20, 30, 10, flags=flags)
+    assert Header.continuing(before, 50.0, 100, ("1", "1")).flags == 0
 
 
 @pytest.mark.parametrize(
