@@ -13,7 +13,15 @@ import pytest
 
 from django_multisession import deadline, loop_time
 from django_multisession.bridge import run_sync
-from django_multisession.deadline import PRECISION, Allowance, Operation, current_operation, left, request_budget
+from django_multisession.deadline import (
+    PRECISION,
+    Allowance,
+    Budget,
+    Operation,
+    current_operation,
+    left,
+    request_budget,
+)
 from django_multisession.loop_time import TICK, LoopClock
 
 
@@ -88,6 +96,7 @@ def test_thread_is_asked_once_in_a_while_how_long_it_has_run(clock: Clock) -> No
             left(1.0)
         assert left(1.0) == pytest.approx(1.0, abs=PRECISION)
     assert clock.asked in (2, 3, 4)
+    assert PRECISION == 0.005  # what may be taken for waiting though the thread ran
 
 
 def test_operation_inside_another_is_a_part_of_it(clock: Clock) -> None:
@@ -207,6 +216,24 @@ def test_task_of_a_view_has_a_budget_of_its_own() -> None:
                 assert left(1.0) < 0.98
 
     asyncio.run(request())
+
+
+@pytest.mark.parametrize(
+    ("task", "asks", "belongs"),
+    [
+        ("request's", "request's", True),
+        ("request's", None, True),
+        (None, "view's", True),
+        ("request's", "view's", False),
+    ],
+)
+def test_budget_is_of_its_task_and_the_threads_of_its_request(
+    task: str | None, asks: str | None, belongs: bool
+) -> None:
+    budget = Budget(task)
+    assert budget.is_of(asks) is belongs
+    budget.close()
+    assert not budget.is_of(asks)
 
 
 def test_task_of_a_view_may_open_a_budget_of_its_own() -> None:

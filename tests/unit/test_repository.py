@@ -10,7 +10,7 @@ import pytest
 from django.test import override_settings
 
 from django_multisession.bridge import run_sync
-from django_multisession.envelope import SERVER_SKEW
+from django_multisession.envelope import REGISTERED, SERVER_SKEW
 from django_multisession.exceptions import SessionTooLarge, StoreUnavailable
 from django_multisession.keys import new_session_key
 from django_multisession.runtime import monotonic
@@ -200,3 +200,24 @@ def test_change_is_repeated_after_a_lost_reply_where_that_gives_the_same(
     with override_settings(MULTISESSION={"default": {"TIMEOUT": TIMEOUT, **entry}}):
         run_sync(Repository(records, session_config("default")).save(stored, draft(data)))
     assert records.repeats is repeats
+
+
+@pytest.mark.parametrize("is_loaded", [True, False])
+def test_replacing_all_takes_one_swap(repository: Repository, records: Beside, stored: Loaded, is_loaded: bool) -> None:
+    records.swaps = 0
+    run_sync(repository.replace_all(stored.key, stored if is_loaded else None, draft({"new": 1})))
+    found = run_sync(repository.load(stored.key, NOW))
+    assert isinstance(found, tuple)
+    assert (found[1].data, records.swaps) == ({"new": 1}, 1)
+
+
+def test_mark_of_a_login_stays_with_a_save_and_not_with_a_new_key(repository: Repository, stored: Loaded) -> None:
+    users = {"_auth_user_id": "1"}
+    marked = stored._replace(header=stored.header._replace(flags=REGISTERED))
+    login = draft(users)._replace(user_before="1")
+    saved = run_sync(repository.save(marked, login))
+    assert saved.loaded.header.flags == REGISTERED
+    key = repository.records.key(new_session_key())
+    continued = run_sync(repository.insert(key, login, saved.loaded))
+    assert continued is not None
+    assert continued.loaded.header.flags == 0
