@@ -22,6 +22,8 @@ from django_multisession.testing.drive import driving
 from tests.logins.conftest import Site
 from tests.logins.site import VICTIM, Browser, Exchange, Step, meetings, play
 
+pytestmark = pytest.mark.slow
+
 View = Callable[[Exchange], Awaitable[object]]
 
 
