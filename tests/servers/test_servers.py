@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from django_multisession.testing.servers.base import Server, ServerError
+from django_multisession.testing.servers.base import Server, ServerError, free_port
 from django_multisession.testing.servers.mariadb import MariaDBServer
 from django_multisession.testing.servers.memcached import MemcachedServer
 from django_multisession.testing.servers.mongodb import MongoDBServer
@@ -125,6 +125,16 @@ def test_mariadb_lets_its_user_keep_tables_and_make_test_databases(mariadb_serve
 
 
 @pytest.mark.usefixtures("redis_server")  # says when there is none
+def test_server_whose_port_another_one_has_taken_starts_on_a_new_one(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports = iter([redis_server.port, free_port()])
+    monkeypatch.setattr("django_multisession.testing.servers.base.free_port", lambda: next(ports))
+    with RedisServer() as server:
+        assert server.port != redis_server.port
+        assert server.answers()
+
+
 def test_start_of_a_server_that_ends_at_once_shows_its_log() -> None:
     server = RedisServer("--no-such-option", "1")
     with pytest.raises(ServerError, match=r"(?s)redis ended with exit code 1:.*no-such-option"):

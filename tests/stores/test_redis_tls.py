@@ -9,8 +9,7 @@ import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -59,14 +58,23 @@ def tls(certificate: Path) -> list[str]:
     return [*(part for name in files for part in (name, str(certificate))), "--tls-auth-clients", "no"]
 
 
-class TLSNode(RedisNode):
-    """A node that speaks TLS on a port of its own, and with the other nodes."""
+class OverTLS(RedisServer):
+    """Speaks TLS on a port of its own; `port` is for raw questions of the tests."""
+
+    tls_port = 0  # until started
+
+    def choose_ports(self) -> None:
+        super().choose_ports()
+        self.tls_port = free_port()
+
+
+class TLSNode(OverTLS, RedisNode):
+    """A node that speaks TLS, with the other nodes, too."""
 
     name = "redis-tls-node"
 
-    def __init__(self, timeout: float, *options: str) -> None:
-        self.tls_port = free_port()
-        super().__init__(timeout, *options, "--tls-port", str(self.tls_port), *TLS_AMONG_THEM)
+    def command(self) -> Sequence[str]:
+        return [*super().command(), "--tls-port", str(self.tls_port), *TLS_AMONG_THEM]
 
 
 class TLSCluster(RedisCluster):
@@ -118,31 +126,37 @@ def test_cluster_whose_certificate_nobody_knows_is_not_trusted(drive: Drive, tls
 # Sentinel: it names the port that it watches.
 
 
-class TLSServer(RedisServer):
-    """A server that speaks TLS on a port of its own; a replica if it is told of a master."""
+class TLSServer(OverTLS):
+    """A server that speaks TLS; a replica if it is told of a master."""
 
     name = "redis-tls"
 
     def __init__(self, *options: str, master: TLSServer | None = None) -> None:
-        self.tls_port = free_port()
-        following = () if master is None else ("--replicaof", LOOPBACK, str(master.tls_port))
-        super().__init__(
-            *(*options, "--tls-port", str(self.tls_port), "--tls-replication", "yes"),
-            *("--repl-diskless-sync-delay", "0", *following),
-        )
+        self._master = master
+        super().__init__(*options)
+
+    def command(self) -> Sequence[str]:
+        master = self._master
+        following = [] if master is None else ["--replicaof", LOOPBACK, str(master.tls_port)]
+        speaking = ["--tls-port", str(self.tls_port), "--tls-replication", "yes"]
+        return [*super().command(), *speaking, "--repl-diskless-sync-delay", "0", *following]
 
 
-class TLSSentinelServer(SentinelServer):
+class TLSSentinelServer(OverTLS, SentinelServer):
     name = "redis-tls-sentinel"
 
     def __init__(self, master: TLSServer, *options: str) -> None:
-        super().__init__(cast(RedisServer, SimpleNamespace(host=LOOPBACK, port=master.tls_port)), 2, 1.0)
-        self.tls_port = free_port()
-        self._tls = [*options, "--tls-port", str(self.tls_port), "--tls-replication", "yes"]
+        super().__init__(master, 2, 1.0)
+        self._tls_master = master
+        self._tls = options
+
+    @property
+    def watched_port(self) -> int:
+        return self._tls_master.tls_port
 
     def command(self) -> Sequence[str]:
         *command, mode = super().command()
-        return [*command, *self._tls, mode]
+        return [*command, *self._tls, "--tls-port", str(self.tls_port), "--tls-replication", "yes", mode]
 
 
 class TLSSentinel(RedisSentinel):

@@ -137,6 +137,10 @@ class Server(Service, Generic[LocationT]):
     def prepare(self) -> None:
         """Make what the server needs in its directory; called once, before the first start."""
 
+    def choose_ports(self) -> None:
+        """Set `self.port`, and whatever else it listens on; called before each try to start."""
+        self.port = free_port()
+
     # What every server does.
 
     @property
@@ -171,7 +175,7 @@ class Server(Service, Generic[LocationT]):
             self.prepare()
             # Another process may take the free port first: three tries.
             for attempts_left in (2, 1, 0):
-                self.port = free_port()
+                self.choose_ports()
                 try:
                     self._launch()
                 except ServerError:
@@ -288,7 +292,7 @@ class Server(Service, Generic[LocationT]):
         deadline = time.monotonic() + self.start_timeout
         while process.poll() is None:
             with contextlib.suppress(OSError):
-                if self.answers():
+                if self.answers() and self._listens():
                     return
             if time.monotonic() > deadline:
                 raise ServerError(
@@ -297,6 +301,15 @@ class Server(Service, Generic[LocationT]):
                 )
             time.sleep(0.02)
         raise ServerError(f"{self.name} ended with exit code {process.returncode}:\n{self.log_tail()}")
+
+    def _listens(self) -> bool:
+        # Of two servers that were given the same port, the other one answers for both.
+        for process in guard.tree(self.pid):
+            with contextlib.suppress(psutil.Error):
+                connections = process.net_connections("tcp")
+                if any(each.status == psutil.CONN_LISTEN and each.laddr.port == self.port for each in connections):
+                    return True
+        return False
 
     def _end(self) -> None:
         process, self._guard = self._guard, None

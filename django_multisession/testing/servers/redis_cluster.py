@@ -24,14 +24,21 @@ class RedisNode(RedisServer):
     name = "redis-node"
 
     def __init__(self, timeout: float, *options: str) -> None:
-        # Its default, the port and 10,000, is above 65,535 for many a free port.
-        self.bus_port = free_port()
+        self.bus_port = 0  # until started
         super().__init__(
-            *("--cluster-enabled", "yes", "--cluster-port", str(self.bus_port)),
+            *("--cluster-enabled", "yes"),
             *("--cluster-node-timeout", str(round(timeout * 1000))),
             *("--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"),
             *options,
         )
+
+    def choose_ports(self) -> None:
+        super().choose_ports()
+        # Its default, the port and 10,000, is above 65,535 for many a free port.
+        self.bus_port = free_port()
+
+    def command(self) -> Sequence[str]:
+        return [*super().command(), "--cluster-port", str(self.bus_port)]
 
     def cluster(self, command: str) -> str:
         """Return the reply to CLUSTER and a command, without its type and length."""

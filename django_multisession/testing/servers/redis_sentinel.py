@@ -22,6 +22,11 @@ class SentinelServer(RedisServer):
         self.quorum = quorum
         self.down_after = down_after
 
+    @property
+    def watched_port(self) -> int:
+        """The port by which it knows its master."""
+        return self.master.port
+
     def command(self) -> Sequence[str]:
         program = self._program()
         assert program
@@ -29,7 +34,7 @@ class SentinelServer(RedisServer):
         if not configuration.exists():  # it keeps there what it learns
             milliseconds = round(self.down_after * 1000)
             configuration.write_text(
-                f"sentinel monitor {SERVICE} {self.master.host} {self.master.port} {self.quorum}\n"
+                f"sentinel monitor {SERVICE} {self.master.host} {self.watched_port} {self.quorum}\n"
                 f"sentinel down-after-milliseconds {SERVICE} {milliseconds}\n"
                 f"sentinel failover-timeout {SERVICE} {milliseconds * 4}\n"
                 "sentinel resolve-hostnames no\n"
