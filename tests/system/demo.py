@@ -24,7 +24,7 @@ from django_multisession.testing.servers.base import free_port
 from tests.system.backends import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
-START = 30.0
+START = 120.0
 """Seconds that the demo may take to start."""
 TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="(\w+)"')
 

@@ -10,7 +10,7 @@ import pytest
 from django.test import override_settings
 
 from django_multisession.bridge import run_sync
-from django_multisession.envelope import REGISTERED, SERVER_SKEW
+from django_multisession.envelope import REGISTERED, SERVER_SKEW, SKEW
 from django_multisession.exceptions import SessionTooLarge, StoreUnavailable
 from django_multisession.keys import new_session_key
 from django_multisession.runtime import monotonic
@@ -220,3 +220,20 @@ def test_mark_of_a_login_stays_with_a_save_and_not_with_a_new_key(repository: Re
     continued = run_sync(repository.insert(key, login, saved.loaded))
     assert continued is not None
     assert continued.loaded.header.flags == 0
+
+
+@pytest.mark.parametrize(
+    ("entry", "later", "is_there"),
+    [
+        ({}, 1000, True),
+        ({"ABSOLUTE_TIMEOUT": 100}, 100 + SKEW, True),
+        ({"ABSOLUTE_TIMEOUT": 100}, 100 + SKEW + 1, False),
+        ({"IDLE_TIMEOUT": 100}, 1000, True),  # what it was saved with holds until it is saved again
+    ],
+)
+def test_load_finds_nothing_older_than_the_absolute_timeout_of_now(
+    records: Beside, stored: Loaded, entry: dict[str, Any], later: int, is_there: bool
+) -> None:
+    with override_settings(MULTISESSION={"default": {"TIMEOUT": TIMEOUT, **entry}}):
+        found = run_sync(Repository(records, session_config("default")).load(stored.key, NOW + later))
+    assert (found is not None) is is_there
