@@ -7,7 +7,7 @@ from django.http import HttpRequest
 
 from .bridge import run_sync
 from .exceptions import StoreUnavailable
-from .http.logout import forget
+from .http.outage_logout import forget
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser

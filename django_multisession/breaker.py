@@ -1,4 +1,4 @@
-"""Stop asking a server that does not answer: without it every worker waits out its limit.
+"""Stop asking a server that hangs or is down: without it every worker waits out its limit.
 
 A call that ends unanswered proves nothing: one large record, a slow connect or a crowd may be to blame. So the
 location becomes suspect only if nobody else has been answered since the call began, and one probe decides then: a

@@ -21,7 +21,7 @@ from ..bridge import driven
 from ..exceptions import StoreUnavailable
 from . import response_cookies
 from .handle import Handle
-from .logout import forget, is_logout_of_the_user
+from .outage_logout import forget, is_logout_of_the_user
 from .unavailable import Outage, unavailable
 
 

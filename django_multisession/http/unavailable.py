@@ -9,7 +9,7 @@ from django.utils.translation import get_language_from_request, override
 
 from ..breaker import report
 from ..exceptions import StoreUnavailable
-from .logout import is_forgotten
+from .outage_logout import is_forgotten
 
 RETRY_AFTER = 5
 """Seconds after which a visitor who met an outage may try again."""

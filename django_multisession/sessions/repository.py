@@ -173,7 +173,7 @@ class Repository:
         return loaded._replace(plaintext=self._bodies.dump(NONE, {}))
 
     async def _current(self, key: SessionKey, draft: Draft) -> Loaded:
-        """Return what is stored under a key, or where its pointers lead if that is the same user's."""
+        """Return what is under a key, or where it leads if that is the same user's; SessionEnded after a logout."""
         found, followed = await follow(self.look, key)
         # The key of another's session must never reach a browser that only knew an older key: session fixation.
         if found is None or (followed and not has_same_identity(self.parse(found).data, draft.data)):

@@ -99,9 +99,10 @@ class Store:
     ) -> T:
         """Return ``await ask(seconds, *arguments)``, which has so many seconds for connecting and for an answer.
 
-        Raises StoreUnavailable where the breaker refuses, the request has no time left, or the server did not answer;
-        StoreRefused for an answer that refuses this call; ImproperlyConfigured for one that shows a wrong setting; what
-        failure() does not know as it is. ``breaker`` and ``node`` are for stores of several servers; probe() has it.
+        A server that hangs, is lost or refuses is met here. Raises StoreUnavailable where the breaker refuses, the
+        request has no time left, or the server did not answer; StoreRefused for an answer that refuses this call;
+        ImproperlyConfigured for one that shows a wrong setting; what failure() does not know as it is. ``breaker`` and
+        ``node`` are for stores of several servers; probe() has it.
         """
         if here.blocks_a_loop:
             synchronous_io()

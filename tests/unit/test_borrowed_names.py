@@ -54,7 +54,7 @@ def test_borrowed_name_is_there(name: str) -> None:
 
 
 def test_csrf_middleware_notes_what_it_has_passed() -> None:
-    """http/logout.py looks for it: another site cannot have sent that request."""
+    """http/outage_logout.py looks for it: another site cannot have sent that request."""
     request = RequestFactory().get("/")
     CsrfViewMiddleware(lambda _: HttpResponse()).process_view(request, lambda _: HttpResponse(), (), {})
     assert getattr(request, "csrf_processing_done", False)

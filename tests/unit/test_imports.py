@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -14,33 +15,11 @@ import django_multisession
 PACKAGE = "django_multisession"
 ROOT = Path(django_multisession.__file__).parent
 
-# From the ground up: a module imports from rooms before its own, or from its own.
-ROOMS = (
-    {"exceptions", "reprs"},
-    {"runtime"},
-    {"entry_keys", "guards"},
-    {"conf"},
-    {"loop_time"},
-    {"bridge"},
-    {"deadline", "breaker"},
-    {"envelope"},
-    {"keys"},
-    {"serializers", "base64url"},
-    {"codec"},
-    {"cookie_codec"},
-    {"equality", "merge"},
-    {"domains"},
-    {"cookies"},
-    {"models"},
-    {"stores"},
-    {"sessions", "moving"},
-    {"engines"},
-    {"http"},
-    {"auth", "channels", "checks", "registry"},
-    {"middleware", "management"},
-    {"apps", "migrations"},
-    {"testing"},
-)
+# From the ground up, as docs/architecture.md has it: a module imports from rooms before its own, or from its own.
+_PAGE = (ROOT.parent / "docs" / "architecture.md").read_text()
+_TABLE = re.search(r"^\| room \|.*\n\|---.*\n((?:\|.*\n)+)", _PAGE, re.MULTILINE)
+assert _TABLE
+ROOMS = [set(re.findall(r"`(\w+)/?`", row.split("|")[1])) for row in _TABLE[1].splitlines()]
 
 # Client libraries, the modules that may import them, and the extra to install.
 LIBRARIES = {
