@@ -28,6 +28,9 @@ from .loop_time import within
 
 T = TypeVar("T")
 
+running_loop: Final = _get_running_loop
+"""Returns the event loop that runs on this thread, None without one."""
+
 
 class Here(threading.local):
     """What is going on on this thread."""
@@ -54,7 +57,7 @@ def run_sync(body: Coroutine[Any, Any, T]) -> T:
     """Drive body to its end on this thread, without an event loop; RuntimeError if it suspends."""
     outer = here.driven
     if not outer:
-        here.driven, here.blocks_a_loop = True, _get_running_loop() is not None
+        here.driven, here.blocks_a_loop = True, running_loop() is not None
     try:
         body.send(None)
     except StopIteration as finished:
@@ -95,7 +98,7 @@ def native_loop() -> asyncio.AbstractEventLoop | None:
     """
     if here.driven:
         return None
-    loop = _get_running_loop()
+    loop = running_loop()
     return None if loop in AsyncToSync.loop_thread_executors else loop
 
 

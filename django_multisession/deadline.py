@@ -12,13 +12,12 @@ silent: the clocks here stand still then.
 import asyncio
 import threading
 import time
-from asyncio.events import _get_running_loop  # see bridge.py
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from functools import update_wrapper
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
-from .bridge import here, native_loop, suspended
+from .bridge import here, native_loop, running_loop, suspended
 from .loop_time import clock_of
 from .runtime import monotonic
 
@@ -128,7 +127,7 @@ class Operation:
 
     def __enter__(self) -> "Operation":
         if self._drives:
-            here.driven, here.blocks_a_loop = True, _get_running_loop() is not None
+            here.driven, here.blocks_a_loop = True, running_loop() is not None
         loop = None if here.driven else native_loop()
         self._place = loop or threading.get_ident()
         self._task = task = _task_of(loop)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
 
-from ..bridge import pause
+from ..bridge import pause, running_loop
 from ..exceptions import SessionNotSerializable, SessionTooLarge, StoreUnavailable
 from .drive import Drive
 from .visits import Observed, Visits, in_both_colours
@@ -370,4 +370,4 @@ async def _in_a_loop_of_its_own(body: Callable[[], Any]) -> None:
 
 
 def _in_loop() -> bool:
-    return asyncio._get_running_loop() is not None
+    return running_loop() is not None
