@@ -1,58 +1,30 @@
 """A site with allauth whose store goes away as somebody logs out: ``python -m tests.middleware.allauth_site``.
 
-A process of its own, since INSTALLED_APPS are not changed in one that has models. Prints a line for each attempt: how,
-the status, and whether the browser loses its cookie.
+Prints a line for each attempt: how, the status, and whether the browser loses its cookie.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
-import django
 from django.conf import settings
 
-APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.messages", "allauth", "allauth.account"]
-
-
-def configure() -> None:
-    """Set Django up."""
-    settings.configure(
-        SECRET_KEY="not-a-secret-only-for-the-tests",
-        ALLOWED_HOSTS=["testserver"],
-        INSTALLED_APPS=[*APPS, "django_multisession"],
-        MIDDLEWARE=[
-            "django_multisession.middleware.SessionMiddleware",
-            "django.contrib.auth.middleware.AuthenticationMiddleware",
-            "django.contrib.messages.middleware.MessageMiddleware",
-            "allauth.account.middleware.AccountMiddleware",
-        ],
-        SESSION_ENGINE="tests.middleware.engine",
-        MULTISESSION={"default": {"LOCATION": "first"}},
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "file:it?mode=memory&cache=shared"}},
-        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
-        ROOT_URLCONF=__name__,
-        TEMPLATES=[
-            {
-                "BACKEND": "django.template.backends.django.DjangoTemplates",
-                "APP_DIRS": True,
-                "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
-            }
-        ],
-        USE_TZ=True,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # allauth's own affair
-        django.setup()
-    logging.disable()
+from tests.allauth import configure
 
 
 def main() -> None:
     """Log out in an outage, by a form and by a link, where links do so and where they do not."""
-    configure()
+    configure(
+        ["django_multisession"],
+        SESSION_ENGINE="tests.middleware.engine",
+        MULTISESSION={"default": {"LOCATION": "first"}},
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "file:it?mode=memory&cache=shared"}},
+        ROOT_URLCONF=__name__,
+    )
+    logging.disable()
     from django.contrib.auth.models import User
     from django.core.management import call_command
     from django.test import AsyncClient, Client

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from django.views.decorators.cache import never_cache
 
 from django_multisession.auth import alogout, logout
 from django_multisession.bridge import driven
+from tests.allauth import lines_of
 from tests.middleware import conftest
 from tests.middleware.conftest import OURS, SESSIONS, Visitor, put
 from tests.middleware.engine import Switchable
@@ -161,12 +159,8 @@ def test_logout_view_that_takes_links_logs_out_by_one(member: Visitor) -> None:
 
 @pytest.mark.slow
 def test_logout_of_allauth_in_an_outage_logs_out() -> None:
-    program = [sys.executable, "-m", "tests.middleware.allauth_site"]
-    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
-    done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
     ends = {"post": {False, True}, "get": {True}, "head": set[bool]()}
-    assert done.stdout.splitlines() == [
+    assert lines_of("tests.middleware.allauth_site") == [
         f"{colour}, {method}, links log out: {links}: 503 {links in ends[method]}"
         for links in (False, True)
         for method in ends

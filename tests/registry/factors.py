@@ -1,64 +1,27 @@
 """A site with allauth and django-otp, set up as docs/devices.md says: ``python -m tests.registry.factors``.
 
-A process of its own, since INSTALLED_APPS are not changed in one that has models. Prints a line for each recipe.
+Prints a line for each recipe.
 """
 
 from __future__ import annotations
 
-import warnings
-
-import django
-from django.conf import settings
-
-APPS = [
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.messages",
-    "allauth",
-    "allauth.account",
-    "allauth.mfa",
-    "django_otp",
-    "django_otp.plugins.otp_totp",
-    "django_multisession",
-    "django_multisession.registry",
-]
-
-
-def configure() -> None:
-    """Set Django up."""
-    settings.configure(
-        SECRET_KEY="not-a-secret-only-for-the-tests",
-        ALLOWED_HOSTS=["testserver"],
-        INSTALLED_APPS=APPS,
-        MIDDLEWARE=[
-            "django_multisession.middleware.SessionMiddleware",
-            "django.contrib.auth.middleware.AuthenticationMiddleware",
-            "django.contrib.messages.middleware.MessageMiddleware",
-            "allauth.account.middleware.AccountMiddleware",
-        ],
-        SESSION_ENGINE="django_multisession.engines.db",
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
-        EMAIL_BACKEND="django.core.mail.backends.locmem.EmailBackend",
-        ROOT_URLCONF=__name__,
-        TEMPLATES=[
-            {
-                "BACKEND": "django.template.backends.django.DjangoTemplates",
-                "APP_DIRS": True,
-                "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
-            }
-        ],
-        USE_TZ=True,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # allauth's own affair
-        django.setup()
+from tests.allauth import configure
 
 
 def main() -> None:
     """Change a factor in each way, in one of two browsers of a user; print who is logged in afterwards."""
-    configure()
+    configure(
+        [
+            "allauth.mfa",
+            "django_otp",
+            "django_otp.plugins.otp_totp",
+            "django_multisession",
+            "django_multisession.registry",
+        ],
+        SESSION_ENGINE="django_multisession.engines.db",
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+        ROOT_URLCONF=__name__,
+    )
     from allauth.account.signals import email_changed  # type: ignore[import-untyped]  # it has no types
     from allauth.mfa.signals import authenticator_added  # type: ignore[import-untyped]  # it has no types
     from django.contrib.auth.models import User
