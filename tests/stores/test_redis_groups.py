@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import os
 import re
@@ -17,6 +18,7 @@ import redis
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.core.management.base import SystemCheckError
+from redis.asyncio import Redis as AsyncRedis
 
 from django_multisession import runtime
 from django_multisession.bridge import iterate, run_sync
@@ -26,6 +28,7 @@ from django_multisession.exceptions import StoreUnavailable
 from django_multisession.stores.base import Insertion
 from django_multisession.stores.redis.connections import pack
 from django_multisession.stores.redis.failures import Command, failure
+from django_multisession.stores.redis.sentinel import Sentinels
 from django_multisession.stores.redis.store import RedisStore
 from django_multisession.stores.redis.topology import slot_of
 from django_multisession.testing.servers.proxy import Proxy
@@ -491,6 +494,31 @@ def test_event_loops_leave_no_connection_behind(request: pytest.FixtureRequest, 
 
 
 # Users.
+
+
+def test_cancelled_question_closes_the_connections_to_all_sentinels(
+    redis_sentinel_server: RedisSentinel, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    """The end of the time to connect comes while they are being closed; none of them knows the service."""
+    nodes = [(sentinel.host, sentinel.port) for sentinel in redis_sentinel_server.sentinels]
+    connection = Sentinels(nodes, "absent", False, {}, {"protocol": 2}).async_connection()
+    closing = AsyncRedis.aclose
+
+    async def connect() -> None:
+        asking = asyncio.create_task(connection.connect())
+
+        async def close_meanwhile(client: AsyncRedis, *arguments: Any) -> None:
+            asking.cancel()
+            await closing(client, *arguments)
+
+        patched.setattr(AsyncRedis, "aclose", close_meanwhile)
+        await asyncio.wait([asking])
+        assert asking.cancelled()
+
+    with monkeypatch.context() as patched:
+        asyncio.run(connect())
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn if warning.category is ResourceWarning] == []
 
 
 async def use(store: RedisStore) -> None:

@@ -90,6 +90,7 @@ class _Masters(_async.SentinelConnectionPool):  # type: ignore[misc]  # a class 
             self._nodes = [(each["host"], each["port"]) for each in kwargs]
             return address
         finally:
-            for client in sentinel.sentinels:
-                await client.aclose()
+            # Together, and to the end: whoever is cancelled meanwhile would leave connections open.
+            closing = [client.aclose() for client in sentinel.sentinels]
+            await asyncio.shield(asyncio.gather(*closing, return_exceptions=True))
             await asyncio.sleep(0)  # in which a transport closes its socket whose TLS was not to be trusted
