@@ -54,6 +54,7 @@ class Breaker:
         self._pause = FIRST_PAUSE
         self._next_probe = 0.0
         self._opened_at = 0.0
+        self._reported_at: int | None = None
 
     async def admits(self, probe: Probe) -> bool:
         """Tell whether a call may be made; while open, probe first if that is due."""
@@ -62,6 +63,10 @@ class Breaker:
         if monotonic() < self._next_probe or not self._begin():
             return False
         return await self._decide(probe, "")
+
+    def reported(self) -> None:
+        """Note that the log has a line of an outage: if nobody is answered before the breaker opens, it is the same."""
+        self._reported_at = self.answers
 
     async def suspect(self, answers: int, probe: Probe, reason: str) -> bool:
         """Have one probe decide after a call that ended unanswered; ``answers`` were as many when it began.
@@ -104,7 +109,8 @@ class Breaker:
         now = monotonic()
         if not self.is_open:
             self.is_open, self._opened_at, self._pause = True, now, FIRST_PAUSE
-            logger.error("The session store at %s is unavailable: %s", self.location, reason)
+            if self._reported_at != self.answers:
+                logger.error("The session store at %s is unavailable: %s", self.location, reason)
             _reported.value[self.location, StoreUnavailable] = now  # what has opened it is no second line
         else:
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
@@ -160,7 +166,12 @@ def report(error: StoreUnavailable) -> None:
 
     An open breaker is logged when it opens and when it closes, and not in between.
     """
-    if isinstance(error, BreakerOpen) or (type(error) is StoreUnavailable and breaker_for(error.location).is_open):
+    if isinstance(error, BreakerOpen):
+        return
+    breaker = breaker_for(error.location) if type(error) is StoreUnavailable else None
+    if breaker is not None and breaker.is_open:
         return
     if _is_due(error.location, type(error)):
         logger.error("%s", error)
+        if breaker is not None:
+            breaker.reported()

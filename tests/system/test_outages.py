@@ -365,15 +365,14 @@ def test_workers_stay_free_while_a_server_hangs(server: Server[Any], store: type
     assert len(answers) / seconds > rate(100)
 
 
-@pytest.mark.usefixtures("ours")
-def test_budget_is_shared_by_all_sessions_of_a_request(
-    server: Server[Any], settings: Any, django_db_blocker: DjangoDbBlocker
-) -> None:
-    """Three locations, each with a breaker of its own, that all hang."""
+@pytest.fixture
+def three_hang(server: Server[Any], settings: Any, django_db_blocker: DjangoDbBlocker, ours: None) -> Iterator[Client]:
+    """A visitor with three sessions, at three locations that all hang, each with a breaker of its own."""
     settings.ROOT_URLCONF = outage_views.__name__
     with django_db_blocker.unblock(), ExitStack() as stack:
         entries: dict[str, Any] = {}
-        for name in ("default", "second", "third"):
+        client = Client()
+        for name, cookie in (("default", "sessionid"), ("second", "sessionid_second"), ("third", "sessionid_third")):
             proxy = stack.enter_context(Proxy(server))
             proxy.blackhole()
             location = proxy.location
@@ -382,11 +381,26 @@ def test_budget_is_shared_by_all_sessions_of_a_request(
             engine = f"django_multisession.engines.{server.name}"
             named = {} if name == "default" else {"ENGINE": engine}
             entries[name] = {**named, "LOCATION": location, "OPTIONS": OPTIONS.get(server.name, {})}
-        settings.SESSION_ENGINE, settings.MULTISESSION = engine, entries
-        client = Client()
-        for cookie in ("sessionid", "sessionid_second", "sessionid_third"):
             client.cookies[cookie] = new_session_key()
-        started = time.monotonic()
-        assert client.get("/every/").content == b"0"
-        # Half a second each, and twice, would be three.
-        assert time.monotonic() - started < late(TIMEOUT)
+        settings.SESSION_ENGINE, settings.MULTISESSION = engine, entries
+        yield client
+
+
+def test_budget_is_shared_by_all_sessions_of_a_request(three_hang: Client) -> None:
+    started = time.monotonic()
+    assert three_hang.get("/every/").content == b"0"
+    # Half a second each, and twice, would be three.
+    assert time.monotonic() - started < late(TIMEOUT)
+
+
+def test_outage_that_a_spent_budget_meets_first_is_one_line_in_the_log(
+    three_hang: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is left for the second session says nothing of its server, so that a later request opens its breaker."""
+    caplog.set_level(logging.INFO)
+    for _ in range(3):
+        assert three_hang.get("/each/").content == b"0"
+    found = (record.getMessage().partition(" is unavailable: ") for record in caplog.records)
+    locations = [before for before, line, _ in found if line]
+    assert len(set(locations)) == 3
+    assert len(locations) == 3

@@ -258,6 +258,27 @@ def test_outage_is_logged_when_it_begins_and_when_it_ends_with_its_length(
     ]
 
 
+@pytest.mark.parametrize("answers", [0, 1])
+def test_breaker_that_opens_after_its_outage_was_reported_is_no_second_line(
+    server: Server, now: SimpleNamespace, caplog: pytest.LogCaptureFixture, answers: int
+) -> None:
+    """Somebody met it with little time left, which opens nothing. With an answer in between it is another outage."""
+    runtime.reset(runtime.Event.TEST)
+    caplog.set_level(logging.INFO, "django_multisession")
+    breaker = breaker_for(LOCATION)
+    report(StoreUnavailable(LOCATION, "no answer in time"))
+    now.now += 10 * REPORT_INTERVAL
+    breaker.answers += answers
+    opened(breaker, server)
+    server.failure = None
+    now.now += 1
+    assert admits(breaker, server)
+    assert messages(caplog) == [
+        *[("ERROR", " is unavailable: no answer in time")] * (1 + answers),
+        ("INFO", " is available again after 1.0 s."),
+    ]
+
+
 def test_reason_of_the_call_stands_beside_that_of_the_probe(
     breaker: Breaker, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
