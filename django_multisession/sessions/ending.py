@@ -4,37 +4,18 @@ Bodies for both colours (see bridge.py). What follows the session's login is tol
 """
 
 from contextlib import suppress
-from typing import Any, Protocol
 
 from ..exceptions import StoreUnavailable
 from . import registering
 from .cookie_changes import our_middleware
-from .key_change import Answered
 from .records import POINTER_TTL
-from .repository import Repository
 from .rolled_back import Ended
+from .saving import data_of, deleted
 from .state import State
+from .stored import StoredSession
 
 
-class Ending(Answered, Protocol):
-    """What is asked of a session that ends: see ServerSession, whose only implementation it is."""
-
-    is_logged_out: bool
-    ended: Ended | None
-    commits_with_response: bool
-
-    @property
-    def session_key(self) -> str | None: ...
-    @classmethod
-    def repository(cls) -> Repository: ...
-    def clock(self) -> float: ...
-    def clear(self) -> None: ...
-    def _validate_session_key(self, key: str | None) -> bool: ...
-    async def _data(self) -> dict[str, Any]: ...
-    async def _deleted(self) -> None: ...
-
-
-async def delete(session: Ending, session_key: str | None = None) -> None:
+async def delete(session: StoredSession, session_key: str | None = None) -> None:
     """Delete the record under session_key, or this session's own; nothing happens if there is none."""
     key, registration = session.session_key if session_key is None else session_key, session.registration
     if key is None or not session._validate_session_key(key):
@@ -49,7 +30,7 @@ async def delete(session: Ending, session_key: str | None = None) -> None:
         await registering.close(session)
 
 
-async def flush(session: Ending) -> None:
+async def flush(session: StoredSession) -> None:
     """End the session, wherever it is; even if the store does not answer, the browser's cookie goes.
 
     django.contrib.auth flushes what no longer fits the user's password, too. The visitor may be changing that in
@@ -60,19 +41,19 @@ async def flush(session: Ending) -> None:
         return
     try:
         if our_middleware():
-            await session._data()  # the cookie is deleted where set_cookie_options() has put it
+            await data_of(session)  # the cookie is deleted where set_cookie_options() has put it
         if session.repository().records.store.transactional:
             session.ended = session.ended or Ended(session.repository())
             session.ended.note(*session.life.keys(session.session_key))
         session.clear()
-        await session._deleted()
+        await deleted(session)
         _tell(session, await session.life.delete_rotated())  # also where there is no key: the old one has moved
     finally:
         session._session_key = None
         session.life.forget()
 
 
-async def refuse(session: Answered) -> None:
+async def refuse(session: StoredSession) -> None:
     """End a session that may not be used, and know nothing of it any more."""
     key = session._session_key
     session._session_key, session._session_cache = None, {}
@@ -83,18 +64,18 @@ async def refuse(session: Answered) -> None:
     session.life.state = State.GONE
 
 
-def _tell(session: Ending, keys: list[str]) -> None:
+def _tell(session: StoredSession, keys: list[str]) -> None:
     if session.registration is not None:
         session.registration.left(keys)
 
 
-async def _has_another_password(session: Ending) -> bool:
+async def _has_another_password(session: StoredSession) -> bool:
     if session.is_outdated is None or session.is_logged_out or session.state is not State.LOADED:
         return False
-    return session.life.rotation is None and await session.is_outdated(await session._data())
+    return session.life.rotation is None and await session.is_outdated(await data_of(session))
 
 
-async def _set_aside(session: Ending) -> None:
+async def _set_aside(session: StoredSession) -> None:
     if session.registration is not None and session.life.loaded is not None:
         session.registration.set_aside(session.life.loaded.key.storage_key, session.clock() + POINTER_TTL)
     session.clear()

@@ -4,54 +4,23 @@ Bodies for both colours (see bridge.py). What our middleware asks for at the end
 own.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
-
-from ..deadline import Operated, operated
+from ..deadline import operated
 from . import registering
-from .draft import Draft
-from .lifecycle import Lifecycle
-from .loaded import Saved
-from .registering import Told
 from .rotation import Course
-from .state import State
+from .saving import created, data_of, draft_of, go_on
+from .stored import StoredSession
 
 
-class Answered(Operated, Told, Protocol):
-    """What is asked of a session: see ServerSession, whose only implementation it is."""
-
-    _session_key: str | None
-    _session_cache: dict[str, Any]
-    is_outdated: Callable[[Mapping[str, Any]], Awaitable[bool]] | None
-
-    @property
-    def state(self) -> State: ...
-    @property
-    def life(self) -> Lifecycle: ...
-    def draft(self) -> Draft: ...
-    def keep(self, saved: Saved) -> None: ...
-
-
-class Changing(Answered, Protocol):
-    """What is asked of a session whose key changes."""
-
-    commits_with_response: bool
-    continues: bool
-
-    async def _data(self) -> dict[str, Any]: ...
-    async def _created(self) -> None: ...
-
-
-async def cycle_key(session: Changing) -> None:
+async def cycle_key(session: StoredSession) -> None:
     """Move the session to a new key and end the old one, with all that was saved under it until then.
 
     Under our middleware the old one ends when the response is made: see commit(). Elsewhere it ends at once, and
     SessionEnded is raised if the session was deleted meanwhile: then the new key does not live either.
     """
-    await session._data()
+    await data_of(session)
     left, session.continues = session.life.leaving(session._session_key), True
     try:
-        await session._created()
+        await created(session)
     finally:
         session.continues = False
     if await session.life.leave(left) and not session.commits_with_response:
@@ -65,7 +34,7 @@ async def cycle_key(session: Changing) -> None:
 
 
 @operated
-async def commit(session: Answered) -> None:
+async def commit(session: StoredSession) -> None:
     """End the old key of a cycle_key(); SessionEnded if its session was logged out, or is somebody else's now.
 
     If another request has changed the key as well, this session goes on under the key that won.
@@ -73,18 +42,18 @@ async def commit(session: Answered) -> None:
     life = session.life
     if life.rotation is None:
         return
-    is_renewed = session.is_outdated is not None and life.renews(session.draft())
+    is_renewed = session.is_outdated is not None and life.renews(draft_of(session))
     if session.is_outdated is not None and is_renewed and await session.is_outdated(session._session_cache):
         raise life.ended()  # of two changes of the password at once, one counts
     course = Course()
-    saved = await life.commit(session.draft(), course)
+    saved = await life.commit(draft_of(session), course)
     if saved is not None:
-        session.keep(saved)
+        go_on(session, saved)
     await registering.settle(session, course)
 
 
 @operated
-async def abandon(session: Answered) -> None:
+async def abandon(session: StoredSession) -> None:
     """Take a cycle_key() back: the old session stays as it was, and the new one goes."""
     left = await session.life.abandon()
     if left is not None:

@@ -1,9 +1,10 @@
 """The login of a session on a server, as registering.py asks about it and acts on it."""
 
-from .ending import Ending, refuse
+from .ending import refuse
 from .key_change import abandon
 from .registration import Standing
 from .stamping import restamp
+from .stored import StoredSession
 
 
 class ServerLogin:
@@ -11,7 +12,7 @@ class ServerLogin:
 
     __slots__ = ("_session",)
 
-    def __init__(self, session: Ending) -> None:
+    def __init__(self, session: StoredSession) -> None:
         self._session = session
 
     def standing(self) -> Standing | None:
