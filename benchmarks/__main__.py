@@ -16,7 +16,7 @@ from benchmarks import http, page, round_trips, untouched  # noqa: E402 - see ab
 from benchmarks.contests import CONTESTS, Contest  # noqa: E402 - see above
 from benchmarks.payload import PAYLOADS  # noqa: E402 - see above
 from benchmarks.report import sections  # noqa: E402 - see above
-from benchmarks.results import Results, Series, about  # noqa: E402 - see above
+from benchmarks.results import CPU, Results, Series, about  # noqa: E402 - see above
 from benchmarks.rounds import FULL, QUICK, measure  # noqa: E402 - see above
 from benchmarks.sides import Side  # noqa: E402 - see above
 from benchmarks.targets import missed  # noqa: E402 - see above
@@ -63,7 +63,10 @@ class Run:
                 for operation in operations:
                     _progress(f"{contest.name}, {operation}, {size}")
                     for name, values in measure(sides, operation, QUICK if self.quick else FULL).items():
-                        yield Series(contest.name, operation, size, name, values)
+                        wall, cpu = zip(*values, strict=True)
+                        yield Series(contest.name, operation, size, name, wall)
+                        if contest.kind:  # without a server it is the same
+                            yield Series(f"{CPU}, {contest.name}", operation, size, name, cpu)
 
     def http(self) -> Iterator[Series]:
         """Yield the requests over HTTP."""

@@ -7,21 +7,20 @@ from itertools import groupby
 
 from benchmarks import http, round_trips, untouched
 from benchmarks.contests import BASIC
-from benchmarks.results import Ratio, Results
+from benchmarks.results import CPU, Ratio, Results
 from benchmarks.targets import missed, target
-
-_PAGES = (http.NAME, untouched.NAME)
 
 
 def sections(results: Results) -> dict[str, str]:
-    """Return the figures by their name in the page: about, sessions, pages, trips, summary; those there are."""
+    """Return the figures by their name in the page: about, sessions, cpu, pages, trips, summary; those there are."""
     ratios = list(results.ratios())
-    pages = [one for one in ratios if one.ours.contest in _PAGES]
-    trips = [one for one in ratios if one.ours.contest.startswith(round_trips.NAME)]
-    sessions = [one for one in ratios if one not in pages and one not in trips]
+    kinds = ((http.NAME, untouched.NAME), round_trips.NAME, CPU)
+    pages, trips, cpu = ([one for one in ratios if one.ours.contest.startswith(kind)] for kind in kinds)
+    sessions = [one for one in ratios if one not in (*pages, *trips, *cpu)]
     found = {
         "about": "\n".join(f"- {name.replace('_', ' ')}: {value}" for name, value in results.about.items()),
         "sessions": _sessions(sessions) if sessions else "",
+        "cpu": _sessions(cpu) if cpu else "",
         "pages": _pages(pages) if pages else "",
         "trips": _trips(trips) if trips else "",
         "summary": _summary(ratios),
@@ -34,9 +33,9 @@ def _sessions(ratios: Iterable[Ratio]) -> str:
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     for one in ratios:
         ours = one.ours
-        mine = rows.setdefault((ours.contest, ours.size, "(ours takes)"), {})
-        mine[ours.operation] = f"{ours.median * 1e6:.0f} µs"
-        rows.setdefault((ours.contest, ours.size, one.other.side), {})[ours.operation] = _verdict(one)
+        key = ours.contest.removeprefix(f"{CPU}, "), ours.size
+        rows.setdefault((*key, "(ours takes)"), {})[ours.operation] = f"{ours.median * 1e6:.0f} µs"
+        rows.setdefault((*key, one.other.side), {})[ours.operation] = _verdict(one)
     cells = [[*names, *(row.get(operation, "") for operation in BASIC)] for names, row in rows.items()]
     return table(("engine", "session", "times as fast as", *BASIC), cells)
 

@@ -17,6 +17,7 @@ from benchmarks.sides import OURS
 
 _ABOUT = ("cpu_model_name", "cpu_count", "python_implementation", "python_version", "load_avg_1min", "date")
 """What is kept of what pyperf knows of the machine: neither its name nor its paths."""
+CPU = "client CPU"  # what a contest's name begins with where a series is of the client's own CPU time
 
 
 @dataclass(frozen=True)

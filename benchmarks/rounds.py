@@ -10,7 +10,7 @@ import gc
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import TypeVar
 
 from benchmarks.sides import Side
@@ -30,9 +30,9 @@ FULL = Effort(rounds=120, seconds=0.005)
 QUICK = Effort(rounds=15, seconds=0.003)
 
 
-def take_turns(calls: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def take_turns(calls: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
     """Return what each of the calls returned, round by round."""
-    found: dict[str, list[float]] = {name: [] for name in calls}
+    found: dict[str, list[T]] = {name: [] for name in calls}
     gc.collect()
     gc.freeze()  # what Django has loaded need not be looked through before every round
     for _ in range(rounds):
@@ -43,27 +43,27 @@ def take_turns(calls: Mapping[str, Callable[[], float]], rounds: int) -> dict[st
     return found
 
 
-def measure(sides: Mapping[str, Side], operation: str, effort: Effort) -> dict[str, list[float]]:
-    """Return the seconds of an operation by side, round by round."""
+def measure(sides: Mapping[str, Side], operation: str, effort: Effort) -> dict[str, list[tuple[float, float]]]:
+    """Return the seconds of an operation by side, round by round: those that went by, and the client's CPU time."""
 
-    def timed(side: Side) -> Callable[[], float]:
+    def timed(side: Side) -> Callable[[], tuple[float, float]]:
         _seconds(side, operation, 10)  # connects, prepares, fills caches
-        number = max(1, int(effort.seconds / _seconds(side, operation, 10)))
+        number = max(1, int(effort.seconds / _seconds(side, operation, 10)[0]))
         return lambda: _seconds(side, operation, number)
 
     return take_turns({name: timed(side) for name, side in sides.items()}, effort.rounds)
 
 
-def _seconds(side: Side, operation: str, number: int) -> float:
-    """Return the seconds that one of so many calls took; removing what they leave is not timed."""
+def _seconds(side: Side, operation: str, number: int) -> tuple[float, float]:
+    """Return the seconds, and the CPU time, that one of so many calls took; removing what they leave is not timed."""
     call, key = getattr(side, operation), side.key
     gc.disable()  # as timeit does: it would hit the side that happens to cross the threshold
     try:
-        started = perf_counter()
+        started, ran = perf_counter(), thread_time()
         made = [call(key) for _ in range(number)]
-        taken = perf_counter() - started
+        ran, taken = thread_time() - ran, perf_counter() - started
     finally:
         gc.enable()
     if operation == "create":
         side.discard(made)
-    return taken / number
+    return taken / number, ran / number

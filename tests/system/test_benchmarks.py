@@ -38,6 +38,22 @@ def test_quick_run_prints_its_tables_and_keeps_its_results(tmp_path: Path) -> No
     assert all(one.median > 0 for one in ratios)
 
 
+def test_report_shows_cpu_time_apart_from_the_targets() -> None:
+    from benchmarks.report import sections
+    from benchmarks.results import CPU, Results, Series
+
+    def sides(contest: str, ours: float, djangos: float) -> list[Series]:
+        named = {"ours": ours, "Django's cache": djangos}
+        return [Series(contest, "load", "0.5 kB", side, [seconds]) for side, seconds in named.items()]
+
+    found = sections(Results([*sides("redis", 1e-4, 3e-4), *sides(f"{CPU}, redis", 5e-5, 2e-4)], {}))
+    no_break_space = "\N{NO-BREAK SPACE}"
+    assert f"| 3.00 (≥{no_break_space}2.4) |" in found["sessions"]
+    assert "4.00" not in found["sessions"]
+    assert re.search(r"\| redis  \| 0.5 kB  \| Django's cache  +\| 4.00 +\|", found["cpu"])
+    assert found["summary"].startswith("1 of 1 targets are met.")
+
+
 def test_sealing_prints_both_forms_of_each_size() -> None:
     command = [sys.executable, "-m", "benchmarks.sealing"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
