@@ -65,7 +65,10 @@ class Breaker:
         return await self._decide(probe, "")
 
     def reported(self) -> None:
-        """Note that the log has a line of an outage: if nobody is answered before the breaker opens, it is the same."""
+        """Note that the log has a line of an outage: if nobody is answered before the breaker opens, it is the same.
+
+        See decisions.md, D84.
+        """
         self._reported_at = self.answers
 
     async def suspect(self, answers: int, probe: Probe, reason: str) -> bool:
