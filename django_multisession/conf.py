@@ -114,8 +114,15 @@ def _wrong_name(name: Any) -> Iterator[str]:
 
 def _wrong_entry(name: Any, given: Any) -> Iterator[str]:
     where = f"MULTISESSION[{name!r}]"
+    if name in ALLOWED and not (isinstance(given, Mapping) and "ENGINE" in given):
+        yield (
+            f"MULTISESSION has the session name {name!r}, which is a key of an entry: put it into "
+            f"MULTISESSION[{DEFAULT!r}]."
+        )
+        return
     if not isinstance(given, Mapping):
-        yield f"{where} is of type {type(given).__name__}; it must be a dictionary."
+        such_as = """{'LOCATION': "..."}"""
+        yield f"{where} is of type {type(given).__name__}; it must be a dictionary, such as {such_as}."
         return
     yield from wrong_values(where, given, ALLOWED)
     if name == DEFAULT and "ENGINE" in given:
@@ -128,7 +135,8 @@ def _wrong_entry(name: Any, given: Any) -> Iterator[str]:
     if name == DEFAULT and "ENDS_WITH_LOGIN" in given:
         yield f"{where} has ENDS_WITH_LOGIN, which is for named sessions: the default one holds the login. Remove it."
     if name != DEFAULT and "ENGINE" not in given:
-        yield f'{where} has no ENGINE. Name one, such as "django_multisession.engines.redis".'
+        meant = f" Did you mean {DEFAULT!r}?" if str(name).lower() == DEFAULT else ""
+        yield f'{where} has no ENGINE. Name one, such as "django_multisession.engines.redis".{meant}'
     cookie = given.get("COOKIE")
     if isinstance(cookie, Mapping):
         yield from wrong_values(f"{where}['COOKIE']", cookie, COOKIE)

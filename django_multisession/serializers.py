@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 try:
     import msgspec
 except ImportError as missing:  # pragma: no cover - the extra is installed wherever tests run
-    raise ImproperlyConfigured('TypedSerializer needs msgspec: pip install "django_multisession[typed]"') from missing
+    raise ImproperlyConfigured('TypedSerializer needs msgspec: pip install "django_multisession[typed]".') from missing
 
 # Codes of MessagePack extensions. They are stored: never give one a second meaning.
 _TUPLE, _SET, _FROZENSET, _DATETIME, _DATE, _TIME, _TIMEDELTA, _DECIMAL, _UUID, _INTEGER, _TEXT, _ITEMS = range(1, 13)

@@ -24,7 +24,7 @@ refuses to start with an error of check_settings(), by way of refuse().
 - **multisession.W003**: the cookies of all sessions together can pass what servers accept in a header.
 - **multisession.W004**: MULTISESSION["default"] means nothing, as SESSION_ENGINE is none of ours.
 - **multisession.W005**: there are named sessions, and no middleware of ours.
-- **multisession.W006**: LOCATION means nothing to the engine.
+- **multisession.W006**: LOCATION, or another key of an entry, means nothing to the engine.
 - **multisession.W007**: a cache shares a session's Redis database or memcached, and cache.clear() empties it.
 - **multisession.W008**: Django's own session table has live sessions that nobody reads (a database check).
 - **multisession.W030**: sessions on an SQLite database whose settings let requests at once fail, not wait.

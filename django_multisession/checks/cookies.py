@@ -6,7 +6,7 @@ from importlib import import_module
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from ..conf import entry, names
+from ..conf import DEFAULT, entry, names
 from ..cookies import MAX_SIZE, chunk_names, cookie_options
 from .found import Found, entry_of, error, in_cookies, sessions, warning
 
@@ -32,7 +32,7 @@ def check_names() -> Found:
                 "E007",
                 f"The sessions {other!r} and {name!r} have the cookies {taken!r} and {cookie!r}, and would end each "
                 "other: a cookie and its chunks belong to one session.",
-                f"Set {entry_of(name)}['COOKIE']['NAME'] to another name.",
+                f"Set {_setting_of_name(name)} to another name.",
             )
     taken_by = _djangos()
     for name, cookie in cookies.items():
@@ -41,8 +41,12 @@ def check_names() -> Found:
                 "E011",
                 f"The cookie of session {name!r} is named {cookie!r}, as is that of {taken_by[cookie]}: they would "
                 "overwrite each other.",
-                "Choose another name.",
+                f"Set {_setting_of_name(name)} to another name.",
             )
+
+
+def _setting_of_name(session: str) -> str:
+    return "SESSION_COOKIE_NAME" if session == DEFAULT else f"{entry_of(session)}['COOKIE']['NAME']"
 
 
 def _djangos() -> dict[str, str]:

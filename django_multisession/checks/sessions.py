@@ -1,10 +1,13 @@
 """Each session by itself: its entry, its engine, and whatever its settings lead to."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from ..conf import DEFAULT, entry, names, problems
+from ..conf import DEFAULT, Entry, entry, names, problems
 from ..cookies import cookie_options
 from ..sessions.assembly import former_of
 from ..sessions.base import MultisessionBase
@@ -25,6 +28,9 @@ from .found import (
     store_of,
     warning,
 )
+
+_OF_A_PLACE = ("LOCATION", "OPTIONS")
+_OF_A_SERVER = (*_OF_A_PLACE, "MERGE", "ON_CONFLICT", "MAX_SIZE", "MAX_KEYS")
 
 
 def check_sessions() -> Found:
@@ -51,7 +57,7 @@ def _check_session(name: str) -> Found:
                 "W004",
                 f"{entry_of(name)} means nothing: SESSION_ENGINE is {settings.SESSION_ENGINE!r}, which is no engine of "
                 "django_multisession.",
-                "Set SESSION_ENGINE to one, such as 'django_multisession.engines.db', or remove the entry.",
+                f"Set SESSION_ENGINE to {_meant_by_default()}, or remove the entry.",
             )
         return
     sentences = problems(name)
@@ -64,7 +70,9 @@ def _check_session(name: str) -> Found:
         yield error("E003", str(problem))
         return
     try:
-        yield from (error("E008", problem) for problem in cookie_options(name).problems())
+        where = "SESSION_COOKIE_*" if name == DEFAULT else f"{entry_of(name)}['COOKIE'], else SESSION_COOKIE_*"
+        hint = f"The settings of this cookie are {where}."
+        yield from (error("E008", problem, hint) for problem in cookie_options(name).problems())
     except ImproperlyConfigured as problem:
         yield error("E008", str(problem))
     yield from attempt("E005", lambda: session.config().merge_rules)
@@ -96,14 +104,32 @@ def _check_keys_of_others(name: str, session: type[MultisessionBase]) -> Found:
             f"{entry_of(name)}['REVOCABLE'] is for cookie engines; this session is on a server, where the registry can "
             "end it anyway. Remove it.",
         )
-    store = store_of(session)
-    if given.location is not None and (in_cookies(session) or (store is not None and store.local)):
-        where = "in its cookie" if in_cookies(session) else "in this process' memory"
-        yield warning(
-            "W006",
-            f"{entry_of(name)}['LOCATION'] means nothing: the session lives {where}.",
-            "Remove it, or choose the engine of that server.",
-        )
+    yield from _check_keys_without_a_meaning(name, session)
+
+
+def _check_keys_without_a_meaning(name: str, session: type[MultisessionBase]) -> Found:
+    given, unset, store = entry(name), Entry(name), store_of(session)
+    if in_cookies(session):
+        # A FALLBACK may have the session on a server still.
+        where, keys = "in its cookie", _OF_A_SERVER if given.fallback is None else _OF_A_PLACE
+    elif store is not None and store.local:
+        where, keys = "in this process' memory", _OF_A_PLACE
+    else:
+        return
+    for key in keys:
+        if getattr(given, key.lower()) != getattr(unset, key.lower()):
+            yield warning(
+                "W006",
+                f"{entry_of(name)}[{key!r}] means nothing: the session lives {where}.",
+                "Remove it, or choose an engine with a server.",
+            )
+
+
+def _meant_by_default() -> str:
+    """Return how SESSION_ENGINE is written as it is meant: an ENGINE of the default entry is not read."""
+    given: Any = settings.MULTISESSION[DEFAULT]
+    engine = given.get("ENGINE") if isinstance(given, Mapping) else None
+    return repr(engine) if isinstance(engine, str) else "one, such as 'django_multisession.engines.db'"
 
 
 def _make(session: type[MultisessionBase]) -> object:

@@ -1,6 +1,8 @@
 """From a session name to its SessionStore class."""
 
+from difflib import get_close_matches
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 from django.conf import settings
@@ -29,6 +31,14 @@ def named(session_class: type[MultisessionBase], name: str) -> type[Any]:
     return found
 
 
+def _meant(engine: str) -> str:
+    """Ask whether the engine of ours that is spelt most like this is meant; "" if none is like it."""
+    engines = import_module("django_multisession.engines")
+    ours = [f"{engines.__name__}.{module.name}" for module in iter_modules(engines.__path__)]
+    alike = get_close_matches(engine, ours, 1, 0.8)
+    return f" Did you mean {alike[0]!r}?" if alike else ""
+
+
 @cached
 def session_class(name: str) -> type[Any]:
     """Return the SessionStore class of a session name; the same one until settings change.
@@ -44,7 +54,8 @@ def session_class(name: str) -> type[Any]:
         found: type[Any] = import_module(engine).SessionStore
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ImproperlyConfigured(
-            f"{setting} is {engine!r}; it must be the dotted path of a module with a SessionStore: {error}"
+            f"{setting} is {engine!r}; it must be the dotted path of a module with a SessionStore: {error}."
+            f"{_meant(engine)}"
         ) from error
     if name == DEFAULT:
         return found

@@ -16,6 +16,12 @@ def lost(error: OSError) -> str:
     return f"{LOST}: {type(error).__name__}{f', {error.strerror}' if error.strerror else ''}"
 
 
+def sentence(error: object) -> str:
+    """Return what a client library says, ended like a sentence: some end with a full stop or a question already."""
+    text = str(error)
+    return text if text.endswith((".", "?")) else f"{text}."
+
+
 def wrong_location(location: object, allowed: str) -> ImproperlyConfigured:
     """Return the error that shows a LOCATION, or an item of it, without its password, and says what it must be."""
     kind = "list" if isinstance(location, tuple) else type(location).__name__  # entries hold lists as tuples

@@ -123,6 +123,24 @@ def test_check_of_an_entry_that_is_no_dictionary_does_not_show_it() -> None:
     assert "hush-hush" not in found({"cart": "redis://:hush-hush@127.0.0.1/0"})["E002"][0]
 
 
+def test_check_of_an_entry_that_is_no_dictionary_shows_what_one_is() -> None:
+    (sentence,) = found({"cart": "redis://127.0.0.1/0"})["E002"]
+    assert sentence.endswith("""it must be a dictionary, such as {'LOCATION': "..."}.""")
+
+
+def test_check_of_keys_beside_the_sessions_says_where_they_belong() -> None:
+    (sentence,) = found({"LOCATION": "redis://:hush-hush@127.0.0.1/0"})["E002"]
+    assert sentence == (
+        "MULTISESSION has the session name 'LOCATION', which is a key of an entry: put it into MULTISESSION['default']."
+    )
+
+
+@pytest.mark.parametrize("name", ["DEFAULT", "Default"])
+def test_check_of_the_default_entry_in_other_letters_asks_whether_it_is_meant(name: str) -> None:
+    (sentence,) = found({name: {"TIMEOUT": 2}})["E002"]
+    assert "Did you mean 'default'?" in sentence
+
+
 @pytest.mark.parametrize("key", ["ENGINE", "COOKIE"])
 def test_check_of_a_default_entry_with_what_django_sets_says_where(key: str) -> None:
     (sentence,) = found({"default": {key: {} if key == "COOKIE" else "x"}})["E002"]
@@ -137,6 +155,23 @@ def test_check_of_an_engine_that_is_none_names_it(engine: str) -> None:
 
 def test_check_of_a_session_engine_that_cannot_be_imported_names_it() -> None:
     assert found({}, "rediss")["E003"][0].startswith(f"SESSION_ENGINE is '{ENGINES}.rediss'")
+
+
+@pytest.mark.parametrize(
+    ("engine", "meant"),
+    [
+        (f"{ENGINES}.rediss", f"{ENGINES}.redis"),
+        (f"{ENGINES}.signed_cookie", f"{ENGINES}.signed_cookies"),
+        ("django_multisession.engine.postgresql", f"{ENGINES}.postgresql"),
+        (f"{ENGINES}.redis.SessionStore", f"{ENGINES}.redis"),
+    ],
+)
+def test_check_of_an_engine_that_is_misspelt_names_the_one_that_is_meant(engine: str, meant: str) -> None:
+    with override_settings(SESSION_ENGINE=engine, MULTISESSION={"cart": {"ENGINE": engine}}):
+        sentences = by_number(check_settings())["E003"]
+    assert len(sentences) == 2
+    for sentence in sentences:
+        assert sentence.endswith(f"Did you mean {meant!r}?")
 
 
 def test_check_of_an_engine_without_its_extra_names_the_extra(
@@ -194,6 +229,15 @@ def test_check_of_two_sessions_with_one_cookie_name_names_both(name: str) -> Non
 def test_check_of_a_foreign_default_says_only_that_its_entry_means_nothing(entries: Any) -> None:
     with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.db", MULTISESSION=entries):
         assert list(by_number(check_settings())) == ["W004"] * bool(entries)
+
+
+def test_check_of_an_engine_in_the_default_entry_alone_says_where_it_belongs() -> None:
+    with override_settings(
+        SESSION_ENGINE="django.contrib.sessions.backends.db", MULTISESSION={"default": {"ENGINE": f"{ENGINES}.redis"}}
+    ):
+        (message,) = check_settings()
+    assert message.hint
+    assert f"Set SESSION_ENGINE to '{ENGINES}.redis'" in message.hint
 
 
 def test_check_of_a_subclass_of_our_engine_checks_its_entry(
@@ -302,11 +346,50 @@ def test_check_of_a_location_that_means_nothing_finds_it(engine: str) -> None:
     assert "hush-hush" not in sentence
 
 
+@pytest.mark.parametrize("engine", ["memory", "signed_cookies", "encrypted_cookies"])
+def test_check_of_options_that_mean_nothing_finds_them(engine: str) -> None:
+    (sentence,) = found({"default": {"OPTIONS": {"password": "hush-hush"}}}, engine)["W006"]
+    assert "['OPTIONS'] means nothing" in sentence
+    assert "hush-hush" not in sentence
+
+
+def test_check_of_keys_for_servers_alone_finds_them_in_cookies() -> None:
+    entry = {"MERGE": {"count": "counter"}, "ON_CONFLICT": "strict", "MAX_SIZE": 1000}
+    sentences = found({"default": entry}, "signed_cookies")["W006"]
+    assert [re.findall("'([A-Z_]+)'", sentence) for sentence in sentences] == [["MERGE"], ["ON_CONFLICT"], ["MAX_SIZE"]]
+    assert found({"default": entry}, "memory") == {}
+
+
 @pytest.mark.parametrize("cookie", ["csrftoken", "messages", "django_language"])
 def test_check_of_a_cookie_named_like_one_of_djangos_finds_it(cookie: str) -> None:
     (sentence,) = found({"cart": {**MEMORY, "COOKIE": {"NAME": cookie}}})["E011"]
     assert "'cart'" in sentence
     assert repr(cookie) in sentence
+
+
+@pytest.mark.parametrize(
+    ("session", "setting"),
+    [("default", "SESSION_COOKIE_NAME"), ("cart", "MULTISESSION['cart']['COOKIE']['NAME']")],
+)
+def test_check_of_a_cookie_named_like_one_of_djangos_names_the_setting(session: str, setting: str) -> None:
+    name = {"SESSION_COOKIE_NAME": "csrftoken"} if session == "default" else {}
+    entries = {} if session == "default" else {"cart": {**MEMORY, "COOKIE": {"NAME": "csrftoken"}}}
+    with override_settings(SESSION_ENGINE=f"{ENGINES}.memory", MULTISESSION=entries, **name):
+        (message,) = check_settings()
+    assert message.hint == f"Set {setting} to another name."
+
+
+@pytest.mark.parametrize(
+    ("session", "setting"), [("default", "SESSION_COOKIE_*"), ("cart", "MULTISESSION['cart']['COOKIE']")]
+)
+def test_check_of_a_cookie_that_browsers_refuse_names_the_setting(session: str, setting: str) -> None:
+    cookie = {"SESSION_COOKIE_SAMESITE": "None", "SESSION_COOKIE_SECURE": False} if session == "default" else {}
+    entries = {} if session == "default" else {"cart": {**MEMORY, "COOKIE": {"SAMESITE": "None", "SECURE": False}}}
+    with override_settings(SESSION_ENGINE=f"{ENGINES}.memory", MULTISESSION=entries, **cookie):
+        (message,) = check_settings()
+    assert message.id == "multisession.E008"
+    assert message.hint
+    assert setting in message.hint
 
 
 def test_check_of_many_cookies_tells_what_nginx_needs() -> None:

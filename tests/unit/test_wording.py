@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from django_multisession.stores.wording import lost, without_password, wrong_location
+from django_multisession.stores.wording import lost, sentence, without_password, wrong_location
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,8 @@ def test_lost_connection_is_told_in_the_systems_words() -> None:
         "connection lost: ConnectionResetError, Connection reset by peer"
     )
     assert lost(ConnectionResetError()) == "connection lost: ConnectionResetError"
+
+
+@pytest.mark.parametrize(("says", "ends"), [("no", "no."), ("no.", "no."), ("Did you mean 'x'?", "Did you mean 'x'?")])
+def test_sentence_of_a_client_library_ends_once(says: str, ends: str) -> None:
+    assert sentence(ValueError(says)) == ends

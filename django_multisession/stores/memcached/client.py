@@ -23,7 +23,7 @@ from ..connecting import connect
 from ..pools import LoopLocal, Pool
 from ..sockets import BoundedSocket
 from ..threads import Threads
-from ..wording import LOST, NO_HOST
+from ..wording import LOST, NO_HOST, sentence
 from .location import Settings
 
 T = TypeVar("T")
@@ -126,7 +126,9 @@ class Node:
         try:
             client = self._make(self.name, socket_module=link, default_noreply=False, **self._arguments)
         except (TypeError, ValueError, OSError) as error:
-            raise ImproperlyConfigured(f"MULTISESSION: pymemcache refuses OPTIONS for {self.name}: {error}.") from error
+            raise ImproperlyConfigured(
+                f"MULTISESSION: pymemcache refuses OPTIONS for {self.name}: {sentence(error)}"
+            ) from error
         return Connection(client, link)
 
     async def ask(self, seconds: float, command: Callable[[Client], T]) -> T:

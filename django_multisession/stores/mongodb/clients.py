@@ -17,6 +17,7 @@ from ...bridge import maybe_await, native_loop
 from ..base import StoreOptions
 from ..limits import ConcurrencyLimit
 from ..pools import MAX_IDLE, LoopLocal, PerProcess
+from ..wording import sentence
 from .location import Location
 
 try:
@@ -24,7 +25,7 @@ try:
     from pymongo.errors import PyMongoError
 except ImportError as error:
     raise ImproperlyConfigured(
-        'The mongodb engine needs PyMongo: pip install "django_multisession[mongodb]"'
+        'The mongodb engine needs PyMongo: pip install "django_multisession[mongodb]".'
     ) from error
 
 # isort: split
@@ -192,5 +193,5 @@ def _check(location: Location, settings: Mapping[str, Any]) -> None:
         # PyMongo shows what it could not parse, which may be a part of the password.
         reason = type(error).__name__ if "@" in location.url else error
         raise ImproperlyConfigured(
-            f"MULTISESSION: LOCATION {location.shown!r} or its OPTIONS cannot be used: {reason}."
+            f"MULTISESSION: LOCATION {location.shown!r} or its OPTIONS cannot be used: {sentence(reason)}"
         ) from None

@@ -30,7 +30,7 @@ try:
     from .pipeline import Result, Statement, Value
 except ImportError as error:
     raise ImproperlyConfigured(
-        'The postgresql engine needs psycopg 3. Run: python -m pip install "django_multisession[postgresql]"'
+        'The postgresql engine needs psycopg 3: pip install "django_multisession[postgresql]".'
     ) from error
 
 LIBPQ = 140000

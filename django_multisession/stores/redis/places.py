@@ -8,6 +8,7 @@ import redis.connection
 from django.core.exceptions import ImproperlyConfigured
 
 from ..base import StoreOptions
+from ..wording import sentence
 from .cluster import Cluster
 from .connections import Connections, Direct, Maker, settings_for
 from .location import Location, connection_class, located
@@ -47,7 +48,9 @@ def server_at(options: StoreOptions) -> Server:
         maker.connection()
         maker.async_connection()
     except (TypeError, ValueError, redis.RedisError) as error:
-        raise ImproperlyConfigured(f"MULTISESSION: redis-py refuses OPTIONS or LOCATION of {name}: {error}.") from error
+        raise ImproperlyConfigured(
+            f"MULTISESSION: redis-py refuses OPTIONS or LOCATION of {name}: {sentence(error)}"
+        ) from error
     if location.kind == "cluster":
         return Cluster(name, ours.wait, location.nodes, lambda node: connections(direct(node)), ours.address_remap)
     return SingleServer(name, ours.wait, connections(maker), len(location.nodes) if location.kind else 0)
