@@ -1,12 +1,15 @@
 """Error reports without session keys and passwords, also those that Django mails to the admins (decisions.md, D18)."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.views.debug import SafeExceptionReporterFilter
 
-from ..conf import names
+from ..conf import entry, names
 from ..cookies import cookie_options
 
 _PASSWORDS = ("@", "://", "password=")
@@ -30,4 +33,13 @@ class ExceptionReporterFilter(SafeExceptionReporterFilter):
 def _is_session_cookie(key: Any) -> bool:
     base, _, number = str(key).rpartition(".")
     name = base if number.isdecimal() else key
-    return any(cookie_options(session).name == name for session in names())
+    return name in _cookie_names()
+
+
+def _cookie_names() -> Iterator[str]:
+    for session in names():
+        yield cookie_options(session).name
+        with suppress(ImproperlyConfigured):  # an entry that is wrong opens no session
+            fallback = entry(session).fallback
+            if fallback is not None and "NAME" in fallback.entry.cookie:
+                yield fallback.entry.cookie["NAME"]  # under which it still comes, with a key that is in use

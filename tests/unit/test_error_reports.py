@@ -12,10 +12,12 @@ from django.test import RequestFactory, override_settings
 from django.views.debug import ExceptionReporter
 
 from django_multisession.exceptions import StoreUnavailable
+from django_multisession.http.error_reports import ExceptionReporterFilter
 from django_multisession.middleware import SessionMiddleware
 from django_multisession.runtime import reset
 from django_multisession.sessions.loading import session_class
 
+MEMORY = "django_multisession.engines.memory"
 PASSWORD = "not-a-real-password"
 SESSION_KEY = "0123456789abcdefghijklmnopqrstuv"
 SECRETS = {
@@ -66,6 +68,19 @@ def test_report_shows_no_secret(report: str, secret: str) -> None:
 def test_report_shows_the_rest(report: str) -> None:
     assert "shown-as-ever" in report
     assert "StoreUnavailable" in report
+
+
+def test_report_hides_the_cookie_that_a_session_had_before() -> None:
+    former = {"ENGINE": "django.contrib.sessions.backends.db", "UNTIL": "2099-12-31", "COOKIE": {"NAME": "formerid"}}
+    http = RequestFactory().get("/")
+    http.COOKIES.update({"formerid": SESSION_KEY, "formerid.1": "chunk", "other": "shown-as-ever"})
+    for name in ("default", "cart"):
+        described = {"FALLBACK": former} | ({} if name == "default" else {"ENGINE": MEMORY})
+        with override_settings(SESSION_ENGINE=MEMORY, MULTISESSION={name: described}):
+            shown = ExceptionReporterFilter().get_safe_cookies(http)
+        assert SESSION_KEY not in shown.values()
+        assert "chunk" not in shown.values()
+        assert shown["other"] == "shown-as-ever"
 
 
 def test_project_s_own_filter_stays() -> None:
