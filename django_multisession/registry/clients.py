@@ -9,6 +9,8 @@ from .networks import Address, peer, prefixed, relayed, trusted
 
 AGENT_LENGTH = 255
 """Characters of a user agent that are kept."""
+MOST_PROXIES = 32
+"""Hops that are looked at. A visitor may send thousands, of which python-ipware takes some 30 µs each."""
 _FORWARDED = "HTTP_X_FORWARDED_FOR"
 
 
@@ -17,7 +19,8 @@ def address_of(request: HttpRequest) -> str | None:
 
     It is the peer's (REMOTE_ADDR). If that is one of MULTISESSION_TRUSTED_PROXIES, it is the last address of
     X-Forwarded-For that is not: whatever is left of that one is the client's own invention. Of addresses that are all
-    trusted, it is the first. A trusted proxy that names no address ("unknown", RFC 7239, section 6.2) is believed.
+    trusted, it is the first, of MOST_PROXIES at most. A trusted proxy that names no address ("unknown", RFC 7239,
+    section 6.2) is believed.
 
     Of the address MULTISESSION_IP_PREFIX keeps the network's part. IPv4 written as IPv6 becomes IPv4, and IPv6 loses
     its zone, which means something on this machine alone. Raises ImproperlyConfigured for a wrong setting.
@@ -30,8 +33,10 @@ def _client(remote: str, forwarded: str) -> Address | None:
     # A Unix socket's peer has no address; some servers give its path.
     found = peer(remote)
     via_socket = not remote or remote.startswith(("unix:", "/"))
-    while trusted(found, via_socket) and forwarded:
-        forwarded, _, hop = forwarded.rpartition(",")
+    for _ in range(MOST_PROXIES):
+        if not (forwarded and trusted(found, via_socket)):
+            break
+        forwarded, _comma, hop = forwarded.rpartition(",")
         found, via_socket = relayed(hop), False
     return found
 

@@ -12,7 +12,7 @@ from django.utils import translation
 
 from django_multisession.registry import agents
 from django_multisession.registry.agents import words_of
-from django_multisession.registry.clients import AGENT_LENGTH, address_of, agent_of
+from django_multisession.registry.clients import AGENT_LENGTH, MOST_PROXIES, address_of, agent_of
 from django_multisession.registry.networks import problems
 from django_multisession.runtime import Event, reset
 
@@ -75,6 +75,12 @@ def test_address_behind_proxies_is_the_last_that_is_none(remote: str, forwarded:
 )
 def test_address_that_is_forged_is_not_believed(remote: str, forwarded: list[str], expected: str) -> None:
     assert address(remote, *forwarded) == expected
+
+
+def test_no_more_hops_are_looked_at_than_a_site_has_proxies() -> None:
+    # Each takes the library a while, and a visitor may send thousands.
+    claimed = ["203.0.113.9", *["10.0.0.7"] * 500, "10.0.0.8", *["10.0.0.7"] * (MOST_PROXIES - 1)]
+    assert address("10.0.0.1", ", ".join(claimed)) == "10.0.0.8"
 
 
 def test_library_alone_would_believe_a_client_that_claims_to_be_behind_a_proxy() -> None:
