@@ -101,6 +101,7 @@ class _Connection:
             response = await self._save()
             cookies = [(b"set-cookie", morsel.OutputString().encode("latin-1")) for morsel in response.cookies.values()]
             message = {**message, "headers": [*message.get("headers", ()), *cookies]}
+            self._request.is_answered = True  # from now on the browser could not be told of another key
         elif message["type"] == "websocket.close":
             await self._save()
             self._is_closed = True

@@ -49,7 +49,7 @@ class Belonging:
     async def shown(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return what was loaded; nothing of a session that is another user's, which ends."""
         owner, session = self._owner, self._session
-        user = None if owner is None else await self._user()
+        user = None if owner is None else await self.user()
         if user is None or user == owner:
             return data
         nothing: dict[str, Any] = {}
@@ -60,14 +60,20 @@ class Belonging:
             await session.aflush()
         return session._session_cache
 
-    async def claim(self) -> None:
-        """Seal the user in a session that is about to be saved; its owner stays while nobody is logged in."""
+    async def claim(self) -> bool:
+        """Seal the user in a session that is about to be saved; its owner stays while nobody is logged in.
+
+        Returns whether it was a visitor's until now.
+        """
         try:
-            user = await self._user()
+            user = await self.user()
         except StoreUnavailable:
-            return  # nobody knows who it is, and this session is not to be lost for that
-        if user is not None:
-            self._session.cookie_changes().belong_to(user)
+            return False  # nobody knows who it is, and this session is not to be lost for that
+        if user is None:
+            return False
+        was_a_visitors = self._owner is None
+        self._session.cookie_changes().belong_to(user)
+        return was_a_visitors
 
     async def settle(self) -> None:
         """Give a visitor's session to the user who has logged in; another user's ends by being loaded."""
@@ -102,7 +108,8 @@ class Belonging:
         self.left = None
         return written
 
-    async def _user(self) -> str | None:
+    async def user(self) -> str | None:
+        """Return the id of the request's user, None if nobody is logged in. May raise StoreUnavailable."""
         default: Any = getattr(self._request, "session", None)
         if not isinstance(default, SessionBase):
             return None

@@ -94,10 +94,19 @@ class Handle:
         """Give a session whose user has logged in again a new key, and its login the time of now."""
         session.is_login_renewed = False
         session.login.forget_user()
+        await self._change_key(session)
+
+    async def _change_key(self, session: MultisessionBase) -> None:
         if driven():
             session.cycle_key()
         else:
             await session.acycle_key()
+
+    def _is_known_elsewhere(self, session: ServerSession) -> bool:
+        """Tell whether somebody beside the browser may know the key of a visitor's session, which they have planted."""
+        was_brought = session.brought_key is not None and session.session_key is not None
+        can_move = session.state in (State.LOADED, State.CLEARED) and not session.has_rotated
+        return was_brought and can_move and not getattr(self.request, "is_answered", False)
 
     async def see(self) -> None:
         """Have written down that the session is in use."""
@@ -121,12 +130,13 @@ class Handle:
             # What the view has set aside with its transaction is not for us to save; its answer stands.
             await self.abandon()
             return
-        if self.belonging is not None:
-            await self.belonging.claim()
+        was_a_visitors = self.belonging is not None and await self.belonging.claim()
         is_changed = session.modified
         try:
             if self.ours is not None and self.ours.is_login_renewed:
                 await self._renew(self.ours)
+            elif was_a_visitors and server is not None and self._is_known_elsewhere(server):
+                await self._change_key(server)  # as a login does with its own
             if driven():
                 session.save()
             else:

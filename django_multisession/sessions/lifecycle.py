@@ -83,19 +83,19 @@ class Lifecycle:
         if found is None:
             self.state = State.GONE
             return None
-        self._settle(*found)
+        self.settle(*found)
         return found[1]
 
     def _has_lost(self, key: SessionKey) -> None:
         # A logout still ends what is under the key, or where it leads by then.
         self.state, self.rotation = State.GONE, Rotation(key, None, had_moved=True)
 
-    def _settle(self, loaded: Loaded, body: Body) -> None:
-        self.loaded, self.state = loaded, State.LOADED
-        self.user_before = body.data.get("_auth_user_id")
+    def settle(self, loaded: Loaded, body: Body) -> None:
+        """Know that a record is as it was read or written."""
+        self.loaded, self.state, self.user_before = loaded, State.LOADED, body.data.get("_auth_user_id")
 
     def _kept(self, saved: Saved) -> Saved:
-        self._settle(saved.loaded, saved.body)
+        self.settle(saved.loaded, saved.body)
         self.written = self.written or saved.written
         return saved
 

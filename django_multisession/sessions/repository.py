@@ -15,11 +15,12 @@ from ..exceptions import InvalidRecord, SessionTooLarge, StoreUnavailable
 from ..keys import SessionKey
 from ..runtime import monotonic
 from . import save_queue, touch_throttle
+from .adoption import is_of_same_user
 from .body import NONE, Body
 from .config import SessionConfig
 from .draft import Draft
 from .exceptions import SessionConflict, SessionEnded
-from .loaded import Loaded, Moved, Outdated, Saved, has_same_identity
+from .loaded import Loaded, Moved, Outdated, Saved
 from .merging import Merger
 from .pointers import follow
 from .records import Records
@@ -138,7 +139,7 @@ class Repository:
         async with exclusive(key.storage_key, left(self.timeout)):
             for attempt in range(SWAP_ATTEMPTS):
                 await back_off(attempt)
-                stored, ours = await self._current(key, draft), self._dump(draft)
+                stored, ours = await self._current(key, base, draft), self._dump(draft)
                 merged = self.merged(base, stored, draft)
                 written = await self._swap(stored, merged, self._dump(merged))
                 if written is not None:
@@ -172,11 +173,11 @@ class Repository:
         """Return what an empty session would have been loaded as."""
         return loaded._replace(plaintext=self._bodies.dump(NONE, {}))
 
-    async def _current(self, key: SessionKey, draft: Draft) -> Loaded:
+    async def _current(self, key: SessionKey, base: Loaded | None, draft: Draft) -> Loaded:
         """Return what is under a key, or where it leads if that is the same user's; SessionEnded after a logout."""
         found, followed = await follow(self.look, key)
         # The key of another's session must never reach a browser that only knew an older key: session fixation.
-        if found is None or (followed and not has_same_identity(self.parse(found).data, draft.data)):
+        if found is None or (followed and not is_of_same_user(self.parse(found), base and self.parse(base), draft)):
             raise self.ended()
         return found
 
@@ -212,8 +213,7 @@ class Repository:
         if is_bounded and len(draft.data) > self._most_keys:
             raise self._bodies.too_many(len(draft.data), self._most_keys)
         before, users = previous and previous.header, (draft.data.get("_auth_user_id"), draft.user_before)
-        registers = draft.is_registered
-        return Header.continuing(before, draft.now, draft.age, users, registers=registers, is_new=is_new)
+        return Header.continuing(before, draft.now, draft.age, users, registers=draft.is_registered, is_new=is_new)
 
     async def _touch(self, loaded: Loaded, draft: Draft) -> Saved:
         """Prolong an unchanged session if that is due.

@@ -9,6 +9,7 @@ from ..deadline import in_both_colours
 from ..exceptions import InvalidRecord, StoreUnavailable
 from ..stores.base import Store
 from . import ending, registering, saving
+from .adoption import go_along
 from .assembly import repository_of
 from .base import MultisessionBase
 from .frames import hiding_frames
@@ -125,6 +126,8 @@ class ServerSession(MultisessionBase):
             return {}
         try:
             body = await self.life.load(key, self.clock(), has_data=hasattr(self, "_session_cache"))
+            if body is None and self.state is State.MOVED and self.belonging is not None:
+                body = await go_along(self.life, await self.belonging.user())
         except InvalidRecord as reason:
             await self._reject(reason)
             return {}

@@ -59,6 +59,9 @@ class Belonging(Protocol):
     async def shown(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return what of the data that was loaded the request's user may see."""
 
+    async def user(self) -> str | None:
+        """Return the id of the request's user, None if nobody is logged in."""
+
 
 class Looked(Protocol):
     """What is asked of a session at its first look."""

@@ -134,6 +134,22 @@ def test_what_was_changed_later_is_saved_at_the_end() -> None:
 
 
 @pytest.mark.usefixtures("site")
+def test_basket_that_becomes_a_users_keeps_its_key_once_the_browser_cannot_be_told_of_another() -> None:
+    basket = session_class("second")()
+    basket.update({"a": 1})
+    basket.save()
+
+    async def script(connection: WebsocketCommunicator) -> None:
+        assert (await connection.connect(20))[0]
+        await connection.send_to("second a 2")
+        assert await connection.receive_from(20) == "2"
+        await connection.disconnect()
+
+    talk(Echo, script, cookie_of(_auth_user_id="1") + f"; sessionid_second={basket.session_key}".encode())
+    assert session_class("second")(basket.session_key)["a"] == "2"
+
+
+@pytest.mark.usefixtures("site")
 def test_outage_refuses_the_handshake_with_1013_and_one_line(caplog: pytest.LogCaptureFixture) -> None:
     cookie = cookie_of(a=1)
     Switchable.go_down()
