@@ -236,5 +236,6 @@ class Records:
     def _encode(self, key: SessionKey, plaintext: bytes, header: Header, limit: int | None) -> bytes:
         payload = self._codec.encode(header, plaintext, key)
         if limit is not None and len(payload) > limit:
-            raise SessionTooLarge(f"takes {len(payload)} bytes; {self.store.name} keeps at most {limit}")
+            by = "MAX_SIZE allows" if limit == self._max_size else f"{self.store.name} keeps at most"
+            raise SessionTooLarge(f"takes {len(payload)} bytes; {by} {limit}")
         return payload

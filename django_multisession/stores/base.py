@@ -61,7 +61,7 @@ class Failure(enum.Enum):
 
 @async_unsafe(
     "Synchronous session I/O inside a running event loop. Use the asynchronous methods instead: "
-    "await request.session.aget(…), aset(…), asave()."
+    "await request.session.aget(…), aset(…), asave(). With PRELOAD, what a view reads is loaded before it runs."
 )
 def synchronous_io() -> None:
     """Raise SynchronousOnlyOperation where blocking would stop an event loop."""

@@ -391,7 +391,7 @@ class Forgetful(JSONSerializer):
     [
         ({"SERIALIZER": f"{__name__}.Forgetful"}, "Is the SERIALIZER to blame?"),
         ({"SERIALIZER": "nowhere.Serializer"}, "['SERIALIZER'] is 'nowhere.Serializer'"),
-        ({"MAX_SIZE": 20}, "keeps at most 20"),
+        ({"MAX_SIZE": 20}, "MAX_SIZE allows 20"),
         ({"MERGE": {"count": "sum_up"}}, "'sum_up'"),
     ],
 )

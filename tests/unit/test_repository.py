@@ -134,11 +134,17 @@ async def validate(repository: Repository, stored: Loaded, new: Draft) -> None:
 def test_session_that_is_too_large_names_its_largest_keys(
     repository: Repository, stored: Loaded, write: Callable[..., Coroutine[Any, Any, Any]]
 ) -> None:
-    expected = rf"'default' takes \d+ bytes; memory keeps at most {LIMIT}\. Its largest keys: 'large' \(\d+ bytes\)"
+    expected = rf"'default' takes \d+ bytes; MAX_SIZE allows {LIMIT}\. Its largest keys: 'large' \(\d+ bytes\)"
     with pytest.raises(SessionTooLarge, match=expected):
         run_sync(write(repository, stored, draft({"large": os.urandom(LIMIT).hex(), "a": "m"})))
     found: Any = run_sync(repository.load(stored.key, NOW))
     assert found[1].data == {"a": "m"}
+
+
+def test_session_that_is_too_large_for_its_server_names_the_server(repository: Repository, records: Beside) -> None:
+    records.store.max_payload = 1000
+    with pytest.raises(SessionTooLarge, match=r"takes \d+ bytes; memory keeps at most 1000\."):
+        repository.validate(draft({"large": os.urandom(1000).hex()}))
 
 
 def test_end_of_a_session_that_was_not_loaded_follows_its_pointer(
