@@ -1,15 +1,13 @@
-"""How many may ask a server at the same time: tasks of an event loop, threads of the process.
+"""How many tasks of an event loop, or threads of the process, may ask a server at the same time.
 
-Waited for outside of Store.call(): a crowd is no matter of the server (decisions.md, D16).
+A store acquires its slot before Store.call(), since waiting for other callers is no evidence against the server
+(decisions.md, D16).
 """
 
 import asyncio
 import threading
 import weakref
-from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from ..deadline import Allowance
 from ..exceptions import QueueFull
@@ -25,29 +23,8 @@ def _leave_to_the_parent() -> None:
         limit.forget()
 
 
-class _Slots(ABC):
-    """So many may ask at a time."""
-
-    @abstractmethod
-    async def acquire(self, seconds: float) -> None:
-        """Take a slot, waiting for it so many seconds at most; QueueFull after that."""
-
-    @abstractmethod
-    def release(self) -> None:
-        """Give back what acquire() has taken, to whoever has waited the longest."""
-
-    @asynccontextmanager
-    async def slot(self, seconds: float) -> AsyncIterator[None]:
-        """Take a slot for the block; see acquire()."""
-        await self.acquire(seconds)
-        try:
-            yield
-        finally:
-            self.release()
-
-
-class ConcurrencyLimit(_Slots):
-    """At most ``limit`` tasks of an event loop at a time; ``name`` is the store's."""
+class ConcurrencyLimit:
+    """At most ``limit`` tasks of an event loop at a time; ``name`` is the store's, for errors."""
 
     def __init__(self, limit: int, name: str) -> None:
         self._name = name
@@ -55,6 +32,7 @@ class ConcurrencyLimit(_Slots):
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def acquire(self, seconds: float) -> None:
+        """Take a slot, waiting at most so many seconds for it; QueueFull after that."""
         if self._free:
             self._free -= 1
             return
@@ -66,20 +44,21 @@ class ConcurrencyLimit(_Slots):
             if not waiter.done():
                 waiter.set_exception(TimeoutError)
 
-        # Less than half as dear as a semaphore in asyncio.timeout(), which makes two timers a wait.
+        # Takes less than half the time of a semaphore in asyncio.timeout(), which makes two timers for each wait.
         limit = Limit(loop, loop.time() + seconds, expire)
         try:
             await waiter
         except TimeoutError as error:
             raise QueueFull(self._name, "all of the event loop's connections are in use") from error
         except asyncio.CancelledError:
-            if not waiter.cancelled() and waiter.exception() is None:  # the slot came together with the cancellation
+            if not waiter.cancelled() and waiter.exception() is None:  # the slot came at the moment of the cancellation
                 self.release()
             raise
         finally:
             limit.cancel()
 
     def release(self) -> None:
+        """Give a slot back: to the task that has waited longest, if any does."""
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -88,8 +67,8 @@ class ConcurrencyLimit(_Slots):
         self._free += 1
 
 
-class ThreadLimit(_Slots):
-    """At most ``limit`` threads of the process at a time; see ConcurrencyLimit."""
+class ThreadLimit:
+    """At most ``limit`` threads of the process at a time; ``name`` is the store's, for errors."""
 
     def __init__(self, limit: int, name: str) -> None:
         self._limit = limit
@@ -98,6 +77,7 @@ class ThreadLimit(_Slots):
         self.forget()
 
     async def acquire(self, seconds: float) -> None:
+        """See ConcurrencyLimit.acquire()."""
         with self._lock:
             if self._free:
                 self._free -= 1
@@ -117,7 +97,7 @@ class ThreadLimit(_Slots):
             raise
 
     def _gives_up(self, waiter: threading.Event) -> bool:
-        """Tell whether a waiter has left the queue; False if its slot came in the last moment."""
+        """Take a waiter out of the queue; return False if it was given its slot at the last moment."""
         with self._lock:
             if waiter.is_set():
                 return False
@@ -125,7 +105,8 @@ class ThreadLimit(_Slots):
             return True
 
     def release(self) -> None:
-        # Of a semaphore, somebody who comes just then may take it.
+        """Give a slot back: to the thread that has waited longest, if any does."""
+        # Unlike a semaphore's, which a thread that comes just then may take.
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().set()
@@ -133,6 +114,7 @@ class ThreadLimit(_Slots):
                 self._free += 1
 
     def forget(self) -> None:
-        self._lock = threading.Lock()  # threads of the parent may have held it, and slots
+        """Free all slots: in a forked child, threads of the parent may have held them, and the lock."""
+        self._lock = threading.Lock()
         self._free = self._limit
         self._waiting: deque[threading.Event] = deque()

@@ -86,8 +86,11 @@ def test_slot_that_comes_with_a_cancellation_goes_on_to_the_next() -> None:
 
 
 async def in_slot(limit: ThreadLimit, body: Callable[[], object], seconds: float = PATIENCE) -> None:
-    async with limit.slot(seconds):
+    await limit.acquire(seconds)
+    try:
         body()
+    finally:
+        limit.release()
 
 
 def test_threads_are_served_in_the_order_of_their_coming() -> None:
