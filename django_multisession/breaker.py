@@ -1,10 +1,9 @@
-"""Stop asking a server that hangs or is down: without it every worker waits out its limit.
+"""Circuit breakers: stop asking a server that hangs or is down, or every worker would wait out its limit.
 
-A call that ends unanswered proves nothing: one large record, a slow connect or a crowd may be to blame. So the
-location becomes suspect only if nobody else has been answered since the call began, and one probe decides then: a
-read of a key that no record has, on a connection of its own, for PROBE_TIMEOUT seconds. Only its silence or refusal
-opens the breaker. While the breaker is open, calls fail at once, but for the one that finds it time for another
-probe.
+One call without an answer proves nothing: a large record, a slow connection or too many callers may be the reason. So a
+location is suspected only if it has answered nobody else since the call began. Then one probe decides: it reads a key
+that no record has, on a connection of its own, within PROBE_TIMEOUT. Only if that is not answered, or cannot connect,
+the breaker opens. While it is open calls fail at once, except for the one that finds the next probe due.
 """
 
 import logging
@@ -23,31 +22,31 @@ PROBE_TIMEOUT: Final = 0.1
 """Seconds in which a probe must be answered."""
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 1.0
-"""Seconds between two probes: the first after FIRST_PAUSE, then twice as many each time; LONGEST_PAUSE counts from
-the beginning of the last one, so that nobody is refused for longer once the server is back."""
+"""Seconds between two probes: FIRST_PAUSE, then twice as many each time, up to LONGEST_PAUSE. That counts from the
+start of the last probe, so that nobody is refused for longer once the server is back."""
 SHORTEST_PART: Final = 0.7
-"""The least part of a pause that is waited; chance decides, so that processes do not probe at the same moment."""
+"""The least part of a pause that is waited; the rest is random, so that processes do not probe at the same moment."""
 _LOOK: Final = 0.005
-"""Seconds between two looks at a probe that somebody else has begun."""
+"""Seconds after which a caller looks again whether another's probe has ended."""
 
 REPORT_INTERVAL: Final = 1.0
 """Seconds between two lines in the log about the same kind of failure."""
 
 Probe = Callable[[], Awaitable[str | None]]
-"""Asks the server; returns None if it has answered, or else, in a few words, why not."""
+"""Asks the server; returns None if it has answered, else the reason in a few words."""
 
 
 class Breaker:
-    """What a process knows of one location, be it a server or a node of several."""
+    """The circuit breaker of one location: a server, or a node of a ring or cluster. One per process."""
 
     def __init__(self, location: str) -> None:
         self.location = location
         self.answers = 0
-        """How many calls were answered; only that it differs has a meaning."""
+        """How many calls were answered; compared only, to see whether there was an answer meanwhile."""
         self.start()
 
     def start(self) -> None:
-        """Begin closed, with a lock that nobody holds."""
+        """Start closed, with a new lock: a forked child may have inherited one that is held."""
         self.is_open = False
         self._lock = threading.Lock()
         self._probing = False
@@ -57,7 +56,7 @@ class Breaker:
         self._reported_at: int | None = None
 
     async def admits(self, probe: Probe) -> bool:
-        """Tell whether a call may be made; while open, probe first if that is due."""
+        """Tell whether a call may be made; while open, probe first if a probe is due."""
         if not self.is_open:
             return True
         if monotonic() < self._next_probe or not self._begin():
@@ -65,25 +64,25 @@ class Breaker:
         return await self._decide(probe, "")
 
     def reported(self) -> None:
-        """Note that the log has a line of an outage: if nobody is answered before the breaker opens, it is the same.
+        """Note that an outage has been logged: if the breaker opens before anybody is answered, it is not logged again.
 
         See decisions.md, D84.
         """
         self._reported_at = self.answers
 
     async def suspect(self, answers: int, probe: Probe, reason: str) -> bool:
-        """Have one probe decide after a call that ended unanswered; ``answers`` were as many when it began.
+        """Have one probe decide after a call without an answer; return whether the location has answered anybody since.
 
-        Return whether the location has answered anybody since.
+        ``answers`` is the breaker's count from before the call, and ``reason`` says how the call ended.
         """
         while not self.is_open and answers == self.answers:
             if self._begin():
                 return await self._decide(probe, reason)
-            await pause(_LOOK)  # somebody else's probe decides
+            await pause(_LOOK)  # another caller's probe decides
         return not self.is_open
 
     def _begin(self) -> bool:
-        """Tell whether the caller is the one to probe: somebody else may be doing so."""
+        """Tell whether the caller is to probe, and nobody else does so already."""
         with self._lock:
             mine, self._probing = not self._probing, True
         return mine
@@ -95,8 +94,8 @@ class Breaker:
             if failure is None:
                 self._close()
             else:
-                said = failure if not reason else f"{reason}; then {failure}" if failure != reason else reason
-                self._open(said, monotonic() - began)
+                reasons = dict.fromkeys(filter(None, (reason, failure)))  # each once
+                self._open("; then ".join(reasons), monotonic() - began)
             return failure is None
         finally:
             self._probing = False
@@ -108,16 +107,16 @@ class Breaker:
             seconds = monotonic() - self._opened_at
             logger.info("The session store at %s is available again after %.1f s.", self.location, seconds)
 
-    def _open(self, reason: str, probed: float = 0.0) -> None:
+    def _open(self, reason: str, probed: float) -> None:
         now = monotonic()
         if not self.is_open:
             self.is_open, self._opened_at, self._pause = True, now, FIRST_PAUSE
             if self._reported_at != self.answers:
                 logger.error("The session store at %s is unavailable: %s", self.location, reason)
-            _reported.value[self.location, StoreUnavailable] = now  # what has opened it is no second line
+            _reported.value[self.location, StoreUnavailable] = now  # report() need not log what has opened it
         else:
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        # Workers that met the outage at one moment would all wait for their probes at one moment, and serve nobody.
+        # Jitter: workers that met the outage at the same moment would otherwise all wait for probes at once.
         chosen = self._pause * uniform(SHORTEST_PART, 1.0)  # noqa: S311 - no secret
         self._next_probe = now + min(chosen, LONGEST_PAUSE - probed)
 
@@ -138,20 +137,20 @@ def _forget_answers() -> None:
 
 
 def breaker_for(location: str) -> Breaker:
-    """Return the process' breaker of a location (a URL without its password)."""
+    """Return this process' breaker for a location, a URL without its password."""
     found = _breakers.value.get(location)
     return found if found is not None else _breakers.value.setdefault(location, Breaker(location))
 
 
 class BreakerOpen(StoreUnavailable):
-    """The server did not answer a moment ago, and was not asked again."""
+    """The server did not answer a moment ago, so it was not asked."""
 
 
 _reported: Kept[dict[tuple[object, ...], float]] = Kept(dict, ALWAYS)
 
 
 def warn(text: str, *arguments: object) -> None:
-    """Log a warning, at most one in REPORT_INTERVAL of the same text and names."""
+    """Log a warning: at most one in REPORT_INTERVAL with the same text and the same strings in it."""
     if _is_due(text, *(argument for argument in arguments if isinstance(argument, str))):
         logger.warning(text, *arguments)
 
@@ -165,7 +164,7 @@ def _is_due(*kind: object) -> bool:
 
 
 def report(error: StoreUnavailable) -> None:
-    """Log what kept somebody from a session: at most once a second for each kind and location.
+    """Log an outage, at most once in REPORT_INTERVAL for each kind of failure and location.
 
     An open breaker is logged when it opens and when it closes, and not in between.
     """

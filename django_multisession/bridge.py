@@ -4,12 +4,12 @@ The protocol. Whatever does I/O is written once, as an ``async def`` body. A bod
 maybe_await(), which passes a plain value on and awaits an awaitable. It takes the client that fits its caller:
 native_loop() returns the event loop whose asynchronous client is to be used, or None for the synchronous one.
 
-Two drive a body. In an event loop it is awaited as any coroutine, and suspends where its asynchronous client does.
-Without a loop run_sync() sends it None, once: with a synchronous client every value is there already, so the body
-runs to its end and hands its result over in StopIteration. A body that suspends under run_sync() has awaited
-something that only a loop can finish; that is a mistake of ours, and raises RuntimeError. iterate() does the same for
-asynchronous iterators, a step at a time, and deadline.in_both_colours() for an operation of a session, which it opens
-and drives in one step.
+A body is driven in one of two ways. In an event loop it is awaited as any coroutine, and suspends where its
+asynchronous client does. Without a loop, run_sync() sends it None once: with a synchronous client every value is there
+already, so the body runs to its end and returns its result in StopIteration. A body that suspends under run_sync() has
+awaited something that only a loop can finish; that is a bug of ours, and raises RuntimeError. iterate() drives
+asynchronous iterators in the same way, step by step; deadline.in_both_colours() does it for an operation of a session,
+which it opens at the same time.
 
 driven() tells a body whether run_sync() drives it. A loop that async_to_sync made serves one call on a thread of its
 own; there the synchronous client is used, as blocking it blocks nobody (decisions.md, D8).
@@ -33,20 +33,20 @@ running_loop: Final = _get_running_loop
 
 
 class Here(threading.local):
-    """What is going on on this thread."""
+    """What the current thread is doing."""
 
     driven = False
-    """Whether run_sync() drives the code that asks."""
+    """Whether run_sync() drives the code that runs now."""
     blocks_a_loop = False
-    """Whether it does so on the thread of a running event loop, which any I/O would stop."""
+    """Whether it does so on the thread of a running event loop, which any I/O would block."""
 
 
 here: Final = Here()
-"""Of the thread that looks; asked several times in each operation, and so no function."""
+"""The current thread's. Read directly, without a function around it: each operation does so several times."""
 
 
 async def maybe_await(value: T | Awaitable[T], seconds: float | None = None) -> T:
-    """Return value, awaiting it if it is awaitable, for at most so many seconds (see within())."""
+    """Return value, awaited if it is awaitable: for at most so many seconds, see within()."""
     if not hasattr(value, "__await__"):
         return value
     waiting = cast(Awaitable[T], value)
@@ -70,13 +70,13 @@ def run_sync(body: Coroutine[Any, Any, T]) -> T:
 
 
 def suspended(body: Coroutine[Any, Any, object]) -> RuntimeError:
-    """Close a body that was driven and has suspended; return the error of that."""
+    """Close a driven body that has suspended; return the error to raise."""
     body.close()
     return RuntimeError("A body that is driven synchronously awaited something that was not ready.")
 
 
 def foreign(method: Callable[..., T], *arguments: object) -> T:
-    """Call a method that may be a project's own, driven by nobody: it may run an event loop of its own."""
+    """Call a method that may be a project's own, as if outside of run_sync(): it may run an event loop of its own."""
     outer = here.driven, here.blocks_a_loop
     here.driven = here.blocks_a_loop = False
     try:
@@ -86,12 +86,12 @@ def foreign(method: Callable[..., T], *arguments: object) -> T:
 
 
 def driven() -> bool:
-    """Tell whether the code that asks is driven by run_sync()."""
+    """Tell whether run_sync() drives the caller."""
     return here.driven
 
 
 def native_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the event loop whose asynchronous client serves the caller, None where a synchronous one does.
+    """Return the event loop whose asynchronous client the caller must use; None for the synchronous client.
 
     A loop that async_to_sync made lives for one call, on a thread of its own: blocking it blocks nobody, and
     an asynchronous client for it would cost milliseconds.
@@ -103,7 +103,7 @@ def native_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def iterate(source: AsyncIterator[T]) -> Iterator[T]:
-    """Yield what an asynchronous iterator yields, driving it as run_sync() does."""
+    """Yield what an asynchronous iterator yields, driving each step as run_sync() does."""
     step = cast(Callable[[], Coroutine[Any, Any, T]], source.__anext__)
     while True:
         try:
@@ -113,7 +113,7 @@ def iterate(source: AsyncIterator[T]) -> Iterator[T]:
 
 
 async def pause(seconds: float) -> None:
-    """Sleep, in the loop's way or the thread's."""
+    """Sleep, without blocking an event loop that serves others."""
     if native_loop() is None:
         time.sleep(seconds)  # noqa: ASYNC251 - no event loop that serves anybody else is blocked
     else:

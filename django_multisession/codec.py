@@ -1,8 +1,8 @@
 """Session ⇄ payload: compress, then authenticate or seal, under a header. See docs/format.md.
 
-Whether a payload is sealed comes from the settings, never from the payload: a writer to the store could claim
+The settings say whether a payload is sealed, never the payload itself: whoever can write to the store could claim
 anything. A record of the other form, written before ENCRYPT was changed, is authenticated by that form's own key.
-Reading authenticates first, then inflates with a cap; parsing is the caller's.
+Decoding authenticates first, then inflates up to a limit; the caller parses the result.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ _NO_KEY = "its key is not configured any more"
 
 
 class Header(NamedTuple):  # made in a third of the time of a frozen dataclass
-    """What is known of a payload beside its body, as it is stored. Times are whole seconds since 1970, 0 for never."""
+    """The header of a payload, as it is stored. Times are whole seconds since 1970, 0 for never."""
 
     format: int
     flags: int
@@ -62,7 +62,7 @@ class Header(NamedTuple):  # made in a third of the time of a frozen dataclass
         *,
         flags: int = 0,
     ) -> Self:
-        """Return the header of what is to be written, with times as they fit; pack() adds the secret and more flags."""
+        """Return the header for a write, with its times clamped; pack() adds the secret's kid and further flags."""
         times = int(created_at), int(authenticated_at), int(expires_at), int(issued_at)
         if min(times) < 0 or max(times) > LATEST:
             times = clamp(created_at), clamp(authenticated_at), clamp(expires_at), clamp(issued_at)
@@ -79,10 +79,10 @@ class Header(NamedTuple):  # made in a third of the time of a frozen dataclass
         registers: bool = False,
         is_new: bool = False,
     ) -> Self:
-        """Return the header of a session that is written now, lives for age seconds, and continues a previous one.
+        """Return the header of a session that is written now, to live for age seconds, and continues a previous one.
 
-        ``users`` are its user and that of the previous one, None for nobody. ``registers`` is for a login of which the
-        registry has a row, and ``is_new`` tells that it continues the previous one under another key.
+        ``users`` are the ids of its user and of the previous one's, None for nobody. ``registers`` tells that the
+        registry has a row of the login, and ``is_new`` that the session gets another key than the previous one had.
         """
         user, before = users
         created_at = now if previous is None else previous.created_at
@@ -133,7 +133,7 @@ def inflate(body: bytes, limit: int) -> bytes:
 
 
 class Codec:
-    """What records and cookies share: the keyring and compression."""
+    """Base of the two codecs: the keyring, and compression."""
 
     max_inflated = MAX_INFLATED
 
@@ -155,7 +155,7 @@ class Codec:
             raise InvalidRecord("forged, damaged or moved") from error
 
     def _compressed(self, plaintext: bytes, least: int) -> tuple[bytes, int]:
-        """Return the body, compressed if that is of use and it has so many bytes, and its flags."""
+        """Return the body, compressed if it has at least so many bytes and becomes shorter, and its flags."""
         if least <= len(plaintext) <= self.max_inflated:
             body = zlib.compress(plaintext)
             if len(body) < len(plaintext):
@@ -172,21 +172,21 @@ class Codec:
 class RecordCodec(Codec):
     """Payloads of the stores, bound to their storage key.
 
-    ``encrypt`` says what is written. Both forms are read, so that switching it logs nobody out; each authenticates by a
-    key of its own, so that neither can be made of the other.
+    ``encrypt`` decides what is written. Both forms can be read, so that switching it logs nobody out. Each has an
+    authentication key of its own, so that neither can be turned into the other.
     """
 
     def __init__(self, keyring: Keyring, *, encrypt: bool, compress: int | None) -> None:
         super().__init__(keyring, encrypt=encrypt, compress=compress)
-        # To be copied: taking a key in takes as long as hashing a small record.
+        # Keyed once, then copied: setting the key takes as long as hashing a small record.
         self._macs = {it.kid: hashlib.blake2b(digest_size=_RECORD_TAG, key=it.key("record-mac")) for it in keyring}
         self._sealing = {it.kid: hmac.new(it.key("record-seal"), digestmod="sha256") for it in keyring}
 
     def encode(self, header: Header, plaintext: bytes, key: SessionKey, flags: int = 0) -> bytes:
-        """Return the payload of a session, or with ENDED or MOVED in flags of what takes its place.
+        """Return the payload of a session, or of the tombstone (ENDED in flags) or pointer (MOVED) in place of one.
 
-        A pointer holds a session key, and is sealed whatever the settings say. A tombstone without a body is not: there
-        is nothing to hide, and whoever ends a session by its storage key has nothing to seal it with.
+        A pointer holds a session key, so it is sealed whatever the settings say. A tombstone without a body is never
+        sealed: it has nothing to hide, and whoever ends a session by its storage key has no key to seal it with.
         """
         body, compressed = (plaintext, 0) if self._compress is None else self._compressed(plaintext, self._compress)
         secret = self._keyring.current
@@ -197,7 +197,7 @@ class RecordCodec(Codec):
         return packed + body + self._tag(secret.kid, packed, bound_to, body)
 
     def decode(self, payload: bytes, key: SessionKey) -> tuple[Header, bytes]:
-        """Return header and plaintext; InvalidRecord unless we wrote exactly this, under this key."""
+        """Return header and plaintext; InvalidRecord unless we wrote exactly this payload, under this key."""
         header = Header.unpack(payload)
         secret = self._find(header)
         is_sealed = self._encrypt or header.flags & MOVED
@@ -209,7 +209,7 @@ class RecordCodec(Codec):
             try:
                 body = self._verified(payload, secret.kid, key) if is_sealed else self._opened(payload, secret.kid, key)
             except InvalidRecord:
-                raise refusal from None  # what is wrong with the form that the settings expect
+                raise refusal from None  # the error of the form that the settings expect
         return header, inflate(body, self.max_inflated) if header.flags & COMPRESSED else body
 
     def _opened(self, payload: bytes, kid: bytes, key: SessionKey) -> bytes:

@@ -1,4 +1,4 @@
-"""The MULTISESSION setting, as frozen entries: validated once, unknown keys refused, read again on a change."""
+"""The MULTISESSION setting as frozen entries: validated at first use, and again after a change of settings."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,9 +17,9 @@ from .runtime import Event, cached, reset
 DEFAULT: Final = "default"
 DJANGOS_DEFAULT: Final = "django.contrib.sessions.backends.db"
 IDENTITY: Final = frozenset({"_auth_user_id", "_auth_user_backend"})
-"""The keys that say whose session it is (django.contrib.auth); why not the hash: decisions.md, D5."""
+"""The keys with which django.contrib.auth says whose session it is. Why the hash is not one: decisions.md, D5."""
 GUARDED: Final = IDENTITY | {"_auth_user_hash"}
-"""Keys that are merged as one unit or not at all. To them come those of guards.py, and GUARD's."""
+"""Keys that are merged as one unit or not at all; guards.py and GUARD add to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class Entry:
     compress: int | None = None
     """Compress bodies of at least so many bytes; None never does.
 
-    Off unless asked for, above all where data is encrypted: the length of what was compressed tells an observer
-    how much a secret resembles a text that they chose (as CRIME and BREACH did with TLS).
+    Off by default, above all because of encryption: the compressed length tells an observer how much a secret
+    resembles a text that they chose (the CRIME and BREACH attacks on TLS).
     """
     encrypt: bool | None = None
-    """Whether sessions on a server are sealed; None does so. Cookie engines say themselves what they do."""
+    """Whether sessions on a server are sealed; None means True. A cookie engine itself decides whether it encrypts."""
     keys: tuple[str, ...] | None = field(default=None, repr=False)
     on_conflict: str = "merge"
     merge: Mapping[str, Any] = field(default_factory=dict)
@@ -48,31 +48,31 @@ class Entry:
     connect_timeout: float | None = None
     """Seconds that connecting may take; None is half of the timeout."""
     idle_timeout: int | None = None
-    """Seconds after its last use at which a session ends; None for no such end."""
+    """Seconds after its last use at which a session ends; None for no such limit."""
     absolute_timeout: int | None = None
-    """Seconds after its creation or, if that was later, its login at which a session ends, 0 for no such end.
+    """Seconds after its creation, or its login if that was later, at which a session ends; 0 for no such limit.
 
-    None is no such end on a server, and for a cookie engine twice the larger of the cookie's age and set_expiry().
+    None means no limit on a server, and for a cookie engine twice the larger of the cookie's age and set_expiry().
     """
     max_size: int = 256 * 1024
-    """Bytes of a session on a server, as stored. One that is larger already stays readable; changes are refused."""
+    """Bytes that a session may take on a server, as stored. A larger one stays readable, but is not saved changed."""
     max_keys: int = 1000
-    """Top-level keys of a session on a server, likewise."""
+    """Top-level keys that a session on a server may have; likewise."""
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     chunks: int = 1
     """How many cookies a cookie engine may spread one session over."""
     on_outage: str = "error"
     preload: bool = False
     ends_with_login: bool = True
-    """Whether a named session ends at the logout and when another user logs in."""
+    """Whether a named session ends when its user logs out, or another user logs in."""
     max_sessions_per_user: int | None = None
     """How many logins a user may have at once, where the registry is installed; None for any number."""
     on_max_sessions: str = "evict"
-    """What becomes of one login too many: the oldest one ends ("evict"), or it is refused ("refuse")."""
+    """What happens at one login too many: the oldest login ends ("evict"), or the new one is refused ("refuse")."""
     revocable: bool = False
-    """Whether the registry is asked about each cookie of a cookie engine that somebody is logged in with."""
+    """Whether the registry is asked about each cookie of a cookie engine that holds a login."""
     revocable_cache: str | None = "default"
-    """The key of CACHES that spares most of these questions; None asks the database each time."""
+    """The key of CACHES where the registry's answers are cached; None asks the database each time."""
     fallback: "Fallback | None" = None
 
     @property
@@ -83,24 +83,25 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """Where the sessions of an entry were before. ``entry`` describes that place under the same session name."""
+    """The place where an entry's sessions were before. ``entry`` describes it, under the same session name."""
 
     entry: Entry
     until: datetime
-    """When it is not asked any more; aware."""
+    """From when on the place is no longer asked; an aware datetime."""
     carry: bool = True
-    """Whether a session that is found there comes here; it is read and written there otherwise."""
+    """Whether a session that is found there is moved here; otherwise it is read and written there."""
     required: bool = True
-    """Whether a request fails while the place does not answer; its session is empty otherwise."""
+    """Whether a request fails while the place does not answer; otherwise its session is empty."""
     allow_pickle: bool = False
-    """Whether pickles that it holds may be loaded, which runs what they say."""
+    """Whether pickles that it holds may be loaded, which runs whatever code they name."""
 
 
-_OTHERS = frozenset({"CACHES", "DATABASES", "INSTALLED_APPS", "MIDDLEWARE"})
+_OTHER_SETTINGS = frozenset({"CACHES", "DATABASES", "INSTALLED_APPS", "MIDDLEWARE"})
+"""Settings of others that the package's cached values depend on."""
 
 
 def _setting_changed(*, setting: str, **kwargs: object) -> None:
-    if setting.startswith(("MULTISESSION", "SESSION_", "SECRET_KEY")) or setting in _OTHERS:
+    if setting.startswith(("MULTISESSION", "SESSION_", "SECRET_KEY")) or setting in _OTHER_SETTINGS:
         reset(Event.SETTINGS)
 
 
@@ -109,7 +110,7 @@ setting_changed.connect(_setting_changed, dispatch_uid="django_multisession.conf
 
 def _wrong_name(name: Any) -> Iterator[str]:
     if not (isinstance(name, str) and name.isascii() and name.isidentifier() and len(name) <= 32):
-        yield (f"MULTISESSION has the session name {name!r}; it must be an ASCII identifier of at most 32 characters.")
+        yield f"MULTISESSION has the session name {name!r}; it must be an ASCII identifier of at most 32 characters."
 
 
 def _wrong_entry(name: Any, given: Any) -> Iterator[str]:
@@ -169,7 +170,7 @@ def _setting() -> Mapping[Any, Any]:
 
 
 def problems(name: str) -> list[str]:
-    """Return a sentence for everything that is wrong with an entry as it is written; see checks.py for the rest.
+    """Return a sentence for each mistake that the entry alone shows; checks/ finds those that depend on other settings.
 
     Raises ImproperlyConfigured if MULTISESSION as a whole is no dictionary.
     """
@@ -184,8 +185,8 @@ def entry(name: str) -> Entry:
         raise ImproperlyConfigured(
             f"MULTISESSION has no entry {name!r}. Configured are {', '.join(map(repr, names()))}."
         )
-    for sentence in problems(name):
-        raise ImproperlyConfigured(sentence)
+    if found := problems(name):
+        raise ImproperlyConfigured(found[0])
     values = _values(given.get(name, {}))
     values["guard"] = _guarded(values.get("guard"))
     if values.get("fallback") is not None:
@@ -206,13 +207,13 @@ def _fallback(name: str, values: dict[str, Any]) -> Fallback:
     own = {key: values.pop(key) for key in ("carry", "required", "allow_pickle") if key in values}
     until = end_of(values.pop("until"))
     if timezone.is_naive(until):
-        # The project's time zone, not that which a request has activated.
+        # TIME_ZONE, and not the time zone that a request has activated.
         until = timezone.make_aware(until, timezone.get_default_timezone())
     return Fallback(Entry(name, **values), until, **own)
 
 
 def _guarded(given: Iterable[str] | None) -> frozenset[str]:
-    """Return the keys that GUARD makes one unit; an empty one leaves out those of other packages."""
+    """Return the keys that are merged as one unit, given GUARD; an empty one leaves out those of other packages."""
     if given is not None and not given:
         return GUARDED
     return GUARDED.union(given or (), *guards.installed(settings.INSTALLED_APPS).values())

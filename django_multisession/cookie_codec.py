@@ -1,4 +1,4 @@
-"""Session ⇄ value of a cookie: compressed, then signed or sealed as codec.py does it for records, in base64.
+"""Session ⇄ cookie value: compressed, then signed or sealed, as codec.py does it for records, then Base64.
 
 See docs/format.md.
 """
@@ -17,7 +17,7 @@ from .keys import Keyring, Secret
 from .reprs import shown_as
 
 COOKIE_INFLATES = 16  # decisions.md, D34
-"""How many times its cookies' size a cookie session may have before compression; what is larger is not compressed.
+"""A session is compressed into cookies if it is at most this many times as large as they may be.
 
 Text shrinks to a third or a tenth. Without this limit, 3.9 kB of a visitor's cookie inflate to 3 MB for each request.
 """
@@ -30,10 +30,10 @@ _COUNT_END = 44
 
 @shown_as(lambda content: f"{len(content.plaintext)} bytes")
 class CookieContent(NamedTuple):
-    """What a cookie holds.
+    """The content of a session's cookie.
 
-    ``sid`` is the random identity of the session, 20 bytes, and stays while the content changes. ``epoch`` is reserved:
-    0 in a new session, and kept as it was read.
+    ``sid`` is the session's random identity, 20 bytes, which stays the same while the content changes. ``epoch`` is
+    reserved: 0 in a new session, and kept as it was read.
     """
 
     header: Header
@@ -43,7 +43,7 @@ class CookieContent(NamedTuple):
 
 
 class CookieCodec(Codec):
-    """Cookie values: everything the session knows, authenticated, and with encrypt unreadable.
+    """Encodes whole sessions as cookie values: signed, or with ``encrypt`` sealed.
 
     ``size`` is how many bytes a browser keeps of one cookie, and ``chunks`` how many cookies a session may take.
     """
@@ -57,7 +57,7 @@ class CookieCodec(Codec):
         self.max_inflated = self._longest * COOKIE_INFLATES
 
     def encode(self, content: CookieContent, chunks: int = 1) -> str:
-        """Return the value of a cookie that is split over so many chunks."""
+        """Return the cookie value for this content; ``chunks`` is the number of cookies that it will be split over."""
         body, flags = content.plaintext, 0
         if self._compress is not None:
             body, flags = self._compressed(body, self._compress)
@@ -72,17 +72,17 @@ class CookieCodec(Codec):
 
     @staticmethod
     def chunks(first: str) -> int:
-        """Return in how many chunks a cookie says it comes, by the first one; 1 if it is none of ours."""
-        # Base64 of 33 bytes, the last of which is within the number behind the header.
+        """Return how many chunks a cookie has, as its first chunk claims; 1 if it is none of ours."""
+        # These characters decode to 33 bytes: the header, and behind it the number of chunks.
         try:
             return base64url.decode(first[:_COUNT_END])[LENGTH] if len(first) >= _COUNT_END else 1
         except (ValueError, IndexError):
             return 1
 
     def decode(self, value: str) -> CookieContent:
-        """Return the content; InvalidRecord unless we wrote exactly this, all its chunks in their order.
+        """Return the content; InvalidRecord unless we wrote exactly this value, with all its chunks in order.
 
-        A value that is longer than all its cookies can be is not even decoded.
+        A value that is longer than the cookies may be together is not even decoded.
         """
         if len(value) > self._longest:
             raise InvalidRecord("not a cookie of ours")

@@ -1,4 +1,4 @@
-"""The cookie of a session: its attributes by settings and at request time, and what browsers accept of them."""
+"""A session's cookie: its attributes, what browsers accept of them, and how it is set and deleted."""
 
 import re
 import time
@@ -20,7 +20,7 @@ MAX_SIZE = 4096
 MAX_ATTRIBUTE = 1024
 """Bytes of an attribute's value that browsers accept (RFC 6265bis, section 5.6)."""
 SURELY_FITS = MAX_SIZE - 2 * MAX_ATTRIBUTE - 256
-"""Bytes of a value for which there is room beside whatever name, path and domain a browser accepts."""
+"""Bytes of a value that fits whatever name, path and domain the cookie has, of those that browsers accept."""
 LONGEST = 2**32 - 1
 """Seconds of the longest Max-Age that is sent; browsers cap it at 400 days (RFC 6265bis, section 5.5)."""
 
@@ -39,7 +39,7 @@ class PartitionedMorsel(Morsel[str]):
 
 
 class CookieOptions(NamedTuple):  # made at each save, in a third of the time of a frozen dataclass
-    """Attributes of a session's cookie, but for how long it lives, which the session says."""
+    """The attributes of a session's cookie, except its age, which the session decides."""
 
     name: str
     path: str
@@ -51,7 +51,7 @@ class CookieOptions(NamedTuple):  # made at each save, in a third of the time of
 
     @classmethod
     def of(cls, entry: Entry, request: Any = None) -> Self:
-        """Return the options of an entry for a request, falling back to Django's SESSION_COOKIE_* settings."""
+        """Return the options of an entry's cookie for a request; the SESSION_COOKIE_* settings are the defaults."""
         given = entry.cookie
         return cls(
             name=(
@@ -66,16 +66,16 @@ class CookieOptions(NamedTuple):  # made at each save, in a third of the time of
         )
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
-        """Return these options with changes by attribute; ValueError, naming rule and source, if wrong."""
+        """Return these options with changes by attribute; ValueError, with rule and source, if browsers refuse them."""
         changed = self._replace(**changes)
-        for problem in changed.problems():
-            raise ValueError(problem)
+        if problems := changed.problems():
+            raise ValueError(problems[0])
         return changed
 
     def problems(self) -> list[str]:
-        """Return what is wrong with these options, each with its rule and source."""
+        """Return a sentence for everything that browsers refuse about these options, with the rule and its source."""
         found = []
-        prefix = self.name.lower()  # browsers look for it in any case
+        prefix = self.name.lower()  # browsers ignore its case
         if not _NAME.fullmatch(self.name):
             found.append(
                 f"Cookie name {self.name!r} is no token: letters, digits and !#$%&'*+-.^_`|~ (RFC 6265, section 4.1.1)."
@@ -148,17 +148,17 @@ class CookieOptions(NamedTuple):  # made at each save, in a third of the time of
             _partition(response.cookies, name or self.name)
 
     def delete(self, response: HttpResponseBase, name: str | None = None) -> None:
-        """Have the browser delete the cookie: it does so for the same path, domain and partition only."""
-        # Without HttpOnly, as short as Django's; browsers ignore the deletion of a cookie whose prefix demands it.
+        """Have the browser delete the cookie with the same name, path, domain and partition."""
+        # Without HttpOnly, as Django does it, unless the prefix demands it: browsers would ignore the deletion.
         httponly = self.httponly and self.name.lower().startswith(_HTTP_ONLY)
         self._replace(httponly=httponly).set(response, "", 0, name)
         response.cookies[name or self.name]["expires"] = "Thu, 01 Jan 1970 00:00:00 GMT"
 
     def delete_beside(self, response: HttpResponseBase, name: str) -> None:
-        """Delete the cookie as delete() does, and leave one that is set under its name at another place.
+        """Delete the cookie as delete() does, but keep one of the same name that the response sets at another place.
 
-        response.cookies has one morsel a name, but its key is only looked up: handlers write what the morsels
-        say of themselves. Under another key a second morsel of the name survives WSGI, ASGI, copying and pickling.
+        response.cookies holds one morsel for each key, but handlers write the name that the morsel itself has. So a
+        second morsel of the same name, under another key, survives WSGI, ASGI, copying and pickling.
         """
         kept = response.cookies.pop(name, None)
         self.delete(response, name)
@@ -171,16 +171,16 @@ class CookieOptions(NamedTuple):  # made at each save, in a third of the time of
         return path == self.path or path.startswith(self.path if self.path.endswith("/") else f"{self.path}/")
 
     def same_place(self, other: "CookieOptions") -> bool:
-        """Tell whether a browser takes a cookie of the other's for this one."""
+        """Tell whether a browser takes a cookie with the other options for this one, if their names are equal."""
         mine, others = ((o.path, o.domain or None, o.partitioned) for o in (self, other))
         return mine == others
 
     def size(self, value: str) -> int:
-        """Return the bytes of the Set-Cookie header with this value and the longest expiry."""
+        """Return the bytes of the Set-Cookie header with this value and the longest Max-Age and Expires."""
         return self.overhead() + len(value)
 
     def overhead(self, name: str | None = None) -> int:
-        """Return the bytes of the Set-Cookie header beside its value, with the longest expiry."""
+        """Return the bytes of the Set-Cookie header without the value, with the longest Max-Age and Expires."""
         return _overhead(self, name or self.name)
 
 
@@ -209,7 +209,7 @@ def _partition(cookies: SimpleCookie, name: str) -> None:
 
 
 def chunk_name(name: str, index: int) -> str:
-    """Return the name of a cookie's chunk: its own for the first, ``name.1``, ``name.2`` … for others."""
+    """Return the name of a cookie's chunk: the cookie's own for the first, then ``name.1``, ``name.2`` …"""
     return f"{name}.{index}" if index else name
 
 
@@ -220,11 +220,11 @@ def chunk_names(name: str) -> tuple[str, ...]:
 
 
 def domain_of(entry: Entry) -> Domain:
-    """Return what the settings say now of the domain of an entry's cookie."""
+    """Return the domain of an entry's cookie as the settings have it now."""
     given: Domain = entry.cookie.get("DOMAIN", settings.SESSION_COOKIE_DOMAIN)
     return given
 
 
 def cookie_options(name: str, request: Any = None) -> CookieOptions:
-    """Return the options of a session name's cookie as the settings have them now; of "default" whatever its engine."""
+    """Return the options of a session name's cookie as the settings have them now; for "default" with any engine."""
     return CookieOptions.of(Entry(name) if name == DEFAULT else entry(name), request)

@@ -1,12 +1,11 @@
-"""How long a request may wait for its stores: one budget for all that it asks, counted in waiting alone.
+"""How long a request may wait for its stores: one time budget for all of its operations.
 
-A request opens a budget (request_budget()), and each operation of a session counts what it waits against it
-(operation()): for servers, for connections, for the turn of a save, for pauses. Where there is no budget, an
-operation has one of its own; so has what a view starts in a task of its own, and what outlives its request, or it
-would fail for good once the time was used up (decisions.md, D7).
+A request opens a budget (request_budget()), and each Operation of a session counts its waiting against it: for
+servers, for connections, for its turn to save, and in pauses. An operation outside of a request has a budget of its
+own. So has one in a task that a view has started, and one that outlives its request: it would fail for good once the
+request's time was used up (decisions.md, D7).
 
-Only waiting counts. While a thread runs, or an event loop or a gevent hub is busy with something else, no server is
-silent: the clocks here stand still then.
+Only waiting counts: the clocks here stand still while the thread runs, or its event loop or gevent hub is busy.
 """
 
 import asyncio
@@ -26,14 +25,15 @@ T = TypeVar("T")
 OperatedT = TypeVar("OperatedT", bound="Operated")
 
 PRECISION: Final = 0.005  # decisions.md, D54
-"""Seconds for which a thread does not ask again how long it has run: that is a system call, dearer than a sealing."""
+"""Seconds for which a thread's running time is reused: asking for it is a system call, dearer than sealing a record."""
 _ONE_LOOK: Final = 0.001
+"""Seconds of an extension, at least: enough to read an answer that has already arrived."""
 
 
 class ThreadClock(threading.local):
-    """Seconds that stand still while this thread runs: what is left is waiting, in a hub's greenlet too.
+    """A clock that stands still while its thread runs, so that only waiting is counted, also under gevent.
 
-    Right to PRECISION.
+    Accurate to PRECISION.
     """
 
     _ran = 0.0
@@ -57,10 +57,10 @@ thread_clock: Final = ThreadClock()
 
 
 class Allowance:
-    """Seconds that a thread may wait, of which some are left.
+    """The seconds that a thread may wait, possibly in several waits.
 
-    A gevent hub that is busy with another greenlet, or a thread that gets no processor, is no server that is silent:
-    whoever comes past the end finds it moved, once, by as much as it was late.
+    A gevent hub may be busy with another greenlet, or the thread may get no processor; neither is a server's silence.
+    So a thread that is late for the end finds it postponed, once, by as much as it was late.
     """
 
     __slots__ = ("_ends_at", "_is_extended")
@@ -70,11 +70,11 @@ class Allowance:
         self._is_extended = False
 
     def left(self) -> float:
-        """Return how many seconds the next wait may take, 0 for none."""
+        """Return how many seconds the next wait may take; 0 if none are left."""
         return max(self._ends_at - thread_clock.time(), 0.0)
 
     def go_on(self) -> None:
-        """Return if there is something left after a wait that was in vain; TimeoutError if not."""
+        """Return if the caller may wait again, after a wait that brought nothing; raise TimeoutError if not."""
         now = thread_clock.time()
         late = now - self._ends_at
         if late < 0:
@@ -85,7 +85,7 @@ class Allowance:
 
 
 class Budget:
-    """What the operations of one request, all from now on in this context, have waited; overlaps count once."""
+    """The seconds that the operations that begin in this context have waited. Operations that overlap count once."""
 
     __slots__ = ("_task", "_token", "is_closed", "spent")
 
@@ -96,11 +96,11 @@ class Budget:
         self._token = _request.set(self)
 
     def is_of(self, task: object) -> bool:
-        """Tell whether a task, None for a thread, still belongs to the request: not one that a view has started."""
+        """Tell whether a task (None for a thread) is the request's own, and no other that a view has started."""
         return not self.is_closed and (task is None or self._task is None or task is self._task)
 
     def close(self) -> None:
-        """End it: what outlives the request has a budget of its own."""
+        """Close the budget: an operation that outlives the request has one of its own."""
         self.is_closed = True
         _request.reset(self._token)
 
@@ -115,8 +115,8 @@ _request: ContextVar[Budget | None] = ContextVar("multisession_budget", default=
 class Operation:
     """One operation of a session, as a context manager; operations inside of it are parts of it.
 
-    ``has_lost`` tells whether it has asked once more already after a connection was lost: once is enough. With
-    ``drives``, whatever is inside of the block is driven on this thread: see bridge.py.
+    ``has_lost`` tells whether it has already been repeated after a lost connection, which is done once only. With
+    ``drives``, the block is driven on this thread: see bridge.py.
     """
 
     __slots__ = ("_before", "_budget", "_clock", "_drives", "_outer", "_place", "_since", "_task", "has_lost")
@@ -153,13 +153,13 @@ class Operation:
         self._clock.stop()
 
     def is_of(self, loop: asyncio.AbstractEventLoop | None, task: object) -> bool:
-        """Tell whether what a task of a loop does, or this thread (None and None), is a part of this."""
+        """Tell whether a task of a loop, or this thread (None and None), runs inside of this operation."""
         # The clock of another thread has run for another time.
         is_here = self._place == (loop or threading.get_ident())
         return is_here and (self._task is task if self._budget is None else self._budget.is_of(task))
 
     def left(self, total: float) -> float:
-        """Return how many of ``total`` seconds the operation may still wait; 0 or less: none."""
+        """Return how many of ``total`` seconds the operation may still wait; none if that is 0 or less."""
         return total - self._before - (self._clock.time() - self._since)
 
 
@@ -167,7 +167,7 @@ _operation: ContextVar[Operation | None] = ContextVar("multisession_operation", 
 
 
 def current_operation() -> Operation | None:
-    """Return the operation that the caller is a part of, None outside of any."""
+    """Return the operation that the caller is part of, or None."""
     operation = _operation.get()
     if operation is None:
         return None
@@ -178,16 +178,16 @@ def current_operation() -> Operation | None:
 
 
 def left(total: float) -> float:
-    """Return how many of ``total`` seconds the caller may still wait: all of them outside of an operation."""
+    """Return how many of ``total`` seconds the caller may still wait; all of them outside of an operation."""
     operation = current_operation()
     return total if operation is None else operation.left(total)
 
 
 def request_budget() -> Budget | None:
-    """Open a budget for a request, to be closed at its end; None inside of another one, which nothing changes then.
+    """Open a budget for a request, for the caller to close at its end; None inside of another one, which then holds.
 
-    The middleware opens one a request. A WebSocket that lives for hours opens none of its own, so that its operations
-    do not add up.
+    The middleware opens one for each request. A WebSocket, which may live for hours, opens none, so that the waiting of
+    its operations does not add up.
     """
     task, outer = _task_of(native_loop()), _request.get()
     if outer is not None and outer.is_of(task):
@@ -206,7 +206,7 @@ class Operated(Protocol):
 def operated(
     body: Callable[Concatenate[OperatedT, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[OperatedT, P], Coroutine[Any, Any, T]]:
-    """Return a body that is one operation, for whoever awaits or drives it."""
+    """Wrap a body so that each call of it, awaited or driven, is one operation."""
 
     async def operation(self: OperatedT, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with Operation():
@@ -223,7 +223,10 @@ def operated(
 def in_both_colours(
     body: Callable[Concatenate[OperatedT, P], Coroutine[Any, Any, T]],
 ) -> tuple[Callable[Concatenate[OperatedT, P], T], Callable[Concatenate[OperatedT, P], Coroutine[Any, Any, T]]]:
-    """Return the methods that drive and that await a body as one operation: ``save`` and ``asave`` of ``_save``."""
+    """Return a synchronous and an asynchronous method for a body: ``save`` and ``asave`` for ``_save``.
+
+    The first drives the body, the second awaits it; each call is one operation.
+    """
     name = body.__name__.lstrip("_")
 
     def method(self: OperatedT, /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,6 +1,6 @@
-"""The domain of a cookie, where it is a function of the request: for a site that answers to many hosts.
+"""Cookie domains that a function of the request decides, for a site with many hosts.
 
-A path names module and function with a colon between them, which no domain has.
+The setting names such a function as "module:function"; the colon tells it from a domain.
 """
 
 import re
@@ -13,21 +13,21 @@ from django.utils.module_loading import import_string
 from .runtime import cached
 
 _DOMAIN = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
-"""What a Set-Cookie header takes of a domain without breaking: a function may return what a visitor has sent."""
+"""What is safe as a domain in a Set-Cookie header: a function may return what a visitor has sent."""
 
 Domain = str | Callable[[Any], str | None] | None
 
 
 def depends_on_request(given: Domain) -> bool:
-    """Tell whether a setting names a function."""
+    """Tell whether a setting is, or names, a function."""
     return callable(given) or (given is not None and ":" in given)
 
 
 def domain_for(given: Domain, request: Any) -> str | None:
-    """Return the domain that a setting gives to the cookies of a request, None for the host alone.
+    """Return the domain that a setting gives to the cookies of a request; None for the host alone.
 
-    Outside of requests (None) a function gives none. Raises ImproperlyConfigured where there is no such function, or
-    if it returns what no domain can be.
+    A function is not called without a request (None): there is no domain then. Raises ImproperlyConfigured if there is
+    no such function, or if it returns what cannot be a domain.
     """
     if given is None or (isinstance(given, str) and not depends_on_request(given)):
         return given

@@ -1,4 +1,4 @@
-"""What an entry of MULTISESSION may hold: each key, how its value is tried, and the words for what is allowed."""
+"""The keys of an entry of MULTISESSION: for each, a test of its value, and a description of what is allowed."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -8,19 +8,19 @@ from types import MappingProxyType
 from typing import Any, Final
 
 Table = Mapping[str, tuple[Callable[[Any], object], str]]
-"""By key, a function that accepts a value, and what is allowed in words."""
+"""By key: a function that is truthy for an allowed value, and a description of what is allowed."""
 
 LARGEST: Final = 4 * 1024 * 1024
-"""The highest that MAX_SIZE can be, in bytes: reading more takes longer than an answer may take (decisions.md, D17)."""
+"""The largest MAX_SIZE, in bytes: reading more takes longer than a server may take to answer (decisions.md, D17)."""
 MOST_CHUNKS: Final = 20
-"""The highest that CHUNKS can be: more cookies than that, browsers drop."""
+"""The largest CHUNKS: browsers drop cookies of a site that sets many more."""
 LONGEST_TIMEOUT: Final = 60
-"""Seconds; whoever gives more mistakes TIMEOUT for the lifetime of a session, or of an entry of CACHES."""
+"""Seconds. A project that sets more has taken TIMEOUT for a session's lifetime, or for the TIMEOUT of CACHES."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)  # RFC 6265, section 4.1.1
 
 
-def _is_wait(value: Any) -> bool:
+def _is_seconds(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LONGEST_TIMEOUT
 
 
@@ -33,7 +33,7 @@ def _is_int(value: Any) -> bool:
 
 
 def _is_prefix(value: Any) -> bool:
-    # It becomes part of keys on Redis and Memcached: 250 bytes, no white space (memcached's protocol.txt).
+    # It is part of the keys on Redis and Memcached, which takes 250 bytes without white space (its protocol.txt).
     return isinstance(value, str) and len(value) <= 64 and all("!" <= c <= "~" for c in value)
 
 
@@ -42,9 +42,9 @@ def _is_mapping(value: Any) -> bool:
 
 
 def end_of(until: str) -> datetime:
-    """Return the moment that an UNTIL names, naive where it names no time zone; a date counts to its end.
+    """Return the moment that an UNTIL names: of a date, the end of that day. Naive if it names no time zone.
 
-    ValueError if it is neither date nor datetime in ISO 8601.
+    Raises ValueError if it is neither a date nor a datetime in ISO 8601.
     """
     try:
         day = date.fromisoformat(until)
@@ -83,12 +83,12 @@ ALLOWED: Final[Table] = MappingProxyType(
         ),
         "GUARD": (_is_strings, "a list of session keys"),
         "TIMEOUT": (
-            _is_wait,
+            _is_seconds,
             f"seconds above 0, at most {LONGEST_TIMEOUT}: how long a request may wait for its stores. How long a "
             "session lives is SESSION_COOKIE_AGE, or MAX_AGE of its COOKIE",
         ),
         "CONNECT_TIMEOUT": (
-            lambda v: v is None or _is_wait(v),
+            lambda v: v is None or _is_seconds(v),
             f"seconds above 0, at most {LONGEST_TIMEOUT}, or None for half of TIMEOUT",
         ),
         "IDLE_TIMEOUT": (lambda v: v is None or (_is_int(v) and v > 0), "whole seconds above 0, or None"),
@@ -125,7 +125,7 @@ ALLOWED: Final[Table] = MappingProxyType(
 
 
 _SECRET = ("KEYS", "OPTIONS", "LOCATION", "FALLBACK")
-"""What may hold passwords: of a wrong value only the type is shown."""
+"""Keys whose values may hold passwords: an error shows only the type of a wrong one."""
 
 COOKIE: Final[Table] = MappingProxyType(
     {
@@ -164,7 +164,7 @@ FALLBACK: Final[Table] = MappingProxyType(
         "CARRY": (lambda v: isinstance(v, bool), "True or False"),
         "REQUIRED": (lambda v: isinstance(v, bool), "True or False"),
         "ALLOW_PICKLE": (lambda v: isinstance(v, bool), "True or False"),
-        # What describes a source, as it describes an entry.
+        # The keys that mean for the previous place what they mean for an entry.
         **{
             key: ALLOWED[key]
             for key in (

@@ -1,8 +1,8 @@
-"""The layout of what is in front of every record and cookie, fixed in docs/format.md.
+"""The layout of the header in front of every record and cookie, specified in docs/format.md.
 
 format u8 · flags u8 · kid 4 · version 8 · created_at u32 · authenticated_at u32 · expires_at u32 · issued_at u32
 
-Stores need the place of the version and of the flags, and nothing else of the codec, whose Header has all of it.
+Stores need to know where version and flags stand, and nothing else; codec.Header reads and writes all of it.
 """
 
 import struct
@@ -14,13 +14,13 @@ ENDED = 0x02
 MOVED = 0x04
 """A pointer: the session goes on under the key in the body."""
 REGISTERED = 0x08
-"""A login that the registry knows: one that is not among its rows any more has been revoked."""
+"""The registry has, or had, a row of this login: if the row is gone, the login has been revoked."""
 KNOWN_FLAGS = COMPRESSED | ENDED | MOVED | REGISTERED
 
 LAYOUT = struct.Struct(">BB4s8sIIII")
 LENGTH = LAYOUT.size
 VERSION = slice(6, 14)
-"""Where the version stands in a payload; stores compare these bytes to swap."""
+"""Where the version stands in a payload: the bytes that a store compares before it replaces a record."""
 
 FLAGS = 1
 """Where the flags stand in a payload."""
@@ -29,11 +29,11 @@ LATEST = 2**32 - 1
 SKEW = 60
 """Seconds by which the clocks of two hosts may differ before a live record is taken for an expired one."""
 SERVER_SKEW = 3600
-"""The same where a server's clock has said that the record lives; what a restored backup brings back is bounded."""
+"""The same where the server's own clock decides what lives: this only bounds what a restored backup can bring back."""
 
 
 def clamp(timestamp: float) -> int:
-    """Return timestamp (seconds since 1970) as it fits into the header; the year 2106 is its end."""
+    """Return timestamp (seconds since 1970) as whole seconds that fit into the header, which ends in 2106."""
     whole = int(timestamp)
     return whole if 0 <= whole <= LATEST else min(max(whole, 0), LATEST)
 

@@ -1,7 +1,7 @@
-"""Whether two values of a session are the same to a reader. Pure.
+"""Whether two values of a session are the same to whoever reads them. Pure.
 
-1, 1.0 and True are equal to Python, and not the same. Bytes of a serializer do not decide alone: one that adds a
-nonce or a time stamp, or walks a set in its own order, writes the same value differently each time.
+1, 1.0 and True are equal in Python, but not the same. Comparing what a serializer writes is not enough: one that adds
+a nonce or a time stamp, or writes sets in no fixed order, writes the same value differently each time.
 """
 
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from uuid import UUID
 
 _BY_EQUALITY: Final = (str, bytes, int, bool, type(None), UUID)
 _BY_REPR: Final = (float, complex, Decimal, datetime, date, time, timedelta)
-"""NaN is the same as NaN, 0.0 is not -0.0, and two time zones are two even where their times are one."""
+"""So that NaN is the same as NaN, 0.0 differs from -0.0, and equal moments in two time zones differ."""
 
 
 def same(one: Any, other: Any, dumps: Callable[[Any], bytes]) -> bool:
-    """Tell whether two parsed values are the same: by exact type and order, else as ``dumps`` writes them.
+    """Tell whether two parsed values are the same: of the same type, with the same items in the same order.
 
-    Values of a type that is not known here are compared as written, if writing one of them twice gives equal bytes; if
-    not, they count as different.
+    Values of a type that is not known here are the same if ``dumps`` writes equal bytes for them; they count as
+    different if it writes different bytes for one and the same value.
     """
     if one is other:
         return True

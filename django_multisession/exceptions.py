@@ -1,4 +1,4 @@
-"""One tree of exceptions; those that are Django's UpdateError are in sessions/exceptions.py.
+"""The package's exceptions. Those that also are Django's UpdateError are in sessions/exceptions.py.
 
 None of them holds a session key, a payload or a password.
 """
@@ -9,11 +9,11 @@ class MultisessionError(Exception):
 
 
 class StoreUnavailable(MultisessionError):
-    """The store is down, hung, or was refused by the circuit breaker. It says nothing of the session.
+    """The store is down or does not answer, or its circuit breaker is open. Whether the session exists is not known.
 
     ``location`` names the store, without its password, and ``reason`` says what happened. ``retryable`` tells whether
-    the same operation may be asked for once more at once: true after a connection that was lost, false after a timeout,
-    an open breaker, or a second loss.
+    the same operation may be tried once more, immediately: true after a lost connection; false after a timeout, while
+    the breaker is open, or after a second lost connection.
     """
 
     def __init__(self, location: str, reason: str, retryable: bool = False) -> None:
@@ -29,7 +29,7 @@ class StoreUnavailable(MultisessionError):
 class StoreRefused(StoreUnavailable):
     """The server answered, and refused this one call: it is full, read-only, locked, or does not allow it.
 
-    Other calls may well succeed, so the circuit breaker takes no notice, and nothing is tried again.
+    Other calls may well succeed, so this does not count for the circuit breaker, and the call is not tried again.
     """
 
     def __str__(self) -> str:
@@ -37,14 +37,14 @@ class StoreRefused(StoreUnavailable):
 
 
 class BudgetSpent(StoreUnavailable):
-    """The request has waited for its stores as long as it may (TIMEOUT). It says nothing of the server."""
+    """The request has waited for its stores for as long as TIMEOUT allows. That is not evidence against this server."""
 
     def __str__(self) -> str:
         return f"No time is left to ask the session store at {self.location}: {self.reason}"
 
 
 class QueueFull(BudgetSpent):
-    """Others had all connections to the server for as long as the request may wait. Allow more, or ask less."""
+    """Other callers held all connections for as long as the request could wait. Allow more connections, or ask less."""
 
 
 class SessionTooLarge(MultisessionError, ValueError):
@@ -56,4 +56,4 @@ class SessionNotSerializable(MultisessionError, TypeError):
 
 
 class InvalidRecord(MultisessionError):
-    """A record or cookie is damaged, forged, moved, or of a key that is no longer configured."""
+    """A record or cookie is damaged, forged, copied from elsewhere, or made with a key that is no longer configured."""

@@ -1,7 +1,8 @@
-"""Session keys of other packages that say who somebody is, or is about to become: GUARD's part for what is installed.
+"""Session keys with which other packages say who the user is, or is about to be: GUARD's presets for installed apps.
 
-Of such keys, two requests at once must never add up to what neither wrote, such as one's pending user and the other's
-passed second factor. Taken from the packages' source; each key is what its releases of 2026 write.
+A merge of two concurrent requests must never combine such keys into a state that neither wrote, such as the pending
+user of one and the passed second factor of the other. The keys are those that the packages' releases of 2026 write,
+taken from their source.
 """
 
 from collections.abc import Iterable, Mapping
@@ -44,11 +45,11 @@ PRESETS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         ),
     }
 )
-"""The keys by the name of the package's application, as INSTALLED_APPS has it."""
+"""The session keys by the name of the package's application, as it stands in INSTALLED_APPS."""
 
 
 def installed(applications: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Return those of PRESETS whose application is one of INSTALLED_APPS, there by its name or its AppConfig."""
+    """Return the PRESETS whose application is in INSTALLED_APPS, by its name or by the path of its AppConfig."""
     given = [f"{application}." for application in applications]
     return {
         name: keys for name, keys in PRESETS.items() if any(application.startswith(f"{name}.") for application in given)

@@ -25,11 +25,11 @@ _CHARACTERS = bytes(_ALPHABET[byte % len(_ALPHABET)] for byte in range(256))
 _UNFAIR = bytes(range(_FAIR, 256))
 
 looks_like_a_key: Final = re.compile(r"[\x00-\x7f]{8,128}").fullmatch
-"""Tells, by a match, whether a session key can be one of ours. It comes with the request: anything may be in it."""
+"""Matches what can be a session key of ours. Keys come with requests, so they may hold anything."""
 
 
 def length_prefixed(value: bytes) -> bytes:
-    """Return value behind its length (u16), so that concatenated fields cannot run into one another."""
+    """Return value preceded by its length (u16), so that concatenated fields stay unambiguous."""
     return len(value).to_bytes(2, "big") + value
 
 
@@ -43,10 +43,10 @@ def new_session_key() -> str:
 
 
 class SessionKey:
-    """What the browser holds, and the storage key that it leads to; a repr that shows neither.
+    """A session key, as the browser holds it, with the storage key derived from it; the repr shows neither.
 
-    ``secret`` is the session key itself. ``ciphers`` keeps what the codec has derived from it, by kid: making a cipher
-    takes as long as using it.
+    ``secret`` is the session key itself. ``ciphers`` caches the ciphers that the codec derives from it, by kid: making
+    one takes as long as using it.
     """
 
     __slots__ = ("ciphers", "secret", "storage_key")
@@ -67,7 +67,7 @@ class StorageKeys:
     """The storage keys of one session name."""
 
     def __init__(self, prefix: str, session_name: str) -> None:
-        # What they have in common, hashed once.
+        # The part that all of them share, hashed once.
         scope = length_prefixed(prefix.encode()) + length_prefixed(session_name.encode())
         self._scope = hashlib.blake2b(scope, digest_size=20, person=b"dms1-storage")
 
@@ -75,7 +75,7 @@ class StorageKeys:
         """Return the 40 hex characters under which a store knows the session; they do not lead back to its key."""
         key = session_key.encode()
         digest = self._scope.copy()
-        digest.update(len(key).to_bytes(2, "big") + key)  # length_prefixed(), for each request
+        digest.update(len(key).to_bytes(2, "big") + key)  # length_prefixed(), inlined: this runs in each request
         return digest.hexdigest()
 
     def key(self, session_key: str) -> SessionKey:
@@ -112,9 +112,9 @@ class Secret:
 
 
 class Keyring:
-    """The secrets of one session name: the first one writes, all of them read.
+    """The secrets of one session name: the first one protects what is written, and all of them can read.
 
-    A record names its secret by ``kid``, so that reading tries exactly one key.
+    A record names its secret by ``kid``, so that exactly one key is tried.
     """
 
     def __init__(self, secrets: Iterable[str | bytes], prefix: str, session_name: str) -> None:
@@ -126,7 +126,7 @@ class Keyring:
             )
         ring = [Secret(secret, prefix, session_name) for secret in given]
         self.current = ring[0]
-        # Reversed, so that of two equal secrets the earlier one stands.
+        # Reversed, so that of two equal secrets the earlier one is kept.
         self.by_kid: Final[Mapping[bytes, Secret]] = {secret.kid: secret for secret in reversed(ring)}
 
     def __iter__(self) -> Iterator[Secret]:

@@ -1,7 +1,4 @@
-"""Time in an event loop that may be late: what the loop itself takes is no server's silence.
-
-See decisions.md, D25.
-"""
+"""Clocks and time limits that do not count an event loop's own lag as a server's silence (decisions.md, D25)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,11 +10,11 @@ from .runtime import ALWAYS, Kept, monotonic
 T = TypeVar("T")
 
 TICK: Final = 0.02
-"""Seconds between two looks at how late an event loop is."""
+"""Seconds between two measurements of an event loop's lag."""
 
 
 class LoopClock:
-    """Seconds that stand still while the event loop is late; it ticks while somebody uses it."""
+    """A clock that stands still while the event loop is late. It ticks only while somebody uses it."""
 
     def __init__(self) -> None:
         self._due = 0.0
@@ -26,7 +23,7 @@ class LoopClock:
         self._ticking = False
 
     def start(self) -> float:
-        """Begin to use the clock, in its loop; return its time."""
+        """Begin to use the clock, in its own loop; return its time in seconds."""
         self._users += 1
         if not self._ticking:
             self._ticking = True
@@ -34,11 +31,11 @@ class LoopClock:
         return self.time()
 
     def stop(self) -> None:
-        """End what start() began."""
+        """End the use that start() began."""
         self._users -= 1
 
     def time(self) -> float:
-        # A tick that is overdue: the loop has been busy since.
+        # While a tick is overdue the loop is late, and the clock stands still.
         return min(monotonic(), self._due) - self._late
 
     def _wind(self) -> None:
@@ -65,10 +62,10 @@ def clock_of(loop: asyncio.AbstractEventLoop) -> LoopClock:
 
 
 class Limit:
-    """The end of waiting for a server, at a time of the loop's clock: calls ``expire`` then, unless cancelled.
+    """A timer that ends the wait for a server: it calls ``expire`` at ``when``, in loop.time(), unless cancelled.
 
-    Event-loop lag does not count as server silence: the end comes as much later as the loop was late for it, and at
-    least a turn, in which it can take an answer that lies in the socket (decisions.md, D25).
+    Event-loop lag does not count as server silence. The timer fires later by as much as the loop was late for it, and
+    by one turn at least, in which the loop can read an answer that has already arrived.
     """
 
     __slots__ = ("_expire", "_loop", "_timer", "_when")
@@ -87,7 +84,7 @@ class Limit:
 
 
 async def within(awaitable: Awaitable[T], seconds: float) -> T:
-    """Return what awaitable returns, for at most so many seconds (TimeoutError, see Limit)."""
+    """Await an awaitable for at most so many seconds; TimeoutError after that. See Limit."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as timeout:
         limit = Limit(loop, loop.time() + seconds, lambda: timeout.reschedule(0))

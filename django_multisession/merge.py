@@ -1,6 +1,7 @@
 """Merge two sets of changes to one session, by top-level key, against what both had loaded. Pure.
 
-What only one side changed is kept as that side has it. A key that both changed follows its rule, or else ours wins.
+A key that only one side changed is kept as that side has it. For a key that both changed, its rule decides; without a
+rule, our value wins.
 """
 
 import json
@@ -13,18 +14,18 @@ from typing import Any, Final
 from .conf import IDENTITY
 
 Rule = Callable[[Any, Any, Any], Any]
-"""(base, theirs, ours) → merged. None stands for a key that is not there, on the way in and on the way out."""
+"""(base, theirs, ours) → merged. None stands for an absent key, both as an argument and as the result."""
 
 _ABSENT: Final = object()
 
 
 class MergeConflict(Exception):
-    """The two sides must not be merged; the message says why, naming keys of the session but no values."""
+    """The two sides must not be merged; the message says why, and names keys of the session but no values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The outcome; ``overwritten`` are the keys that both sides changed and where ours won without a rule."""
+    """The result of a merge; ``overwritten`` names the keys that both sides changed and ours won, without a rule."""
 
     data: dict[str, Any] = field(repr=False)
     overwritten: tuple[str, ...]
@@ -43,9 +44,9 @@ def merge(
 ) -> Merged:
     """Return theirs with our changes to base applied; MergeConflict where that would mix what belongs together.
 
-    ``guard`` names keys that are one unit; ``read`` those that we relied on, so that a change of theirs to one of
-    them is a conflict; ``same`` compares two values. ``rotates`` tells that ours goes on under a new key: a login there
-    takes along what was changed under the old key until then, as it takes along what was there before.
+    ``guard`` names keys that are merged as one unit. ``read`` names keys that we relied on: a change of theirs to one
+    of them is a conflict. ``same`` compares two values. ``rotates`` tells that our side has got a new session key: a
+    login there keeps what the anonymous session held before it, and so also what was changed under the old key since.
     """
 
     def changed(side: Mapping[str, Any]) -> set[str]:
@@ -96,14 +97,14 @@ def _listed(keys: Iterable[str]) -> str:
 
 
 def append(base: Any, theirs: Any, ours: Any) -> Any:
-    """Keep what either side appended to a list, without what we took from it."""
+    """Keep what either side appended to a list, without what we removed."""
     before, mine = _items(base), _items(ours)
     taken = _without(before, mine)
     return _like(theirs, ours, _without(_items(theirs), taken) + _without(mine, before))
 
 
 def union(base: Any, theirs: Any, ours: Any) -> Any:
-    """Keep what either side added to a set (or to a list without repetitions), without what we took from it."""
+    """Keep what either side added to a set (or to a list without repetitions), without what we removed."""
     added = _without(_items(ours), _items(base))
     taken = _without(_items(base), _items(ours))
     kept = _without(_items(theirs), taken)
@@ -119,19 +120,19 @@ def counter(base: Any, theirs: Any, ours: Any) -> Any:
 
 def _items(value: Any) -> list[Any]:
     if not isinstance(value, list | tuple | set | frozenset | None):
-        raise TypeError(f"{type(value).__name__} has no items to merge")  # a text's are its characters
+        raise TypeError(f"{type(value).__name__} has no items to merge")  # those of a str would be its characters
     return [] if value is None else list(value)
 
 
 def append_messages(base: Any, theirs: Any, ours: Any) -> Any:
-    """Keep what either side appended to the messages of django.contrib.messages, which are a list as JSON text."""
+    """Keep what either side appended to the messages of django.contrib.messages, a list in JSON."""
     merged = append(*(side and json.loads(side) for side in (base, theirs, ours)))
     return json.dumps(merged, separators=(",", ":")) if merged else None
 
 
 def _without(items: list[Any], taken: list[Any]) -> list[Any]:
-    """Return items less those of taken, each as often as it was taken."""
-    # By their text: items need not be hashable, and 1 and True are two.
+    """Return items without those of taken; one that was taken twice is left out twice."""
+    # Compared by repr: items need not be hashable, and 1 must differ from True.
     left = Counter(map(repr, taken))
     kept = []
     for item in items:

@@ -13,7 +13,7 @@ else:
 
 
 class StorageKeyField(_CharField):
-    """40 hexadecimal characters, compared byte by byte."""
+    """A column for 40 hexadecimal characters, compared byte by byte."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 40)
@@ -33,7 +33,7 @@ class SessionRecord(models.Model):
     key = StorageKeyField(_("storage key"), primary_key=True)
     version = models.BinaryField(_("version"), max_length=8)
     payload = models.BinaryField(_("payload"))
-    is_session = models.BooleanField(_("is a session"), default=True)  # and not the mark of one that ended
+    is_session = models.BooleanField(_("is a session"), default=True)  # False for a tombstone or pointer
     expires_at = models.DateTimeField(_("expires at"))
 
     class Meta:
@@ -41,7 +41,7 @@ class SessionRecord(models.Model):
         verbose_name = _("session record")
         verbose_name_plural = _("session records")
         default_permissions = ()
-        # PostgreSQL alone goes without it, see the first migration.
+        # Except on PostgreSQL: see the first migration.
         indexes = [models.Index(fields=["expires_at"], name="multisession_record_expiry")]
 
     def __str__(self) -> str:

@@ -1,6 +1,7 @@
-"""What error reports show of the objects that hold keys, payloads and passwords.
+"""Safe reprs for the objects that hold keys, payloads and passwords.
 
-They show a variable by its repr; sentry-sdk takes a tuple apart and shows its items, unless it has ``__sentry_repr__``.
+Error reports show each local variable by its repr. sentry-sdk shows the items of a tuple instead, unless its class has
+``__sentry_repr__``.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,9 @@
-"""Everything that lives as long as the process: one place that knows it, and one reset().
+"""State that lives as long as the process, and the one function, reset(), that discards it.
 
 A module that keeps something between requests (a cache, a lock, a pool, a breaker) declares it as ``Kept``, or
-registers a callback with ``on()``. Three events make it forget: a fork, whose child must not share connections or
-wait for locks of threads that it does not have; a change of settings; and a test that begins. reset() without an
-event is all of them.
+registers a callback with ``on()``. Three events discard it: a fork, since the child must not share its parent's
+connections, nor wait for locks held by threads that it does not have; a change of settings; and the start of a test.
+reset() without an argument stands for all three.
 """
 
 import enum
@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Final, Generic, ParamSpec, TypeVar
 
 monotonic: Final[Callable[[], float]] = functools.partial(time.monotonic)
-"""The monotonic clock also where a test has frozen time: freezegun replaces functions by their names in modules."""
+"""time.monotonic(), also in a test that freezes time: freezegun replaces every module attribute that is that function,
+and this one is not."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -22,7 +23,7 @@ CallbackT = TypeVar("CallbackT", bound=Callable[[], object])
 
 
 class Event(enum.Flag):
-    """What makes a process forget."""
+    """What makes a process discard its state."""
 
     FORK = enum.auto()
     SETTINGS = enum.auto()
@@ -35,7 +36,7 @@ _callbacks: list[tuple[Event, Callable[[], object]]] = []
 
 
 def on(events: Event) -> Callable[[CallbackT], CallbackT]:
-    """Have a function called, in the order of registration, whenever one of these events happens."""
+    """Call the decorated function whenever one of these events happens; callbacks run in order of registration."""
 
     def register(callback: CallbackT) -> CallbackT:
         _callbacks.append((events, callback))
@@ -45,14 +46,14 @@ def on(events: Event) -> Callable[[CallbackT], CallbackT]:
 
 
 def reset(event: Event = ALWAYS) -> None:
-    """Forget what an event makes obsolete; without one, everything."""
+    """Discard what an event makes obsolete; everything by default."""
     for events, callback in _callbacks:
         if events & event:
             callback()
 
 
 class Kept(Generic[T]):
-    """A value of the process, made by ``make`` and made anew whenever one of the events happens."""
+    """A process-wide value, made by ``make`` and replaced by a new one whenever one of the events happens."""
 
     __slots__ = ("_make", "value")
 
@@ -62,7 +63,7 @@ class Kept(Generic[T]):
         on(until)(self.renew)
 
     def renew(self) -> None:
-        """Make the value anew."""
+        """Replace the value by a new one."""
         self.value = self._make()
 
 

@@ -1,4 +1,4 @@
-"""A serialiser for SESSION_SERIALIZER or SERIALIZER that brings values back as they went in."""
+"""TypedSerializer, for SESSION_SERIALIZER or SERIALIZER: it preserves the types that JSON does not have."""
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
@@ -73,7 +73,7 @@ def _pack(value: Any) -> Any:  # noqa: PLR0911 - one for each kind of value
     try:
         code, shape = _SHAPES[kind]
     except KeyError:
-        # Subclasses, such as SafeString, come back as what they are based on.
+        # An instance of a subclass, such as SafeString, comes back as one of its base.
         for base, plain in _BASES:
             if isinstance(value, base):
                 return _pack(plain(value))
@@ -90,7 +90,7 @@ def _pack_text(value: str) -> Any:
     try:
         value.encode()
     except UnicodeEncodeError:
-        # A lone surrogate, as in a file's name: JSON keeps it, UTF-8 has none.
+        # A lone surrogate, as file names may hold: JSON can express it, UTF-8 cannot.
         return msgspec.msgpack.Ext(_TEXT, value.encode("utf-8", "surrogatepass"))
     return value
 
@@ -161,18 +161,18 @@ _decoder = msgspec.msgpack.Decoder(ext_hook=_unpack)
 class TypedSerializer:
     """MessagePack that keeps types: datetime, date, time, timedelta, Decimal, UUID, bytes, set, tuple.
 
-    Subclasses come back as what they are based on: an enum's member as its value, a named tuple as a tuple.
+    An instance of a subclass comes back as one of its base: an enum's member as its value, a named tuple as a tuple.
 
     Set ``SESSION_SERIALIZER = "django_multisession.serializers.TypedSerializer"``, or SERIALIZER of an entry. Needs
     the extra ``[typed]``. Dictionaries keep integer keys, which JSON turns into strings.
     """
 
     def dumps(self, obj: Any) -> bytes:
-        """Return obj as bytes; TypeError for what cannot be kept, RecursionError for what contains itself."""
+        """Return obj as bytes; TypeError for an unsupported type, RecursionError for an object that contains itself."""
         return msgspec.msgpack.encode(_pack(obj))
 
     def loads(self, data: bytes) -> Any:
-        """Return what dumps() was given; ValueError for anything else."""
+        """Return the object that dumps() was given; ValueError for bytes that dumps() did not write."""
         try:
             return _decoder.decode(data)
         except (msgspec.MsgspecError, LookupError, TypeError, ArithmeticError) as error:

@@ -40,7 +40,7 @@ def test_session_ends_by_the_frozen_clock() -> None:
 def test_breaker_that_opened_while_time_was_frozen_probes_again() -> None:
     breaker = breaker_for("frozen://")
     with freeze_time("2030-01-01"):
-        breaker._open("a test")
+        breaker._open("a test", probed=0.0)
     from django_multisession.runtime import monotonic
 
     assert breaker._next_probe - monotonic() < 5
