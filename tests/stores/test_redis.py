@@ -530,7 +530,7 @@ def test_server_that_does_not_compare_is_asked_again_after_a_while(
             proxy.disconnect()
             with pytest.raises(StoreUnavailable):
                 await store.read(key)
-            monkeypatch.setattr("django_multisession.stores.redis.commands.MEMORY", 0.0)
+            monkeypatch.setattr("django_multisession.stores.redis.commands.LACK_TTL", 0.0)
             compared = proxy.cut_reply(b"IFEQ")
             with pytest.raises(StoreUnavailable):
                 await store.replace(key, payload(V2), 60, payload(V1), V2)

@@ -227,7 +227,7 @@ class NewestReplica(ReplicaServer, NewestRedisServer):
 @pytest.fixture
 def always_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a server be asked again at once for what it lacked."""
-    monkeypatch.setattr("django_multisession.stores.redis.commands.MEMORY", 0.0)
+    monkeypatch.setattr("django_multisession.stores.redis.commands.LACK_TTL", 0.0)
 
 
 async def compares(store: RedisStore, key: str, server: RedisServer) -> bool:

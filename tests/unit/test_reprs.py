@@ -20,7 +20,7 @@ from django_multisession.stores.base import Insertion, Record, StoreOptions
 from django_multisession.stores.memory import _Row
 from django_multisession.stores.mongodb.location import parse as mongodb_location
 from django_multisession.stores.postgresql.pipeline import Result
-from django_multisession.stores.redis.batches import _Asked
+from django_multisession.stores.redis.batches import _Request
 from django_multisession.stores.redis.location import located as redis_location
 
 SECRET = "fake secret"
@@ -45,7 +45,7 @@ HOLDERS = [
     New({"a": SECRET}, 1, options={"owner": SECRET}),
     StoreOptions(SECRET, options={"password": SECRET}),
     _Row(SECRET.encode(), b"version!", 1.0),
-    _Asked(SECRET.encode(), 1, None, 0.0),  # type: ignore[arg-type]  # a future needs a loop
+    _Request(SECRET.encode(), 1, None, 0.0),  # type: ignore[arg-type]  # a future needs a loop
     Result([(SECRET.encode(),)], 1),
     mongodb_location(f"mongodb://user:{SECRET.replace(' ', '%20')}@127.0.0.1/sessions"),
     redis_location(f"redis://:{SECRET.replace(' ', '%20')}@127.0.0.1/0"),

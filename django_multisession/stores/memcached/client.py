@@ -1,4 +1,4 @@
-"""pymemcache's client for one node, with the time of each answer bounded as a whole, and its exceptions' meaning."""
+"""pymemcache's clients for one node, with one time limit for a whole answer; and what pymemcache's exceptions mean."""
 
 import errno
 import re
@@ -29,13 +29,13 @@ from .location import Settings
 T = TypeVar("T")
 
 THREADS: Final = 8
-"""The most of an event loop's threads that wait for one node."""
+"""How many threads of an event loop may wait for one node."""
 
 
 class Link:
-    """The ``socket_module`` of one client, and the one socket that the client makes of it.
+    """The ``socket_module`` of one client, and at the same time the one socket that the client gets from it.
 
-    pymemcache's own timeouts are for each recv(), and it tries the first address of a name alone.
+    pymemcache's own timeouts limit each recv() only, and it tries only the first address of a name.
     """
 
     def __init__(self, connect_timeout: float, read_timeout: float, tls: ssl.SSLContext | None) -> None:
@@ -52,7 +52,7 @@ class Link:
         self.recv = _not_connected if made is None else made.recv
 
     def bound(self, seconds: float) -> None:
-        """Let connecting, if need be, and the next answer take so many seconds together."""
+        """Let the next answer, and connecting if need be, take so many seconds together."""
         if self._socket is None:
             self._seconds = seconds
         else:
@@ -64,7 +64,7 @@ class Link:
         return getattr(socket, name)
 
     def getaddrinfo(self, host: str, port: int, *kind: Any) -> list[tuple[Any, ...]]:
-        """Return the name, for connect() to resolve."""
+        """Return the name itself as the address: connect() resolves it."""
         return [(socket.AF_UNSPEC, socket.SOCK_STREAM, 0, "", (host, port))]
 
     def socket(self, *kind: Any) -> "Link":
@@ -75,10 +75,10 @@ class Link:
     # The socket.
 
     def settimeout(self, seconds: float | None) -> None:
-        """See bound(), which is what counts."""
+        """Do nothing: bound() sets the limit, not pymemcache."""
 
     def setsockopt(self, *option: Any) -> None:
-        """See socket.setsockopt()."""
+        """Keep an option for connect()."""
         self._options.append(option)
 
     def connect(self, address: str | tuple[str, int]) -> None:
@@ -100,14 +100,14 @@ def _not_connected(*arguments: Any) -> NoReturn:
 
 
 class Connection(NamedTuple):
-    """A client and its link: for one thread at a time, connected at its first command."""
+    """A client and its link, for one thread at a time; connected at its first command."""
 
     client: Client
     link: Link
 
 
 class Node:
-    """A server: its name is the same in every process, for it decides which keys are its own."""
+    """A server. Its name must be the same in every process, for it decides which keys the node has."""
 
     def __init__(self, name: str, settings: Settings, connect_timeout: float, read_timeout: float) -> None:
         self.name = name
@@ -137,7 +137,7 @@ class Node:
         return found
 
     def ask_anew(self, seconds: float, command: Callable[[Client], T]) -> T:
-        """Return ``command(client)``, on a connection that is made for it and closed after it."""
+        """Return ``command(client)``, on a new connection that is closed afterwards."""
         connection = self.connection()
         try:
             return self._bounded(connection, seconds, command)
@@ -153,7 +153,8 @@ class Node:
                 raise
             raise ConnectionError(error.errno, "its name is not found any more") from error
         except (ValueError, KeyError, MemcacheUnknownError, MemcacheUnknownCommandError):
-            # A line that pymemcache cannot read makes a ValueError, the answer to somebody else a KeyError with a key.
+            # pymemcache raises ValueError for a line that it cannot read, and KeyError, with the key, for the answer to
+            # another command.
             connection.client.close()
             if not self.breaker.answers:
                 raise MemcacheUnknownError from None
@@ -169,7 +170,7 @@ def _close(connection: Connection) -> None:
 
 
 def _unharmed(error: BaseException) -> bool:
-    """Tell whether the server has answered. pymemcache closes the socket after any error, and connects again."""
+    """Tell whether the client can be used on: pymemcache closes the socket after any error, and connects again."""
     return isinstance(error, MemcacheServerError) and not isinstance(error, MemcacheUnexpectedCloseError)
 
 
@@ -184,12 +185,12 @@ _LONG_WORD: Final = re.compile(rb"[^\s]{25,}")
 
 
 def failure(error: Exception) -> tuple[Failure, str] | None:
-    """Return what an exception of pymemcache, or of a name that is not found, says; None for any other."""
+    """Return what an exception of pymemcache, or a name that is not found, says about the server; None for others."""
     said = error.args[0] if error.args and isinstance(error.args[0], bytes) else b""
     if isinstance(error, MemcacheUnexpectedCloseError):
         return Failure.LOSS, f"{LOST}: the server closed it"
     if isinstance(error, MemcacheServerError):
-        # A storage key would be a long word.
+        # Long words are left out: one may be a storage key.
         words = _LONG_WORD.sub(b"...", said)[:80].decode("ascii", "replace")
         return Failure.REFUSAL, _NO_MEMORY if b"out of memory" in said else f"SERVER_ERROR {words}"
     if isinstance(error, MemcacheUnknownError):

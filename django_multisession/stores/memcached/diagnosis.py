@@ -1,4 +1,4 @@
-"""What memcached servers say of themselves, and what of it endangers sessions."""
+"""Inspect memcached servers: their versions, their clocks, and what endangers sessions on them."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -7,13 +7,13 @@ from typing import Any
 from ..base import Inspection
 
 Answer = tuple[Mapping[bytes, Any], Mapping[bytes, Any]]
-"""What a node says to ``stats`` and to ``stats settings``."""
+"""A node's answers to ``stats`` and to ``stats settings``."""
 
 
 def inspection(answers: Mapping[str, Answer], outages: Mapping[str, Exception], item_size: int) -> Inspection:
-    """Return what the answers of some nodes, and the outages of others, amount to; both by the node's name.
+    """Return the inspection of a ring, given some nodes' answers and the other nodes' outages, by the node's name.
 
-    ``item_size`` is the largest item in bytes that the store believes in; the time that is told is the farthest off.
+    ``item_size`` is the largest item in bytes by the store's settings. The time is that of the clock farthest off.
     """
     now = time.time()
     found = [f"{error}. Its sessions wait for it; no other node takes them over." for error in outages.values()]

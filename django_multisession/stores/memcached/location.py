@@ -16,7 +16,7 @@ ALLOWED = "'host:port', 'unix:/path/to/socket', or a list of these, each once"
 ITEM_SIZE: Final = 1024 * 1024
 """The largest item in bytes of a memcached that was started without -I."""
 SMALLEST_ITEM_SIZE: Final = 1024
-_HEAD_LENGTH = 250 - 40  # of the longest key, the storage key excepted
+_HEAD_LENGTH = 250 - 40  # bytes of the longest key, without the storage key
 
 # pymemcache's options that would break a promise of the store, and why.
 _REFUSED = {
@@ -50,9 +50,9 @@ def names_of(location: object) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """OPTIONS, with ``max_item_size`` in bytes and ``max_idle`` in seconds.
+    """OPTIONS, validated: ``item_size`` in bytes, ``max_idle`` in seconds.
 
-    ``client`` is the factory that it names, None for pymemcache's own; the rest are the arguments of either.
+    ``client`` is the factory that OPTIONS name, None for pymemcache's own class; ``arguments`` are for either.
     """
 
     item_size: int
@@ -62,8 +62,8 @@ class Settings:
 
 
 def settings_of(options: Mapping[str, Any]) -> Settings:
-    """Return what OPTIONS say; ImproperlyConfigured if they are wrong, or would break a promise of the store."""
-    for refused in sorted(options.keys() & _REFUSED):
+    """Return OPTIONS, validated; ImproperlyConfigured if they are wrong, or would break a promise of the store."""
+    if refused := min(options.keys() & _REFUSED, default=None):
         raise ImproperlyConfigured(
             f"MULTISESSION: OPTIONS set {refused!r}, which is not allowed for memcached: {_REFUSED[refused]}."
         )
@@ -89,7 +89,7 @@ def _client(path: Any) -> Callable[..., Any] | None:
 
 
 def head_of(prefix: str) -> bytes:
-    """Return what a key begins with under a KEY_PREFIX; ImproperlyConfigured if it does not fit."""
+    """Return the beginning of all keys under a KEY_PREFIX; ImproperlyConfigured if that does not fit."""
     head = f"{prefix}:dms:".encode() if prefix else b"dms:"
     if len(head) > _HEAD_LENGTH or any(byte <= 32 or byte == 127 for byte in head):
         raise ImproperlyConfigured(

@@ -2,10 +2,10 @@
 
 The key on the server is ``{KEY_PREFIX}:dms:{storage key}``; without a prefix ``dms:{storage key}``.
 
-A token is memcached's cas where a read has told it. The answer to a write tells none, so the token of what was just
-written is its version, and who replaces or deletes it has to look first.
+The token of a record that was read is memcached's cas. The answer to a write tells no cas, so the token of what was
+just written is its version, and whoever replaces or deletes that reads it first.
 
-It speaks the classic text protocol: the meta commands need memcached 1.6, and proxies don't know them.
+The store speaks the classic text protocol: the meta commands need memcached 1.6, and proxies do not know them.
 """
 
 import time
@@ -38,7 +38,7 @@ except ImportError as error:
 T = TypeVar("T")
 
 _KEYS_AT_ONCE = 100
-_ITEM_OVERHEAD = 512  # of header, longest key and slab; measured: 309 bytes (1.6.18)
+_ITEM_OVERHEAD = 512  # bytes of header, longest key and slab; measured: 309 (1.6.18)
 _TOO_LARGE = b"object too large"
 
 _RELATIVE_LIMIT = 30 * 24 * 60 * 60
@@ -46,18 +46,18 @@ _LATEST = 2**31 - 1  # memcached reads a signed 32-bit number: 2**31 expires at 
 _EXPIRED = -1
 
 _CAS, _WRITTEN = b"c", b"v"
-"""What a token begins with: memcached's cas follows, or the version that was written."""
+"""The first byte of a token: it is followed by memcached's cas, or by the version that was written."""
 
 
 def expiry(ttl: int, now: float) -> int:
-    """Return what to send for a record to live ttl seconds; the 19th of January 2038 is the end.
+    """Return the expiry to send for a record that is to live ttl seconds, at the latest January 19, 2038.
 
-    Above 30 days memcached takes the number for a date by its own clock. An hour between two hosts'
-    clocks is an hour in more than 30 days; what must never be sent is a date that has passed.
+    Above 30 days memcached takes the number for a date, by its own clock. Clocks that differ by an hour change a life
+    of over 30 days by an hour, which does not matter; a date that has passed must never be sent.
     """
     if ttl <= _RELATIVE_LIMIT:
         return ttl
-    if now + _RELATIVE_LIMIT >= _LATEST:  # from December 2037 on a date would soon have passed
+    if now + _RELATIVE_LIMIT >= _LATEST:  # from December 2037 on, the latest date is not far enough ahead
         return _RELATIVE_LIMIT
     return min(int(now) + ttl, _LATEST)
 
@@ -70,7 +70,7 @@ class MemcachedStore(Store):
     ``pymemcache.Client`` and returns one, or what has its commands. All others go to pymemcache.
     """
 
-    keeps_tombstones = False  # it drops what it likes when it is full
+    keeps_tombstones = False  # it evicts anything when it is full
     max_payload: int
 
     def __init__(self, options: StoreOptions) -> None:
@@ -81,7 +81,7 @@ class MemcachedStore(Store):
             Node(name, settings, options.connect_timeout, options.read_timeout) for name in names_of(options.location)
         )
         self._named_nodes = [(node.name.encode(), node) for node in self._nodes]
-        self._nodes[0].connection()  # not connected: pymemcache checks its arguments
+        self._nodes[0].connection()  # which does not connect: pymemcache checks its arguments
         super().__init__(options)
 
     @property
@@ -93,13 +93,13 @@ class MemcachedStore(Store):
         return self._head + key.encode()
 
     def node(self, key: str) -> Node:
-        """Return the node that holds a key, be it alive or not."""
+        """Return the node that has a key, whether it is alive or not."""
         return self._nodes[0] if len(self._nodes) == 1 else choose(self._named_nodes, key.encode())
 
     # Asking a node.
 
     async def _ask(self, node: Node, command: Callable[[Client], T]) -> T:
-        """Return ``command(client)``, in an event loop from a thread of ours."""
+        """Return ``command(client)``; in an event loop it is called on one of our threads."""
         loop = native_loop()
         if loop is None:
             return await self.call(node.ask, command, breaker=node.breaker, node=node)
@@ -114,7 +114,7 @@ class MemcachedStore(Store):
         return failure(error) or super().failure(error)
 
     async def probe(self, node: Node | None) -> None:
-        """Read on a new connection to a node, the first if that is None; in an event loop from a thread of ours."""
+        """See Store.probe(). None is the first node; in an event loop it is read from one of our threads."""
         asked = node or self._nodes[0]
         address = self.address(ABSENT_KEY)
 
@@ -138,7 +138,7 @@ class MemcachedStore(Store):
         except StoreRefused as error:
             cause = error.__cause__
             if isinstance(cause, MemcacheServerError) and _TOO_LARGE in cause.args[0]:
-                # add and cas, unlike set, don't remove the old item before they find out.
+                # What was stored is unchanged: add and cas, unlike set, do not remove the old item first.
                 raise self._too_large(node, payload) from cause
             raise
 
@@ -193,11 +193,11 @@ class MemcachedStore(Store):
         cas = await self._cas(key, expected)
         if cas is None:
             return False
-        # A swap for something that has expired is the classic protocol's delete at a cas token (decisions.md, D10).
+        # The classic protocol cannot delete at a cas, but replace the item by one that has expired (decisions.md, D10).
         return bool(await self._ask(node, lambda client: client.cas(address, b"", cas, _EXPIRED)))
 
     async def delete_many(self, keys: Iterable[str]) -> int:
-        """Delete these records, one by one, on every node that lives; then raise for the others."""
+        """Delete these records, one by one, on every node that answers; then raise the last outage, if any."""
         deleted, outage = 0, None
         for key in keys:
             try:
@@ -220,7 +220,7 @@ class MemcachedStore(Store):
         return live
 
     async def inspect(self) -> Inspection:
-        """Ask every node; StoreUnavailable if none answers. ``time`` is the clock farthest off."""
+        """See Store.inspect(). Asks every node; StoreUnavailable if none answers."""
         answers: dict[str, Answer] = {}
         outages: dict[str, StoreUnavailable] = {}
         for node in self._nodes:

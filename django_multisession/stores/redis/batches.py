@@ -1,11 +1,11 @@
-"""What the tasks of an event loop ask of one Redis server goes out together.
+"""Batches: the commands that the tasks of an event loop send to one Redis server go out together.
 
-The commands of all that ask in one turn of the loop are one packet there, and one back. While it is under way the next
-turn's goes out on another connection, MOST_BATCHES at a time; what is asked meanwhile waits, and is one batch then. So
-a crowd of tasks costs each a fraction of a connection.
+All commands of one turn of the loop are one packet, and their answers come back in one. Meanwhile the next turn's batch
+goes out on another connection, up to MOST_BATCHES at a time; commands that come while all are under way wait, and form
+one batch then. So many tasks share few connections.
 
-Each task waits for a future of its own. The batch runs in a task that nobody cancels, as long as the most patient of
-those who wait: who gives up, or is cancelled, leaves the others their answers and their connection.
+Each task waits for a future of its own. The batch runs in a task that nobody cancels, until the last deadline of those
+who wait: a task that gives up, or is cancelled, leaves the others their answers and their connection.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from ..resolver import look_up
 from .failures import ends_connection
 
 MOST_BATCHES: Final = 4
-"""Batches under way at a time; as many again of what goes alone."""
+"""Batches under way at a time, and again as many commands that go alone."""
 
 
-@shown_as(lambda asked: f"{asked.commands} commands, {len(asked.packed)} bytes")
-class _Asked(NamedTuple):
+@shown_as(lambda request: f"{request.commands} commands, {len(request.packed)} bytes")
+class _Request(NamedTuple):
     packed: bytes
     commands: int
     answers: "asyncio.Future[list[Any]]"
     deadline: float
-    """By the loop's clock."""
+    """In loop.time()."""
 
 
 class Batches:
@@ -45,24 +45,27 @@ class Batches:
         self._alone = _Lane(self._pool, connect_timeout, batch_size=1)
 
     async def ask(self, packed: bytes, count: int, seconds: float, alone: bool) -> list[Any]:
-        """Return so many answers, refusals among them; TimeoutError after so many seconds."""
+        """Send packed commands and return their ``count`` answers, refusals among them; TimeoutError after the seconds.
+
+        What is large or slow goes ``alone``, so that no other command waits behind it.
+        """
         lane = self._alone if alone else self._together
         return await lane.ask(packed, count, seconds)
 
     async def aclose(self) -> None:
         """Close the idle connections; those under way close with their batches."""
         await self._pool.aclose()
-        await asyncio.sleep(0)  # in which the transports close their sockets
+        await asyncio.sleep(0)  # the turn in which the transports close their sockets
 
 
 class _Lane:
-    """Batches that wait for each other; ``batch_size`` tasks each at most, None for all that wait."""
+    """A queue of requests, and its batches of at most ``batch_size`` requests; None for all that wait."""
 
     def __init__(self, pool: Pool[Any], connect_timeout: float, batch_size: int | None) -> None:
         self._pool = pool
         self._connect_timeout = connect_timeout
         self._batch_size = batch_size
-        self._waiting: list[_Asked] = []
+        self._waiting: list[_Request] = []
         self._under_way: set[asyncio.Task[None]] = set()
         self._next: asyncio.Task[None] | None = None
 
@@ -70,7 +73,7 @@ class _Lane:
         loop = asyncio.get_running_loop()
         answers: asyncio.Future[list[Any]] = loop.create_future()
         deadline = loop.time() + seconds
-        self._waiting.append(_Asked(packed, count, answers, deadline))
+        self._waiting.append(_Request(packed, count, answers, deadline))
         self._start()
         limit = Limit(loop, deadline, partial(_expire, answers))
         try:
@@ -79,7 +82,7 @@ class _Lane:
             limit.cancel()
 
     def _start(self) -> None:
-        """Begin a batch, unless one is about to begin that takes what waits, or enough are under way."""
+        """Start a batch, unless one that takes what waits is about to start, or enough are under way."""
         if self._next is None and self._waiting and len(self._under_way) < MOST_BATCHES:
             self._next = task = asyncio.create_task(self._run())
             self._under_way.add(task)
@@ -87,52 +90,52 @@ class _Lane:
 
     def _has_run(self, task: "asyncio.Task[None]") -> None:
         self._under_way.discard(task)
-        if self._next is task:  # cancelled, at the end of the loop, before it began
+        if self._next is task:  # cancelled before it began, at the end of the loop
             self._next = None
         self._start()
 
     async def _run(self) -> None:
-        # A turn after it was started: what others have asked in that turn goes with it.
+        # This runs one turn after _start(), so requests of that turn are in the batch.
         self._next = None
         size = self._batch_size or len(self._waiting)
         taken, self._waiting = self._waiting[:size], self._waiting[size:]
         self._start()
-        batch = [asked for asked in taken if not asked.answers.done()]  # without those who gave up meanwhile
+        batch = [request for request in taken if not request.answers.done()]  # without those given up meanwhile
         if not batch:
             return
         try:
             await self._pool.use(self._execute, batch)
-        except Exception as error:  # noqa: BLE001 - it is for those who wait
+        except Exception as error:  # noqa: BLE001 - raised where the answers are awaited
             _fail(batch, error)
 
-    async def _execute(self, connection: Any, batch: Sequence[_Asked]) -> None:
-        packed = b"".join([asked.packed for asked in batch])
-        count = sum([asked.commands for asked in batch])
-        longest = max([asked.deadline for asked in batch]) - asyncio.get_running_loop().time()
+    async def _execute(self, connection: Any, batch: Sequence[_Request]) -> None:
+        packed = b"".join([request.packed for request in batch])
+        count = sum([request.commands for request in batch])
+        longest = max([request.deadline for request in batch]) - asyncio.get_running_loop().time()
         try:
             answers: list[Any] = await maybe_await(exchange(connection, packed, count, self._connect_timeout), longest)
         except Exception as error:
             _fail(batch, error)  # before the connection is closed, which may take a while
             raise
         over, start = None, 0
-        for asked in batch:
-            own = answers[start : start + asked.commands]
-            start += asked.commands
+        for request in batch:
+            own = answers[start : start + request.commands]
+            start += request.commands
             refusal = next(filter(ends_connection, own), None)
             if refusal is not None:
                 over = refusal
-                _fail([asked], refusal)
-            elif not asked.answers.done():
-                asked.answers.set_result(own)
+                _fail([request], refusal)
+            elif not request.answers.done():
+                request.answers.set_result(own)
         if over is not None:
-            # It may be the server: one that has become a replica keeps its connections, and refuses every write.
+            # Close the connection: a server that has become a replica keeps it open, and refuses every write.
             raise over
 
 
 async def exchange(connection: Any, packed: bytes, count: int, connect_timeout: float) -> list[Any]:
     """Send packed commands over a redis.asyncio.Connection and return as many answers, refusals among them.
 
-    One that is not connected, or that the server has closed or spoken on without being asked, is connected anew.
+    It is connected first, or again if the server has closed it, or has sent something without being asked.
     """
     if connection.is_connected and await connection.can_read():
         await connection.disconnect(nowait=True)
@@ -152,15 +155,14 @@ async def exchange(connection: Any, packed: bytes, count: int, connect_timeout: 
 async def close(connection: Any) -> None:
     """Close a connection.
 
-    TLS ends with a round trip, for which at the end of a loop nobody else would wait; redis-py bounds that by the limit
-    for connecting.
+    TLS ends with a round trip, which must be awaited before the loop ends; redis-py gives it the limit for connecting.
     """
     await connection.disconnect(nowait=not isinstance(connection, SSLConnection))
 
 
 async def _connect(connection: Any) -> None:
     if (host := getattr(connection, "host", None)) is not None:
-        # The event loop looks names up on the threads that its tasks share, and a resolver that hangs would take all.
+        # Not by the event loop, whose tasks share a few threads for that: a resolver that hangs would block them all.
         await asyncio.shield(asyncio.wrap_future(look_up(host, int(connection.port))))
     await connection.connect()
 
@@ -170,7 +172,7 @@ def _expire(answers: "asyncio.Future[list[Any]]") -> None:
         answers.set_exception(TimeoutError("no answer in time"))
 
 
-def _fail(batch: Sequence[_Asked], error: Exception) -> None:
-    for asked in batch:
-        if not asked.answers.done():
-            asked.answers.set_exception(error)
+def _fail(batch: Sequence[_Request], error: Exception) -> None:
+    for request in batch:
+        if not request.answers.done():
+            request.answers.set_exception(error)

@@ -1,9 +1,9 @@
 """A Redis Cluster: its nodes share the keys by slot, and a replica takes over where a master is lost.
 
-Each node is asked like a single server. redis-py's RedisCluster is not in between (decisions.md): it learns a new
-topology inside the call that fails, for as long as its nodes take, keeps no connection for a WAIT, and repeats by
-itself. Here a call is bounded, admitted by the breaker of the node that it goes to, and follows MOVED and ASK, which
-cost nobody anything; the topology is learnt by the first call, by each probe, and beside the calls after a MOVED.
+Each node is asked like a single server, without redis-py's RedisCluster (decisions.md, D44): that learns a new topology
+inside the call that has failed, without a limit, does not send WAIT over the connection that wrote, and retries by
+itself. Here each call has a time limit and the breaker of its node, and follows MOVED and ASK, which count as answers.
+The topology is learnt in the first call, in each probe, and after a MOVED beside the calls.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ from .server import Notes, counted
 from .topology import Node, Topology, slot_of
 
 MOST_HOPS: Final = 5
-"""How often a command may be sent on to another node."""
+"""How often a command may be redirected to another node."""
 REFRESH_INTERVAL: Final = 1.0
-"""Seconds between two looks at the topology because of MOVED."""
+"""Seconds between two refreshes of the topology because of MOVED."""
 SLOTS: Final = 16384
 
 
 def _address_of(command: Command) -> str:
-    """Return the key that a command is about: a script has its digest and the number of its keys before it."""
+    """Return the key of a command: of a script, behind its digest and its number of keys."""
     return str(command[3] if command[0] in ("EVAL", "EVALSHA") else command[1])
 
 
@@ -66,7 +66,7 @@ class Cluster:
         return self._topology is not None
 
     async def locate(self, seconds: float, last: Node | None = None) -> None:
-        """Ask one node after the other, ``last`` at the end; each has half of the time that is left."""
+        """Ask one node after another for the topology, ``last`` at the end; each may take half of the time left."""
         topology = self._topology
         known = topology.nodes if topology else []
         nodes = sorted(dict.fromkeys([*known, *self._seeds]), key=lambda node: node == last)
@@ -124,7 +124,7 @@ class Cluster:
         answers = await self._at(node).ask(seconds, commands, alone)
         after = [commands[-1]] if commands[-1][0] == "WAIT" else []
         for index, answer in enumerate(answers):
-            if isinstance(answer, redis.exceptions.AskError):  # MOVED is one of them
+            if isinstance(answer, redis.exceptions.AskError):  # the base class of MovedError
                 followed = await self._follow(ends_at, [commands[index], *after], node, answer)
                 answers[index] = followed[0]
                 if after:
@@ -135,7 +135,7 @@ class Cluster:
         return answered(*await self.ask(seconds, [command], alone))
 
     async def _follow(self, ends_at: float, commands: list[Command], node: Node, sent_on: Any) -> list[Any]:
-        """Send a command on to where the server says that its key is."""
+        """Send a command to the node that the server names for its key."""
         for _ in range(MOST_HOPS):
             node = Node(*self._remap((sent_on.host or node.host, sent_on.port)))
             seconds = max(ends_at - monotonic(), 0.001)
@@ -144,7 +144,7 @@ class Cluster:
                 self._refresh_soon()
                 answers = await self._at(node).ask(seconds, commands, alone=True)
             else:
-                # The slot is on its way, and this key is there already.
+                # The slot is being moved, and this key already has been.
                 answers = (await self._at(node).ask(seconds, [("ASKING",), *commands], alone=True))[1:]
             if not isinstance(answers[0], redis.exceptions.AskError):
                 return answers
@@ -152,7 +152,7 @@ class Cluster:
         raise redis.exceptions.ClusterError("sent on too often")
 
     def _refresh_soon(self) -> None:
-        """Learn the topology beside the calls, at most once in REFRESH_INTERVAL."""
+        """Learn the topology in the background, at most once in REFRESH_INTERVAL."""
         if monotonic() - self._refreshed_at < REFRESH_INTERVAL:
             return
         self._refreshed_at = monotonic()
@@ -166,14 +166,14 @@ class Cluster:
             task.add_done_callback(self._tasks.discard)
 
     async def _refresh(self) -> None:
-        with contextlib.suppress(redis.RedisError, OSError):  # what MOVED said is known already
+        with contextlib.suppress(redis.RedisError, OSError):  # _follow() has noted what MOVED said
             await self.locate(REFRESH_INTERVAL)
 
     async def ask_node(self, seconds: float, node: Any, commands: Sequence[Command]) -> list[Any]:
         return await self._at(node).ask(seconds, commands, alone=True)
 
     async def probe(self, node: Any, command: Command) -> None:
-        """Learn the topology first: nobody waits for a node that has lost its slots."""
+        """See Server.probe(). The topology is learnt first: a node without slots need not answer."""
         try:
             await self.locate(PROBE_TIMEOUT, last=node)
         except (redis.RedisError, OSError):

@@ -1,11 +1,11 @@
-"""How a record is written: at the token that is expected only, and to replicas where that was asked for.
+"""Write a record: only at the expected token, and to as many replicas as OPTIONS["wait"] asks for.
 
-A swap is ``SET … IFEQ`` where the server knows it (Redis 8.4, Valkey 8.1), and a script on the version elsewhere and
-for large records; a delete at a token likewise (``DELEX`` of Redis 8.4, ``DELIFEQ`` of Valkey 9): decisions.md, D26.
+A swap is ``SET … IFEQ`` where the server knows that (Redis 8.4, Valkey 8.1); elsewhere, and for large records, it is a
+script that compares the version. A delete at a token is ``DELEX`` (Redis 8.4), ``DELIFEQ`` (Valkey 9) or a script
+(decisions.md, D26).
 
-A version says nothing of managed services and forks, so such a command is tried; a server that refuses it is not asked
-again for MEMORY seconds. It may be another one by then: a failover leads from one that knows it to one that does not,
-and back.
+The version number of a managed service or a fork does not tell which commands it knows. So a command is tried, and
+after a refusal not again for LACK_TTL seconds; by then a failover may have led to a server that knows it.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ from ...runtime import monotonic
 from .failures import Command, answered, code_of, failure
 from .server import Server
 
-MEMORY: Final = 10.0
-"""Seconds for which a server is taken to lack what it lacked."""
+LACK_TTL: Final = 10.0
+"""Seconds for which a command that a server has refused is not tried again."""
 
 LARGE: Final = 16 * 1024
 """Bytes above which a record goes over a connection of its own, so that no small one waits behind it."""
@@ -32,14 +32,14 @@ _DELETES: Final = (("DELEX", "IFEQ"), ("DELIFEQ",))
 
 
 class _Script:
-    """A Lua script, called by its digest; the server forgets it when it restarts or fails over."""
+    """A Lua script, called by its digest; a server forgets it when it restarts, or another takes over."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
-# GETRANGE and not GET: the script copies 8 bytes, not the record. An absent key has none.
+# GETRANGE and not GET, so that the script copies 8 bytes and not the record; of an absent key it returns none.
 _AT_VERSION = f"redis.call('GETRANGE', KEYS[1], {VERSION.start}, {VERSION.stop - 1}) == ARGV[1]"
 _REPLACE = _Script(
     f"if not ({_AT_VERSION}) then return 0 end redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) return 1"
@@ -48,7 +48,7 @@ _DELETE = _Script(f"if {_AT_VERSION} then return redis.call('DEL', KEYS[1]) end 
 
 
 class Writes:
-    """What writes to a server. ``seconds`` bound each answer as a whole; ``alone`` is for what is large."""
+    """Writes to a server. ``seconds`` limit each answer as a whole; ``alone`` is for large records."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -69,9 +69,9 @@ class Writes:
         return sum(answered(answer) for answer in answers)
 
     async def replace(self, seconds: float, address: str, payload: bytes, ttl: int, expected: bytes) -> Any:
-        """Replace a record at a token; return something true if it was there."""
+        """Replace a record at a token; return something truthy if it was there."""
         alone = len(payload) > LARGE
-        # What is no session ends one.
+        # A tombstone or a pointer ends a session.
         durable = bool(self._server.wait) and not is_session(payload)
         server = self._node_of(address)
         if len(expected) > _VERSION_LENGTH and self._knows(server, "IFEQ"):
@@ -85,7 +85,7 @@ class Writes:
         )
 
     async def delete(self, seconds: float, address: str, expected: bytes) -> Any:
-        """Delete a record at a token; return something true if it was there."""
+        """Delete a record at a token; return something truthy if it was there."""
         server = self._node_of(address)
         for name, *comparison in _DELETES if len(expected) > _VERSION_LENGTH else ():
             if self._knows(server, name):
@@ -114,15 +114,15 @@ class Writes:
         return answered(answer)
 
     async def _send_all(self, seconds: float, commands: list[Command], alone: bool, durable: bool) -> list[Any]:
-        """Return the answers to commands, refusals as well.
+        """Return the answers to commands, refusals among them.
 
-        What is durable (a session ends, or a new one begins) waits for as many replicas as OPTIONS["wait"] says. WAIT
-        goes over the connection that wrote: on any other it waits for nothing.
+        A ``durable`` write, which begins or ends a session, waits for as many replicas as OPTIONS["wait"] says. WAIT
+        goes over the connection that wrote: on any other it would wait for nothing.
         """
         replicas = self._server.wait if durable else 0
         if not replicas:
             return await self._server.ask(seconds, commands, alone)
-        milliseconds = max(int(seconds * 800), 1)  # so that its answer is in time
+        milliseconds = max(int(seconds * 800), 1)  # less than the limit, so that the answer arrives in time
         *answers, reached = await self._server.ask(seconds, [*commands, ("WAIT", replicas, milliseconds)], True)
         if isinstance(reached, Exception) or reached < replicas:
             self._report(reached, replicas)
@@ -134,7 +134,7 @@ class Writes:
     def _knows(self, server: object, command: str) -> bool:
         """Tell whether a command is worth a try."""
         since = self._lacking.get((server, command))
-        return since is None or monotonic() - since > MEMORY
+        return since is None or monotonic() - since > LACK_TTL
 
     def _note_lack(self, server: object, command: str, refused: redis.ResponseError) -> None:
         """Remember that a server lacks a command, or forbids it; raise a refusal that says something else."""
@@ -144,7 +144,7 @@ class Writes:
         self._lacking[server, command] = monotonic()
 
     def _report(self, reached: Any, replicas: int) -> None:
-        """Log that too few replicas have a write, at most once a second: the write stands."""
+        """Log, at most once a second, that too few replicas have confirmed a write, which counts all the same."""
         refused = failure(reached) if isinstance(reached, Exception) else None
         warn(
             "The session store at %s was to hand a write to %d replicas (OPTIONS['wait']): %s. The write stands, and a "

@@ -1,9 +1,9 @@
-"""Connections to one Redis server, by redis-py's documented names: how they are lent, bounded, probed and closed.
+"""Connections to one Redis server: how they are made, lent, limited in time, probed and closed.
 
-They are ``redis.Connection`` and ``redis.asyncio.Connection``, which know the protocol, TLS, AUTH and SELECT. What
-redis-py's client object adds to them (a pool, retries, translated answers) takes a GET half as long again without an
-event loop, and six times as much in one (decisions.md, D13). Without a loop each call has a connection for itself; in
-one, calls go out in batches, see batches.py.
+They are redis-py's documented ``redis.Connection`` and ``redis.asyncio.Connection``, which know the protocol, TLS, AUTH
+and SELECT. With what redis-py's client adds to them (a pool, retries, translated answers) a GET would take 1.5 times as
+long without an event loop, and six times as long in one (decisions.md, D13). Without a loop each call has a connection
+to itself; in a loop calls go out in batches, see batches.py.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ def settings_for(settings: Mapping[str, Any], connect_timeout: float, read_timeo
         "driver_info": None,  # no CLIENT SETINFO: two round trips a connection
         "retry": Retry(NoBackoff(), 0),  # a repeated swap would report a conflict with itself
         "socket_connect_timeout": connect_timeout,
-        "socket_timeout": None,  # whoever asks bounds the whole
+        "socket_timeout": None,  # each call has a limit of its own
     }
 
 
@@ -71,7 +71,7 @@ class Direct:
 
 
 class BoundedConnection:
-    """Mixed into a connection class of redis-py: its answers are bounded as a whole, not each recv()."""
+    """Mixed into a connection class of redis-py: limits a whole answer, not each recv()."""
 
     _bounded: BoundedSocket
     _ends_at = 0.0
@@ -80,10 +80,10 @@ class BoundedConnection:
         """Return how many seconds connecting may still take."""
         return self._ends_at - monotonic()
 
-    def _connect(self: Any) -> Any:  # redis-py's own, borrowed: there is no public way to its socket
+    def _connect(self: Any) -> Any:  # overrides a private method of redis-py: there is no public way to its socket
         if (host := getattr(self, "host", None)) is not None:
-            # redis-py looks the name up without a limit: not before somebody has just been answered. And it gives each
-            # address of a name all of the time.
+            # redis-py looks the name up without a limit, and gives each of its addresses all of the time. So it is
+            # looked up here first, with a limit: a resolver that has just answered will hardly hang.
             addresses = resolve(host, int(self.port), self.left())
             self.socket_connect_timeout = max(self.left() / len(addresses), 0.001)
         self._bounded = BoundedSocket(super()._connect())  # type: ignore[misc]  # of the class that this is mixed into
@@ -98,7 +98,7 @@ class BoundedConnection:
         try:
             self.connect()
         except (redis.RedisError, OSError) as error:
-            # A resolver cannot be bounded; what took longer than it may counts as silence, however it ended.
+            # A resolver takes no limit: what took longer than it may counts as silence, however it ended.
             if monotonic() > self._ends_at:
                 raise redis.TimeoutError("no connection in time") from error
             raise
@@ -106,15 +106,15 @@ class BoundedConnection:
 
 
 def bounded(connection_class: Any) -> Any:
-    """Return a class of connections whose answers are bounded as a whole."""
+    """Return a subclass of a connection class with BoundedConnection mixed in."""
     return type(connection_class.__name__, (BoundedConnection, connection_class), {})
 
 
 class Connections:
     """Connections to one server; times in seconds.
 
-    Commands are packed and answers parsed by hiredis: redis-py looks at every argument first, and does more for an
-    answer than all else that a session needs (decisions.md, D81).
+    hiredis packs commands and parses answers: redis-py inspects every argument first, and spends more time on an answer
+    than all else that a session needs (decisions.md, D81).
     """
 
     def __init__(self, maker: Maker, connect_timeout: float, max_idle: float) -> None:
@@ -133,10 +133,10 @@ class Connections:
         return self._loops.get(loop).ask(packed, count, seconds, alone)
 
     def ask(self, seconds: float, commands: Sequence[Command], alone: bool = False) -> Awaitable[list[Any]]:
-        """Send commands in one round trip, one after the other on one connection; return their answers in order.
+        """Send commands in one round trip, on one connection; return their answers in order.
 
-        A refusal is an answer, and stands in its place. What ends the connection is raised. ``alone`` keeps others from
-        waiting behind what is large or slow.
+        A refusal stands in its place among them, as an exception; one that ends the connection is raised. ``alone``
+        keeps other commands from waiting behind a large or slow one.
         """
         return self._send(seconds, b"".join(map(pack, commands)), len(commands), alone)
 
@@ -161,7 +161,7 @@ class Connections:
             _: list[Any] = await maybe_await(exchange(connection, pack(command), 1, seconds), seconds)
         finally:
             await close(connection)
-            await asyncio.sleep(0)  # in which the transport closes its socket
+            await asyncio.sleep(0)  # the turn in which the transport closes its socket
 
     def close(self) -> None:
         """Close the idle connections of threads."""

@@ -1,4 +1,4 @@
-"""What a Redis server says of itself, and what of it endangers sessions."""
+"""Inspect a Redis server: its version, its clock, and what endangers sessions on it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -11,14 +11,14 @@ from .location import address
 from .server import Server
 
 QUESTIONS: Final[Sequence[Command]] = [("INFO",), ("TIME",), ("CONFIG", "GET", "save")]
-"""What each node is asked."""
+"""The commands that each node is asked."""
 
 
 def inspection(server: Server, answers: Sequence[tuple[Any, list[Any]]]) -> Inspection:
-    """Return what the nodes' answers to QUESTIONS amount to.
+    """Return the inspection of a server, given its nodes' answers to QUESTIONS.
 
-    Managed servers refuse CONFIG: then nobody knows of snapshots, and nothing is said. ImproperlyConfigured for a node
-    of a cluster that LOCATION takes for the whole, also where it has the keys that it was asked for.
+    Managed servers refuse CONFIG: nothing is said of snapshots then. Raises ImproperlyConfigured if LOCATION names one
+    node of a cluster as if it were a single server, even if that has the keys that it was asked for.
     """
     infos = {node: _fields(answered(info)) for node, (info, _, _) in answers}
     if infos.get(None, {}).get("cluster_enabled") == "1":
@@ -40,7 +40,7 @@ def inspection(server: Server, answers: Sequence[tuple[Any, list[Any]]]) -> Insp
 
 
 def _on(nodes: Sequence[str]) -> str:
-    """Return how a problem of some nodes begins; one server needs no name."""
+    """Return the prefix that names the nodes with a problem; a single server needs none."""
     return "" if nodes == [""] else f"{', '.join(nodes)}: "
 
 
@@ -65,16 +65,14 @@ def _problems(fields: dict[str, str], snapshots: bool) -> Iterator[str]:
             "The last snapshot failed, and Redis refuses writes until one succeeds. Its log says "
             "why; mostly the disk is full."
         )
+    # Redis reports how many replicas are good only where min-replicas-to-write is set.
     yield from _replication(int(fields.get("connected_slaves", 0)), guarded="min_slaves_good_slaves" in fields)
     if fields.get("role") == "slave":
         yield "This is a replica, which refuses writes. Set LOCATION to the primary."
 
 
 def _replication(replicas: int, guarded: bool) -> Iterator[str]:
-    """Yield what is wrong with the number of replicas.
-
-    ``guarded``: whether min-replicas-to-write is set, where alone Redis tells how many are good.
-    """
+    """Yield what is wrong with the number of replicas; ``guarded`` tells whether min-replicas-to-write is set."""
     there = "There is one replica" if replicas == 1 else "There are replicas"
     if replicas and not guarded:
         remedy = "Set it to 1, and 'min-replicas-max-lag' to 10."

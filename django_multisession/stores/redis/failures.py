@@ -1,4 +1,4 @@
-"""What redis-py's exceptions say of a server, and which of its answers."""
+"""What redis-py's exceptions, and a server's refusals, say about the server."""
 
 import re
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ _NO_MASTER: Final = (
 )
 
 _DATA: Final = re.compile("['\"`,:(@]")
-"""What follows one of these in an answer may be data."""
+"""In a refusal, the text behind one of these characters may be data."""
 
-# By the first word of an answer. What is not here is a refusal without advice.
+# By the first word of a refusal. Any other is a REFUSAL without advice.
 _CODES: Final[dict[str, tuple[Failure, str]]] = {
     "OOM": (
         Failure.REFUSAL,
@@ -55,7 +55,7 @@ _CODES: Final[dict[str, tuple[Failure, str]]] = {
     "TRYAGAIN": (Failure.LOSS, "the keys are moving to another node"),
 }
 
-# By words of an answer that begins with ERR.
+# By a part of the text of a refusal that begins with ERR.
 _ERRORS: Final[tuple[tuple[str, Failure, str], ...]] = (
     ("DB index is out of range", Failure.MISTAKE, "the server has no such database. Correct the number in LOCATION."),
     (
@@ -77,7 +77,7 @@ _ERRORS: Final[tuple[tuple[str, Failure, str], ...]] = (
 )
 
 
-# By the class of an exception, where no answer says more.
+# By the class of an exception, where no refusal says more.
 _CLASSES: Final[tuple[tuple[type[Exception], Failure, str], ...]] = (
     (redis.TimeoutError, Failure.SILENCE, NO_ANSWER),
     (redis.AuthenticationError, Failure.MISTAKE, WRONG_LOGIN),
@@ -96,11 +96,11 @@ _NAMED: Final[Mapping[str, type[redis.ResponseError]]] = {
     "MOVED": redis.exceptions.MovedError,
     "NOSCRIPT": redis.exceptions.NoScriptError,
 }
-"""Refusals that somebody here has to tell from others."""
+"""The refusals that other modules handle, as redis-py's classes."""
 
 
 def refusal(said: str) -> redis.ResponseError:
-    """Return what a server has answered as redis-py's exception, which holds the code apart from the text."""
+    """Return a server's refusal as redis-py's exception, which holds the code apart from the text."""
     code, _, text = said.partition(" ")
     return _NAMED[code](text, status_code=code) if code in _NAMED else redis.ResponseError(said)
 
@@ -113,7 +113,7 @@ def answered(answer: Any) -> Any:
 
 
 def failure(error: Exception) -> tuple[Failure, str] | None:
-    """Return what an exception of redis-py says, without any data; None for one that says nothing of the server."""
+    """Return what an exception of redis-py says about the server, without any data; None if nothing."""
     if isinstance(error, redis.RedisError) and (answer := _answer(error)) is not None:
         return answer
     if is_unacknowledged(error):
@@ -122,7 +122,7 @@ def failure(error: Exception) -> tuple[Failure, str] | None:
 
 
 def ends_connection(answer: Any) -> bool:
-    """Tell whether what a server answered is a refusal that another connection may not meet."""
+    """Tell whether an answer is a refusal after which the connection is given up: another may not meet it."""
     if not isinstance(answer, redis.RedisError):
         return False
     found = failure(answer)
@@ -130,7 +130,7 @@ def ends_connection(answer: Any) -> bool:
 
 
 def cause(error: BaseException) -> OSError | None:
-    """Return the error of the system that redis-py has wrapped, which says more; None if there is none."""
+    """Return the system's error that redis-py has wrapped, which says more; None if there is none."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and not isinstance(seen, TimeoutError):
@@ -140,8 +140,8 @@ def cause(error: BaseException) -> OSError | None:
 
 
 def code_of(error: redis.RedisError) -> str:
-    """Return the word that a refusal begins with, ERR where there is none."""
-    # redis-py takes a code that it knows out of the text, and leaves others there.
+    """Return the code that a refusal begins with; ERR if there is none."""
+    # redis-py moves the codes that it knows from the text into status_code.
     first = str(error).partition(" ")[0]
     return error.status_code or (first if first.isalpha() and first.isupper() else "ERR")
 

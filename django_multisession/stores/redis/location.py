@@ -1,4 +1,4 @@
-"""LOCATION of the redis engine: what is allowed, what redis-py makes of it, how it may be shown."""
+"""LOCATION of the redis engine: what is allowed, redis-py's arguments for it, and how it may be shown."""
 
 import re
 from dataclasses import dataclass, field
@@ -22,10 +22,10 @@ _PORT: Final = 6379
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """What LOCATION says. ``nodes`` are addresses of cluster nodes or sentinels, ``settings`` redis-py's arguments."""
+    """A parsed LOCATION. ``nodes`` are the addresses that it names, and ``settings`` redis-py's arguments."""
 
     kind: str
-    """"" for one server, "cluster", "sentinel"."""
+    """"cluster", "sentinel", or empty for one server."""
     is_tls: bool
     nodes: tuple[tuple[str, int], ...]
     service: str
@@ -56,7 +56,7 @@ def address(host: str, port: int) -> str:
 
 
 def located(location: object) -> Location:
-    """Return what LOCATION says, DEFAULT for None; ImproperlyConfigured if it is none of ALLOWED."""
+    """Parse a LOCATION, DEFAULT for None; ImproperlyConfigured if it is none of ALLOWED."""
     if location is None:
         location = DEFAULT
     if not isinstance(location, str):
@@ -88,7 +88,7 @@ def _parsed(location: str) -> Location | None:
     service, database = "", url.path.strip("/")
     if kind == "sentinel":
         service, _, database = database.partition("/")
-    # redis-py takes a database that is not a number for 0, in silence. A cluster has but one.
+    # redis-py silently takes a database that is not a number for 0. A cluster has that one only.
     fits = (
         all(host and "," not in host for host, _ in nodes)
         and (not database or database.isdecimal())
@@ -121,5 +121,5 @@ def connection_class(location: Location, module: ModuleType) -> Any:
 
 
 def literal(text: str) -> str:
-    """Return text so that SCAN's glob pattern takes it literally."""
+    """Return text escaped, for SCAN's glob pattern to match it literally."""
     return re.sub(r"([*?\[\]\\^-])", r"\\\1", text)

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from ..pools import MAX_IDLE
 from .location import Location
 
-# Client options that would break a promise of the store, and why; a URL's query can hold them too.
+# Options of redis-py that would break a promise of the store, and why. The query of a URL can hold them too.
 _REFUSED: Final = {
     "connection_class": "LOCATION sets it",
     "connection_pool": "the store keeps connections of its own",
@@ -26,11 +26,11 @@ _REFUSED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class RedisOptions:
-    """The options that are ours, and in ``client`` those that redis-py takes for the servers.
+    """The store's own options, and in ``client`` redis-py's for the servers.
 
-    ``max_idle``: seconds after which an idle connection is not used again. ``wait``: replicas that must have the end of
-    a session, or a new one, before it counts. ``sentinel_kwargs``: redis-py's arguments for the sentinels, and
-    ``address_remap`` for the nodes of a cluster that is reached through other addresses.
+    ``max_idle``: seconds after which an idle connection is not used again. ``wait``: how many replicas must confirm the
+    start or the end of a session. ``sentinel_kwargs``: redis-py's arguments for the sentinels. ``address_remap``: for a
+    cluster that is reached under other addresses than its nodes know, a function from one to the other.
     """
 
     max_idle: float
@@ -41,10 +41,10 @@ class RedisOptions:
 
     @classmethod
     def checked(cls, options: Mapping[str, Any], url: Mapping[str, Any], location: Location) -> Self:
-        """Return OPTIONS and what a URL holds, which goes first; ImproperlyConfigured for what cannot be."""
+        """Return OPTIONS together with those of a URL, which win; ImproperlyConfigured if one is not allowed."""
         name = location.name
         client = {**options, **url}
-        for refused in sorted(client.keys() & _REFUSED):
+        if refused := min(client.keys() & _REFUSED, default=None):
             raise ImproperlyConfigured(
                 f"MULTISESSION: OPTIONS or LOCATION of {name} set {refused!r}, which is not allowed: "
                 f"{_REFUSED[refused]}."

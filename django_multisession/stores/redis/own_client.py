@@ -1,6 +1,6 @@
-"""OPTIONS["client"]: a project's own client, which says where the server is and who asks.
+"""OPTIONS["client"]: a project's own client, from which the store takes the server's address and the login.
 
-The store makes connections of its own after its example, bounded and in both colours; the client itself is not asked.
+The store makes connections of its own with these, for both colours and with its own limits; the client is not used.
 """
 
 from typing import Any, Final
@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 from .location import Location
 
 _TAKEN: Final = frozenset({"client_name", "credential_provider", "db", "host", "password", "path", "port", "username"})
-"""redis-py's arguments that are taken from the client, beside those of TLS; TIMEOUT and the store set the others."""
+"""The arguments that are taken from the client, apart from those of TLS; TIMEOUT and the store set all others."""
 _KINDS: Final[dict[type[Any], str]] = {
     redis.Connection: "host",
     redis.SSLConnection: "tls",
@@ -21,7 +21,10 @@ _KINDS: Final[dict[type[Any], str]] = {
 
 
 def located_by(path: Any, location: object) -> Location:
-    """Return where the client of a factory goes, given LOCATION; ImproperlyConfigured where that cannot be."""
+    """Return the location of the client that a factory makes; ImproperlyConfigured if the store cannot use it.
+
+    ``location`` is LOCATION, which must be None: the client says where the server is.
+    """
     if location is not None:
         raise _wrong(path, "LOCATION says where the server is, and so does the client. Leave one of them out")
     client = _made(path)
@@ -32,7 +35,7 @@ def located_by(path: Any, location: object) -> Location:
     given = client.get_connection_kwargs()
     if given.get("redis_connect_func") is not None:
         raise _wrong(path, "it has a redis_connect_func, which serves one colour alone. Use a credential_provider")
-    # What is not set is left out: some of it is known to one colour alone.
+    # What is None is left out: some arguments exist in one colour only.
     settings = {
         name: value
         for name, value in given.items()

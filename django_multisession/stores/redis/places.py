@@ -1,4 +1,4 @@
-"""What LOCATION and OPTIONS amount to: one server, a master that sentinels name, or a cluster."""
+"""Make the server that LOCATION and OPTIONS describe: a single one, a master that sentinels name, or a cluster."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from .topology import Node
 
 
 def server_at(options: StoreOptions) -> Server:
-    """Return what LOCATION names; ImproperlyConfigured where it, or OPTIONS, cannot be. No I/O."""
+    """Return the server that LOCATION names, without I/O; ImproperlyConfigured if it or OPTIONS are wrong."""
     given = dict(options.options)
     client = given.pop("client", None)
     location = located(options.location) if client is None else located_by(client, options.location)
@@ -44,7 +44,7 @@ def server_at(options: StoreOptions) -> Server:
     else:
         maker = _sentinels(location, ours, settings, options) if location.kind == "sentinel" else direct()
     try:
-        # Connections connect at their first command; here they only check their arguments.
+        # They connect at their first command; here redis-py only checks their arguments.
         maker.connection()
         maker.async_connection()
     except (TypeError, ValueError, redis.RedisError) as error:
@@ -61,9 +61,9 @@ def _sentinels(location: Location, ours: RedisOptions, settings: dict[str, Any],
     own = {"ssl": location.is_tls, "protocol": 2, **ours.sentinel_kwargs}
     fixed = {"socket_connect_timeout": part, "socket_timeout": part, "retry": settings["retry"]}
     if not own["ssl"]:
-        # No CLIENT SETINFO, two round trips a connection. Over TLS it stays, refused or not: redis-py's pool takes the
-        # tickets that follow TLS 1.3's handshake for an answer that nobody has read, if nothing was asked before.
+        # No CLIENT SETINFO, which is two round trips. Over TLS it stays, even if it is refused: without a command
+        # before it, redis-py's pool takes the tickets after TLS 1.3's handshake for an answer that nobody has read.
         fixed["driver_info"] = None
-    # The tests of a certificate are the same, unless said otherwise.
+    # By default the sentinels' certificates are checked as the servers' are.
     tls = {key: value for key, value in ours.client.items() if key.startswith("ssl_")} if own["ssl"] else {}
     return Sentinels(location.nodes, location.service, location.is_tls, settings, {**tls, **own, **fixed})

@@ -12,14 +12,14 @@ import redis.sentinel
 from ..resolver import wait_for
 from .connections import bounded
 
-_async: Any = redis.asyncio.sentinel  # it is typed in parts
+_async: Any = redis.asyncio.sentinel  # both are typed only in parts
 _sync: Any = redis.sentinel
 
 
 class Sentinels:
     """Makes connections to the master of ``service``. ``settings`` are for it, ``sentinel_settings`` for the sentinels.
 
-    A sentinel has its part of the time to connect: one that hangs must not use it up.
+    Each sentinel may take a part of the time to connect, so that one that hangs does not use it up.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class Sentinels:
 
 
 class _Master:
-    """Stands in for the pool of one connection of a thread: what it asks of the sentinels is bounded as a whole.
+    """Stands in for the pool of one synchronous connection, and limits the whole search for the master.
 
-    redis-py bounds each recv() of each sentinel, and each address of its name, alone.
+    redis-py limits each recv() of each sentinel, and each address of its name.
     """
 
     connection: Any
@@ -69,12 +69,12 @@ class _Master:
 def _find(pool: Any, answer: "Future[tuple[str, int]]") -> None:
     try:
         answer.set_result(pool.get_master_address())
-    except Exception as error:  # noqa: BLE001 - for whoever waits
+    except Exception as error:  # noqa: BLE001 - raised again by wait_for()
         answer.set_exception(error)
 
 
 class _Masters(_async.SentinelConnectionPool):  # type: ignore[misc]  # a class that is typed in parts
-    """Finds the master for the connections of any event loop: nothing of a loop is kept."""
+    """Finds the master for the connections of any event loop: it keeps nothing that belongs to one."""
 
     def __init__(self, service: str, nodes: Sequence[tuple[str, int]], sentinel_kwargs: dict[str, Any]) -> None:
         self._nodes = list(nodes)
@@ -85,12 +85,12 @@ class _Masters(_async.SentinelConnectionPool):  # type: ignore[misc]  # a class 
         sentinel = _async.Sentinel(self._nodes, sentinel_kwargs=self._sentinel_kwargs)
         try:
             address: tuple[str, int] = await sentinel.discover_master(self.service_name)
-            # Sentinel puts the one that has answered first, which is where the next connection begins.
+            # redis-py has moved the sentinel that answered to the front; the next connection asks it first.
             kwargs = [client.get_connection_kwargs() for client in sentinel.sentinels]
             self._nodes = [(each["host"], each["port"]) for each in kwargs]
             return address
         finally:
-            # Together, and to the end: whoever is cancelled meanwhile would leave connections open.
+            # Shielded: a task that is cancelled again meanwhile would otherwise leave connections open.
             closing = [client.aclose() for client in sentinel.sentinels]
             await asyncio.shield(asyncio.gather(*closing, return_exceptions=True))
-            await asyncio.sleep(0)  # in which a transport closes its socket whose TLS was not to be trusted
+            await asyncio.sleep(0)  # the turn in which a transport closes its socket after a failed TLS handshake

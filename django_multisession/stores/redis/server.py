@@ -1,4 +1,7 @@
-"""One server, where all records are: the one that LOCATION names, or the master that sentinels name."""
+"""The interface of what a Redis store asks (Server), and its simple case: one server that has all records.
+
+That one is the server that LOCATION names, or the master that sentinels name; for a cluster see cluster.py.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
@@ -8,27 +11,27 @@ from .connections import Connections
 from .failures import Command
 
 Ask = Callable[[float, Sequence[Command], bool], Awaitable[list[Any]]]
-"""Takes seconds, commands, and whether they go alone."""
+"""Takes the seconds, the commands, and whether they go alone; see Connections.ask()."""
 Answer = Callable[[float, Command, bool], Awaitable[Any]]
-"""Takes the same for one command, and returns its answer; a refusal is raised."""
+"""Takes the same for one command, and returns its answer; see Connections.answer()."""
 Notes = tuple[tuple[str, ...], tuple[str, ...]]
 """Problems, and notes; see Inspection."""
 
 
 def counted(number: int, name: str) -> str:
-    """Return how many of something there are, in words."""
+    """Return a number with a noun: ``1 replica``, ``2 replicas``, ``no replicas``."""
     return f"1 {name}" if number == 1 else f"{number or 'no'} {name}s"
 
 
 class Server(Protocol):
-    """What a store asks: one server, or a cluster of them. A node is what stands for one of several, None for one."""
+    """What a store asks: one server, or a cluster. A node identifies one of several servers; a single one's is None."""
 
     name: str
     wait: int
-    """OPTIONS["wait"]: how many replicas are to have what ends or begins a session."""
+    """OPTIONS["wait"]: how many replicas must confirm the start or the end of a session."""
 
     is_divided: bool
-    """Whether each key has one of several nodes."""
+    """Whether the keys are divided among several nodes."""
 
     def is_located(self) -> bool:
         """Tell whether it is known where each key is; if not, locate() is to be awaited first."""
@@ -37,7 +40,7 @@ class Server(Protocol):
         """Learn where each key is."""
 
     def node_of(self, address: str) -> Any:
-        """Return the node that has a key at the moment."""
+        """Return the node that has a key now."""
 
     def nodes(self) -> Sequence[Any]:
         """Return all nodes that have keys."""
@@ -46,18 +49,18 @@ class Server(Protocol):
         """Return the breaker of a node, None for the store's."""
 
     def pages(self, addresses: Sequence[str], size: int) -> list[Sequence[str]]:
-        """Return addresses in parts, each for one round trip."""
+        """Return the addresses in pages of at most ``size``, each for one round trip to one node."""
 
     def deletes(self, addresses: Sequence[str]) -> list[Command]:
         """Return the commands that delete a page of addresses."""
 
     @property
     def ask(self) -> Ask:
-        """Return the answers to commands about the keys of one page; see Connections.ask()."""
+        """Asks about the keys of one page."""
 
     @property
     def answer(self) -> Answer:
-        """Return the answer to a command about one key; see Connections.answer()."""
+        """Asks about one key."""
 
     async def ask_node(self, seconds: float, node: Any, commands: Sequence[Command]) -> list[Any]:
         """Return a node's answers to commands about itself."""
@@ -66,7 +69,7 @@ class Server(Protocol):
         """Ask a node on a new connection; see Connections.probe()."""
 
     def notes(self, infos: dict[Any, dict[str, str]]) -> Notes:
-        """Return what is to be said of the whole, given each node's INFO."""
+        """Return the problems and notes about the whole, given each node's INFO."""
 
     def close(self) -> None:
         """Close the idle connections of threads."""
@@ -89,7 +92,7 @@ class SingleServer:
         return True
 
     async def locate(self, seconds: float) -> None:
-        """Do nothing: its address is known, or asked for by each new connection."""
+        """Do nothing: the address is known, or each new connection asks for it."""
 
     def node_of(self, address: str) -> Any:
         return None

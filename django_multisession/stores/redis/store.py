@@ -1,6 +1,6 @@
 """Records in Redis or Valkey: the value is the envelope itself.
 
-The token of a record is the record, where it is small enough to be compared as a whole, and its version beyond.
+The token of a record is its payload, where that is small enough to be compared as a whole, and else its version.
 
 The key on the server is ``{KEY_PREFIX}:dms:{storage key}``; without a prefix ``dms:{storage key}``.
 """
@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from django.core.exceptions import ImproperlyConfigured
 
 from ...envelope import FLAGS, VERSION, is_session
-from ..base import ABSENT_KEY, Failure, Insertion, Inspection, Record, Store, StoreOptions
+from ..base import ABSENT_KEY, LONGEST_TTL, Failure, Insertion, Inspection, Record, Store, StoreOptions
 
 try:
     from .commands import LARGE, Writes
@@ -24,19 +24,17 @@ except ImportError as error:
 
 T = TypeVar("T")
 
-LONGEST_TTL: Final = 10**10
-"""Seconds, about 317 years. Redis refuses a time that overflows 64 bits of milliseconds."""
 
 _COMPARED: Final = 4096
-"""Bytes of the largest record that is compared as a whole, and so crosses the wire once more. The script sends 8 bytes
-instead, but costs the server more than a few thousand others do."""
+"""Bytes of the largest record that is compared as a whole, and so sent along. A script compares 8 bytes instead, but
+takes the server longer than a few thousand more bytes do."""
 _PAGE: Final = 1000
 _MOST_LARGE: Final = 1000
 """How many keys of large records a process remembers."""
 
 
 def _token_of(payload: bytes) -> bytes:
-    """Return the token of a record: itself, or its version where it is too large to be compared."""
+    """Return the token of a record: its payload, or its version if that is too large to be compared."""
     return payload if len(payload) <= _COMPARED else payload[VERSION]
 
 
@@ -78,7 +76,7 @@ class RedisStore(Store):
         self._server.close()
 
     def _call(self, address: str, ask: Callable[..., Awaitable[T]], *arguments: Any) -> Awaitable[T]:
-        """Return ``ask(seconds, *arguments)``, admitted by the breaker of the node that has the key at an address."""
+        """Return ``ask(seconds, *arguments)``, called with the breaker of the node that has the key at an address."""
         if self._server.is_divided:
             return self._call_node(address, ask, *arguments)
         return self.call(ask, *arguments)
@@ -99,7 +97,7 @@ class RedisStore(Store):
         return Record(payload, _token_of(payload))
 
     def _is_large(self, address: str, payload: bytes) -> bool:
-        """Tell whether a record is large, and remember that for when it is read."""
+        """Tell whether a record is large, and remember that for its next read."""
         if len(payload) <= LARGE:
             self._large.pop(address, None)
             return False
@@ -155,7 +153,7 @@ class RedisStore(Store):
         return {by_address[address] for address in found}
 
     async def _sessions(self, seconds: float, page: Sequence[str]) -> set[str]:
-        # The flags and not EXISTS: what is no session is absent.
+        # Their flags, and not EXISTS: tombstones and pointers do not count.
         commands: list[Command] = [("GETRANGE", each, FLAGS, FLAGS) for each in page]
         answers = map(answered, await self._server.ask(seconds, commands, len(page) > 1))
         return {each for each, flags in zip(page, answers, strict=True) if flags and is_session(b"?" * FLAGS + flags)}
@@ -175,8 +173,8 @@ class RedisStore(Store):
         return await self.call(self._server.ask_node, node, commands, breaker=breaker, node=node)
 
     async def scan(self) -> AsyncIterator[str]:
-        """Yield the keys of all live records; one may come twice if a server is resizing, or a slot moves."""
-        # 40 wildcards and not *: "dms:*" would take "dms:dms:…" too, which is of the prefix "dms".
+        """Yield the keys of all live records; one may come twice while a server resizes, or a slot is moved."""
+        # 40 wildcards and not *: "dms:*" would also match "dms:dms:…", of the prefix "dms".
         pattern = literal(self._head) + "?" * 40
         skipped = len(self._head.encode())
         for node in await self._nodes():

@@ -1,4 +1,4 @@
-"""Which node of a Redis Cluster has which keys, as a node tells it (CLUSTER SLOTS)."""
+"""Which node of a Redis Cluster has which keys, by a node's answer to CLUSTER SLOTS."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from redis.crc import key_slot
 
 
 class Node(NamedTuple):
-    """Where a node is."""
+    """The address of a node."""
 
     host: str
     port: int
@@ -18,8 +18,7 @@ class Node(NamedTuple):
 class Topology:
     """The masters, their slots and their replicas, at one moment.
 
-    ``asked`` is the node that said so, which leaves out the host where it means itself; ``remap`` is
-    OPTIONS["address_remap"].
+    ``asked`` is the node that has answered, which may leave out its own host; ``remap`` is OPTIONS["address_remap"].
     """
 
     def __init__(self, slots: Sequence[Any], asked: Node, remap: Callable[[tuple[str, int]], tuple[str, int]]) -> None:
@@ -39,7 +38,7 @@ class Topology:
 
     @property
     def nodes(self) -> list[Node]:
-        """Masters first."""
+        """All nodes, masters first."""
         return [*self.replicas, *(node for replicas in self.replicas.values() for node in replicas)]
 
     def covered(self) -> int:
