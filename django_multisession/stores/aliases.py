@@ -1,4 +1,4 @@
-"""What the engines on a database of the project share: its alias, its table, its thread."""
+"""What the two engines on a database of the project share: its alias, its table, and the thread of its connection."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -32,10 +32,10 @@ def alias_of(options: StoreOptions) -> str:
 
 
 async def on_connection(query: Callable[[], T]) -> T:
-    """Call query where Django's connections may be used: here under run_sync(), else on their thread.
+    """Call query where Django's connections may be used: directly under run_sync(), else on their own thread.
 
-    A loop that async_to_sync made is no exception: Django refuses its connections inside any loop,
-    and the ones that hold the caller's transaction belong to the thread that the loop serves.
+    That also holds for a loop that async_to_sync made: Django refuses to use a connection inside of any loop, and the
+    one with the caller's transaction belongs to the thread that waits for that loop.
     """
     if driven():
         return query()
@@ -43,7 +43,7 @@ async def on_connection(query: Callable[[], T]) -> T:
 
 
 def table_is_missing(error: BaseException) -> bool:
-    """Tell whether a database's error, wrapped by Django or not, says that there is no table."""
+    """Tell whether a database's error, wrapped by Django or not, says that our table is missing."""
     cause = error.__cause__ or error
     return (
         UNDEFINED_TABLE in (getattr(cause, "sqlstate", None), getattr(cause, "pgcode", None))
@@ -54,7 +54,7 @@ def table_is_missing(error: BaseException) -> bool:
 
 
 def missing_table(alias: str) -> str:
-    """Say how to make the table on alias."""
+    """Return a sentence that says how to create the table on alias."""
     install = "" if apps.is_installed(APP) else f"Add {APP!r} to INSTALLED_APPS. "
     return f"The table {TABLE} is missing. {install}Run: python manage.py migrate {APP} --database {alias}."
 
@@ -67,7 +67,7 @@ def table_exists(alias: str) -> bool:
 
 
 def create_table(alias: str) -> None:
-    """Migrate alias as far as this app goes; ImproperlyConfigured if that left no table there."""
+    """Run this app's migrations on alias; ImproperlyConfigured if the table is still missing then."""
     if table_exists(alias):
         return
     call_command("migrate", APP, database=alias, interactive=False, verbosity=0)
@@ -78,7 +78,7 @@ def create_table(alias: str) -> None:
         )
 
 
-# One row of text: version, clock, and what endangers sessions.
+# Returns one row of text: version, clock, and the settings that endanger sessions.
 INSPECT_POSTGRESQL = """\
 SELECT current_setting('server_version'), extract(epoch FROM clock_timestamp())::text,
        current_setting('fsync'), pg_is_in_recovery()::text,
@@ -87,7 +87,7 @@ SELECT current_setting('server_version'), extract(epoch FROM clock_timestamp()):
 
 
 def postgresql_problems(alias: str, row: Sequence[str]) -> tuple[str, ...]:
-    """Return what is wrong by the row of INSPECT_POSTGRESQL."""
+    """Return a sentence for each problem that the row of INSPECT_POSTGRESQL shows."""
     _version, _clock, fsync, in_recovery, read_only, missing = row
     problems = []
     if fsync == "off":

@@ -1,13 +1,13 @@
 """The contract of a store: opaque bytes by storage key, with a compare-and-swap.
 
 A key is 40 hexadecimal characters. A payload begins with the header of envelope.py, of which a store knows two
-fields: the 8-byte version, chosen anew by the session layer for each write, and whether the payload is a session or
-only marks the end of one (envelope.is_session()). Every operation is one ``async def`` that bridge.run_sync() can
-drive: it asks its server through Store.call(), awaits what a client returns through bridge.maybe_await(), and takes
-the client that fits bridge.native_loop().
+fields: the 8-byte version, which the session layer chooses anew for each write, and whether the payload is a session
+or stands in place of one that has ended (envelope.is_session()). Every operation is one ``async def`` that
+bridge.run_sync() can drive: it asks its server through Store.call(), awaits what a client returns through
+bridge.maybe_await(), and uses the client that bridge.native_loop() asks for.
 
-Absent is None, broken is StoreUnavailable, and one is never taken for the other. No operation retries, and none but
-those of the operations does I/O: constructors and imports never do.
+A record that is absent is None; a server that fails is StoreUnavailable; the two are never confused. Operations do not
+retry. Only operations do I/O: constructors and imports never do.
 """
 
 import enum
@@ -39,9 +39,9 @@ LONGEST_TTL = 10**10
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a server says of itself, ``time`` in seconds since 1970 by its own clock, None where it tells none.
+    """What a server reports about itself. ``time`` is its own clock, in seconds since 1970, or None if it tells none.
 
-    ``problems`` say what is wrong and how to mend it, ``notes`` what is there, such as the nodes of a cluster.
+    ``problems`` say what endangers sessions and how to mend it; ``notes`` describe the server, such as its nodes.
     """
 
     version: str
@@ -51,7 +51,7 @@ class Inspection:
 
 
 class Failure(enum.Enum):
-    """What an exception of a client says of the server."""
+    """What an exception of a client library says about the server."""
 
     SILENCE = "no answer in time"
     LOSS = "the connection is over, or could not be made"
@@ -68,7 +68,7 @@ def synchronous_io() -> None:
 
 
 class Store:
-    """A backend. Subclasses implement the operations below and tell what their client's exceptions mean."""
+    """A backend. Subclasses implement the operations below and classify their client's exceptions (failure())."""
 
     scannable: ClassVar[bool] = False
     """Can it list its keys?"""
@@ -76,7 +76,8 @@ class Store:
     """Does the server remove expired records by itself?"""
     local: ClassVar[bool] = False
     """Does it answer from this process' memory, without I/O?"""
-    keeps_tombstones: ClassVar[bool] = True  # what end() puts, for all of its ttl and for all processes
+    keeps_tombstones: ClassVar[bool] = True
+    """Does what end() writes stay there for its whole ttl, and for all processes?"""
     transactional: bool = False
     """Are its writes part of the caller's transaction, which may be rolled back?"""
     max_payload: int | None = None
@@ -97,12 +98,12 @@ class Store:
     async def call(
         self, ask: Callable[..., Awaitable[T]], *arguments: Any, breaker: Breaker | None = None, node: Any = None
     ) -> T:
-        """Return ``await ask(seconds, *arguments)``, which has so many seconds for connecting and for an answer.
+        """Return ``await ask(seconds, *arguments)``, which may take so many seconds for connecting and the answer.
 
-        A server that hangs, is lost or refuses is met here. Raises StoreUnavailable where the breaker refuses, the
-        request has no time left, or the server did not answer; StoreRefused for an answer that refuses this call;
-        ImproperlyConfigured for one that shows a wrong setting; what failure() does not know as it is. ``breaker`` and
-        ``node`` are for stores of several servers; probe() has it.
+        All failures of servers are handled here. Raises StoreUnavailable if the breaker is open, the request has no
+        time left, or the server did not answer; StoreRefused if the server's answer refuses this call; and
+        ImproperlyConfigured if it shows a wrong setting. What failure() does not know is raised as it is. A store of
+        several servers passes the ``breaker`` of the one that it asks, and its ``node``, for probe().
         """
         if here.blocks_a_loop:
             synchronous_io()
@@ -122,19 +123,19 @@ class Store:
                 raise
             kind, reason = failure
             if kind is Failure.MISTAKE:
-                # It may have come without any answer, from a name that is not there.
+                # Not counted as an answer: there was none if the host's name does not exist.
                 raise ImproperlyConfigured(f"MULTISESSION: {breaker.location}: {reason}") from error
             if kind is Failure.REFUSAL:
                 breaker.answers += 1
                 raise StoreRefused(breaker.location, reason) from error
             operation = current_operation()
-            # Without time to try again, nobody would come to suspect a server that takes long to be found lost.
+            # Only if there is time for it: otherwise the next lines would never suspect a server that is lost slowly.
             again = operation is not None and not operation.has_lost and operation.left(budget) > 0
             retryable = again and kind is Failure.LOSS
             if not retryable and (available >= limit or kind is Failure.LOSS):
-                # A limit that was cut short by the request's own budget says nothing of the server.
+                # A limit that the request's own budget has cut short is no evidence against the server.
                 is_alive = await breaker.suspect(answers, lambda: self._probe(node), reason)
-                # A server that is alive may not have got it: firewalls forget idle connections (decisions.md, D76).
+                # A server that is alive may not have received the call: firewalls drop idle connections (D76).
                 retryable = again and is_alive and kind is Failure.SILENCE and not self.transactional
             if operation is not None and retryable:
                 operation.has_lost = True
@@ -143,14 +144,14 @@ class Store:
         return answer
 
     def failure(self, error: Exception) -> tuple[Failure, str] | None:
-        """Return what an exception of the client says, in a few words that hold no key and no data; None if nothing.
+        """Return what an exception says about the server, with a few words that hold no key and no data.
 
-        Subclasses know their client's exceptions and leave the others to this one.
+        None if it says nothing about it. Subclasses classify their client's exceptions, and leave all others to this.
         """
         if isinstance(error, TimeoutError):
             return Failure.SILENCE, NO_ANSWER
         if isinstance(error, socket.gaierror) and not self.breaker.answers and error.errno == socket.EAI_NONAME:
-            # A name that has never been found is misspelt, one that is not found any more is an outage.
+            # A name that has never been found is misspelt; one that was found before is an outage.
             return Failure.MISTAKE, NO_HOST
         if isinstance(error, OSError):
             return Failure.LOSS, lost(error)
@@ -181,32 +182,32 @@ class Store:
         raise NotImplementedError
 
     async def insert(self, key: str, payload: bytes, ttl: int, version: bytes) -> bytes | None:
-        """Create the record, for ttl whole seconds (1 or more); return its token, None if key is taken.
+        """Create the record, for ttl whole seconds (1 or more); return its token, or None if key is taken.
 
-        Atomic. An expired record does not take a key. ``version`` stands in payload already.
+        Atomic. An expired record does not take a key. ``version`` is the one in the payload's header.
         """
         raise NotImplementedError
 
     async def insert_many(self, insertions: Sequence[Insertion]) -> list[bytes | None]:
-        """See insert(), of which each is one; in one round trip where that is worth it. Their keys differ."""
+        """Insert several records with different keys, each as insert() does; in one round trip where that pays."""
         return [await self.insert(*each) for each in insertions]
 
     async def replace(self, key: str, payload: bytes, ttl: int, expected: bytes, version: bytes) -> bytes | None:
-        """Replace the live record that is still at the token expected; return the new token.
+        """Replace the live record, if its token is still ``expected``; return the new token.
 
-        Atomic, and never creates: None if the record is gone, expired or at another token.
+        Atomic, and never creates a record: None if it is gone, has expired, or has another token.
         """
         raise NotImplementedError
 
     async def delete(self, key: str, expected: bytes | None = None) -> bool:
-        """Delete whatever is live under key, with expected only at that token; return whether there was something."""
+        """Delete the live record under key, with ``expected`` only at that token; return whether there was one."""
         raise NotImplementedError
 
     async def end(self, key: str, payload: bytes, ttl: int) -> None:
-        """Put a payload that is no session where a record was or could be, whatever is there, for ttl whole seconds.
+        """Write a payload that is no session (a tombstone) under key, whatever is there, for ttl whole seconds.
 
-        The only unconditional write, safe because a session key is never used twice. It takes the key for insert(), and
-        read() returns it; exists() and scan() leave it out.
+        The only unconditional write; it is safe because a session key is never used twice. The tombstone takes the key
+        for insert(), and read() returns it; exists() and scan() leave it out.
         """
         raise NotImplementedError
 
@@ -215,11 +216,11 @@ class Store:
         raise NotImplementedError
 
     async def exists(self, keys: Iterable[str]) -> set[str]:
-        """Return those of keys whose record lives and is_session(), in one round trip where the server can."""
+        """Return the keys that have a live session (envelope.is_session()), in one round trip where the server can."""
         raise NotImplementedError
 
     async def purge(self, batch_size: int = 1000) -> AsyncIterator[int]:
-        """Remove expired records in batches; yield how many each removed. Nothing where the server does it."""
+        """Remove expired records in batches, and yield the size of each; nothing where the server expires them."""
         nothing: tuple[int, ...] = ()
         for count in nothing:
             yield count
@@ -237,7 +238,7 @@ class Store:
         raise NotImplementedError
 
     async def prepare(self) -> None:
-        """Make what the store needs on its server, such as an index; harmless if it is there."""
+        """Create what the store needs on its server, such as an index or a table, unless it is there."""
 
     def close(self) -> None:
         """Close idle synchronous connections. Asynchronous ones close with their event loop."""

@@ -1,4 +1,4 @@
-"""How a socket is connected: to any address of a name, with TLS, within a time as a whole."""
+"""Connecting a socket: to the first address of a name that works, with TLS, within one time limit for all of it."""
 
 import errno
 import socket
@@ -11,7 +11,7 @@ from .resolver import AddressInfo, resolve
 from .sockets import BoundedSocket
 
 _UNACKNOWLEDGED: Final = 0.5
-"""The part of an answer's time after which what nobody has acknowledged is a lost connection."""
+"""The part of an answer's time after which a connection is lost if the peer has not acknowledged what was sent."""
 
 
 def connect(
@@ -23,9 +23,9 @@ def connect(
 ) -> BoundedSocket:
     """Return a socket that is connected to a host and port, or to the path of a Unix socket.
 
-    The name, the first address that takes the connection, and TLS share the seconds (TimeoutError after that), and the
-    socket is bounded by what is left of them. ``options`` are arguments of setsockopt(); ``answer`` is the
-    time of one, see tcp_options(). Unlike socket.create_connection(), whose limit is for each address.
+    Looking the name up, connecting to the first address that accepts, and TLS together take at most so many seconds
+    (TimeoutError); socket.create_connection() would give as many to each address. The socket is bounded by what is left
+    of them. ``options`` are arguments of setsockopt(), and ``answer`` is that of tcp_options().
     """
     allowance = Allowance(seconds)
     if isinstance(address, str):
@@ -42,18 +42,18 @@ def connect(
 
 
 def tcp_options(answer: float) -> dict[int, int]:
-    """Return the options of TCP that the system has, for answers that may take so many seconds.
+    """Return the TCP options, of those that this system has, for answers that may take so many seconds.
 
-    After a minute of silence the system probes every 10 s, three times in all. A connection that a firewall has
-    forgotten is found out while there is time left to ask again on another.
+    After a minute of silence the system probes the peer every 10 s, three times. A connection that a firewall has
+    dropped is noticed while there is still time to ask again on another one.
     """
     options = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
-    options["TCP_USER_TIMEOUT"] = int(1000 * _UNACKNOWLEDGED * answer)  # 0 is the system's own
+    options["TCP_USER_TIMEOUT"] = int(1000 * _UNACKNOWLEDGED * answer)  # milliseconds; 0 is the system's default
     return {getattr(socket, name): value for name, value in options.items() if hasattr(socket, name)}
 
 
 def is_unacknowledged(error: BaseException | None) -> bool:
-    """Tell whether an exception comes of TCP's own giving up, which Python takes for a time limit's end."""
+    """Tell whether TCP gave the connection up (ETIMEDOUT), which Python also raises as a TimeoutError."""
     while error is not None and not (isinstance(error, OSError) and error.errno == errno.ETIMEDOUT):
         error = error.__cause__ or error.__context__
     return error is not None
@@ -66,7 +66,7 @@ def _connected(
     made = BoundedSocket(socket.socket(family, kind, protocol))
     try:
         if family != socket.AF_UNIX:
-            # One packet an exchange: nothing to gather, so Nagle's algorithm could only delay it.
+            # Each request is one packet: Nagle's algorithm could only delay it.
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option in options:

@@ -21,15 +21,14 @@ T = TypeVar("T")
 class DatabaseStore(Store):
     """The table multisession_record of the database that LOCATION, a key of DATABASES, names.
 
-    Each operation is one statement, inside the transaction of the caller if there is one: what a
-    view rolls back, it rolls back for the session too. The connection is Django's, and so is the
-    waiting: TIMEOUT bounds whether a request may ask once more, not how long a statement takes. Set
-    the driver's own limits in OPTIONS of DATABASES, or use the postgresql engine.
+    Each operation is one statement, inside the caller's transaction if there is one: a view that rolls it back also
+    rolls back the session's changes. The connection is Django's, and its driver decides how long a statement may take:
+    TIMEOUT only bounds whether a request may ask once more. Set the driver's limits in OPTIONS of DATABASES, or use
+    the postgresql engine.
 
-    SQLite writes one transaction at a time. In WAL mode reading goes on meanwhile, and a statement
-    on its own, as all of these are, waits up to OPTIONS["timeout"] (5 s) for its turn. A
-    transaction that has read before it writes does not wait, it fails ("database is locked"): with
-    ATOMIC_REQUESTS, OPTIONS["transaction_mode"] must be "IMMEDIATE".
+    SQLite writes one transaction at a time. In WAL mode reading goes on meanwhile, and a single statement, as all of
+    these are, waits up to OPTIONS["timeout"] (5 s) for its turn. A transaction that has read before it writes does not
+    wait but fails ("database is locked"): with ATOMIC_REQUESTS, OPTIONS["transaction_mode"] must be "IMMEDIATE".
     """
 
     scannable = True
@@ -58,7 +57,7 @@ class DatabaseStore(Store):
         return self._shared.verdict(error) or super().failure(error)
 
     async def probe(self, node: Any) -> None:
-        """See Store.probe(). The driver's own limits are too long for it."""
+        """See Store.probe(). On a thread of its own: the driver's limits are too long for a probe."""
         await probe_on_a_thread(partial(_probe, self.alias))
 
     async def _run(self, query: Callable[[], T]) -> T:
@@ -108,7 +107,7 @@ class DatabaseStore(Store):
 
 def _probe(alias: str) -> None:
     connection: Any = connections[alias].copy()
-    # A connection of its own, not one of a pool; it gives up at some time, too.
+    # A new connection, and none of a pool; with a limit for connecting, so that its thread ends.
     options = {key: value for key, value in connection.settings_dict["OPTIONS"].items() if key != "pool"}
     if connection.vendor in ("postgresql", "mysql"):
         options["connect_timeout"] = 2

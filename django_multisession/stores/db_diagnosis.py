@@ -1,4 +1,4 @@
-"""What a database of the project says of itself, and what endangers sessions in it."""
+"""Inspect a database of the project: its version, its clock, and what endangers sessions in it."""
 
 from typing import Any
 
@@ -27,14 +27,14 @@ def inspection(alias: str) -> Inspection:
         if vendor in _EPOCH:
             cursor.execute(_EPOCH[vendor])
             time = float(cursor.fetchone()[0])
-        problems = _of_the_file(alias, cursor) if vendor == "sqlite" else []
+        problems = _sqlite_problems(alias, cursor) if vendor == "sqlite" else []
     if not table_exists(alias):
         problems.append(missing_table(alias))
     version = ".".join(map(str, connection.get_database_version()))
     return Inspection(version, time, tuple(problems))
 
 
-def _of_the_file(alias: str, cursor: Any) -> list[str]:
+def _sqlite_problems(alias: str, cursor: Any) -> list[str]:
     cursor.execute("PRAGMA journal_mode")
     problems = sqlite_problems(alias)
     if cursor.fetchone()[0] not in ("wal", "memory"):

@@ -1,4 +1,4 @@
-"""Sessions in this process' memory, for tests and demos: gone with it, and unknown to its siblings."""
+"""Sessions in this process' memory, for tests and demos: they end with the process, and no other process sees them."""
 
 import threading
 import time
@@ -21,14 +21,15 @@ class _Row(NamedTuple):
     ends_at: float
 
 
-# Storage keys differ by session name and KEY_PREFIX, so all the process' sessions share one dictionary; it outlives the
-# stores, which are made anew when settings change. A lock may be held by a thread that a forked child does not have.
+# Storage keys differ by session name and KEY_PREFIX, so all sessions of the process can share one dictionary. It
+# outlives the stores, which are made anew when settings change. A forked child needs a new lock: a thread of the parent
+# may have held the old one.
 _rows: Kept[dict[str, _Row]] = Kept(dict, Event.TEST)
 _lock: Kept[threading.Lock] = Kept(threading.Lock, Event.FORK)
 
 
 class MemoryStore(Store):
-    """A dictionary under a lock; records end by the clock on the wall, which tests freeze and move."""
+    """A dictionary under a lock; records expire by time.time(), which tests can freeze and move."""
 
     scannable = True
     expires = False
@@ -44,7 +45,7 @@ class MemoryStore(Store):
 
     def _live(self, key: str) -> _Row | None:
         if here.blocks_a_loop and settings.DEBUG:
-            synchronous_io()  # as every other engine would, so that it is found in development
+            synchronous_io()  # as with every other engine, so that the mistake is found in development
         row = _rows.value.get(key)
         return row if row is not None and row.ends_at > time.time() else None
 

@@ -1,4 +1,4 @@
-"""What a store is made from, and how long it may wait for its server."""
+"""The options of a store, and how long it may wait for its server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ from typing import Any
 class StoreOptions:
     """What a store is made from; all of it comes from an entry of the MULTISESSION setting.
 
-    ``timeout`` is the whole of a request's budget in seconds, of which one answer may take half, and connecting as much
-    as ``connect_timeout`` says (half if that is None). ``prefix`` is KEY_PREFIX, for servers whose keys are shared with
-    others; the storage key contains it already.
+    ``timeout`` is the whole budget of a request in seconds, of which one answer may take half. ``connect_limit`` is
+    CONNECT_TIMEOUT, None for half of the budget. ``prefix`` is KEY_PREFIX, for servers that others use too; a storage
+    key already depends on it.
     """
 
     location: str | tuple[str, ...] | None = field(default=None, repr=False)

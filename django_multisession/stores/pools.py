@@ -1,4 +1,4 @@
-"""Who may use which client, and when it ends: a pool for all threads, one for each event loop.
+"""Pools of clients: one pool for all threads, and one for each event loop.
 
 Pools are empty until first use, and empty again in a forked child.
 """
@@ -16,8 +16,8 @@ C = TypeVar("C")
 T = TypeVar("T")
 
 MAX_IDLE: Final = 240.0
-"""Seconds after which an idle connection is not used again: firewalls and load balancers forget one after five minutes
-or more, in silence."""
+"""Seconds after which an idle connection is not used again: firewalls and load balancers silently drop one after five
+minutes or more."""
 
 # Clients of the parent process. A forked child keeps them, unused: closing one could end the parent's connection.
 _inherited: list[Any] = []
@@ -33,14 +33,14 @@ def _leave_to_the_parent() -> None:
 
 
 class Pool(Generic[C]):
-    """Clients that nobody is using just now; the one used last is lent first.
+    """Idle clients; the one that was used last is lent first.
 
-    For one thread at a time each, or for the tasks of one event loop: ``connect`` and ``close`` may return awaitables
-    then. ``unharmed`` tells of an exception that the client can be used on: the server has answered. If it says so of
-    asyncio.CancelledError, ``is_usable`` tells later whether a client has got over it.
+    Each client serves one thread at a time, or the tasks of one event loop; then ``connect`` and ``close`` may return
+    awaitables. ``unharmed`` tells whether a client can still be used after an exception, since the server has answered.
+    If it says so of asyncio.CancelledError, ``is_usable`` tells later whether the client is ready again.
 
-    Against one client a thread: no more connections than calls at the same time, and threads that live for one request
-    (runserver, async_to_sync) find a client that is connected already (decisions.md, D9).
+    Compared with one client for each thread, there are no more connections than concurrent calls, and threads that live
+    for one request (runserver, async_to_sync) find a client that is already connected (decisions.md, D9).
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class Pool(Generic[C]):
         _instances.value.add(self)
 
     async def use(self, command: Callable[..., Any], *arguments: Any) -> Any:
-        """Return ``command(client, *arguments)``, awaited if it can be.
+        """Return ``command(client, *arguments)``, awaited if it is awaitable.
 
-        After an exception that has harmed it, the client is closed, and so are all idle ones: what broke one connection
-        (a server that restarted) has mostly broken the others as well. A task that was cancelled closes its own alone.
+        After an exception that has harmed it, the client is closed, and so are all idle ones: what broke one of them
+        (a server's restart) has usually broken the others too. A cancelled task closes its own client only.
         """
         client = await self._take()
         try:
@@ -72,7 +72,7 @@ class Pool(Generic[C]):
                 result = await result
         except BaseException as error:
             if self._unharmed(error):
-                # Lent last, so that what a cancelled task has left under way can come to its end.
+                # After a cancellation it is lent last, so that the answer still under way can arrive.
                 place = len(self._free) if isinstance(error, Exception) else 0
                 self._free.insert(place, (client, monotonic()))
                 raise
@@ -94,7 +94,7 @@ class Pool(Generic[C]):
                 return client
             await maybe_await(self._close(client))
             if not is_fresh:
-                await self.aclose()  # the others have been idle for longer
+                await self.aclose()  # the others have been idle even longer
 
     async def aclose(self) -> None:
         """Close the idle clients."""
@@ -110,9 +110,9 @@ class Pool(Generic[C]):
         run_sync(self.aclose())
 
     def close_at_exit(self) -> None:
-        """Close the idle clients of threads with the last reference to this, at the latest when the interpreter ends.
+        """Have the idle clients of threads closed once nothing refers to this pool, or when the interpreter ends.
 
-        ``close`` must hold no reference to this.
+        ``close`` must hold no reference to the pool.
         """
         weakref.finalize(self, _close_idle, self._free, self._close)
 
@@ -124,8 +124,8 @@ class Pool(Generic[C]):
 class PerProcess(Generic[C]):
     """One client that all threads share, for a library that keeps a pool of its own (PyMongo).
 
-    It is closed with the last reference to this, at the latest when the interpreter ends. ``close`` must hold
-    no reference to this.
+    It is closed once nothing refers to this object, or when the interpreter ends. ``close`` must hold no reference to
+    this object.
     """
 
     def __init__(self, connect: Callable[[], C], close: Callable[[C], object]) -> None:
@@ -147,7 +147,7 @@ class PerProcess(Generic[C]):
                 return client
 
     def close(self) -> None:
-        """Close the client, also where another thread is using it; the next get() makes a new one."""
+        """Close the client, even while another thread uses it; the next get() makes a new one."""
         _close_all(self._clients, self._close)
 
     def forget(self) -> None:
@@ -171,11 +171,11 @@ def _close_all(clients: list[C], close: Callable[[C], object]) -> None:
 
 
 class LoopLocal(Generic[C]):
-    """One asynchronous client, or pool of them, for each event loop, closed when its loop shuts its generators down.
+    """One asynchronous client, or pool of them, for each event loop; closed when the loop shuts down its generators.
 
     asyncio.run() and asgiref do that before they close a loop. A dictionary with weak keys would leak every client:
-    each holds its loop, and nothing would await its closing. Nor may a client go before its loop does, with the last
-    reference to this: see _closers.
+    each refers to its loop, and nothing would await its closing. A client must also not be collected before its loop
+    ends, once nothing refers to this object: see _closers.
     """
 
     def __init__(self, connect: Callable[[], C], close: Callable[[C], Awaitable[object]]) -> None:
@@ -218,8 +218,8 @@ class LoopLocal(Generic[C]):
 
 
 _closers: dict[tuple[LoopLocal[Any], asyncio.AbstractEventLoop], AsyncIterator[None]] = {}
-"""What closes the client of a loop. Loops know their generators weakly: where settings change while a loop runs, its
-clients would be collected open, with a ResourceWarning each."""
+"""The generators that close the clients of loops. A loop refers to its generators weakly: without this, a change of
+settings while the loop runs would have its clients collected while open, with a ResourceWarning each."""
 
 
 class Pools(Generic[C]):

@@ -1,4 +1,4 @@
-"""A probe by a client whose own limits are too long for it."""
+"""Bound a probe whose client library has no time limit that is short enough."""
 
 import asyncio
 import threading
@@ -11,9 +11,9 @@ from ..loop_time import within
 
 
 async def probe_on_a_thread(look: Callable[[], object]) -> None:
-    """Raise what look raises; TimeoutError after PROBE_TIMEOUT. A thread of its own waits for look to its end."""
+    """Call look on a new thread, which goes on if it is late; raise what it raises, or TimeoutError."""
     answer: Future[object] = Future()
-    answer.set_running_or_notify_cancel()  # or the thread could not set what nobody waits for any more
+    answer.set_running_or_notify_cancel()  # so that it cannot be cancelled: the thread sets it even if nobody waits
     threading.Thread(target=_look, args=(look, answer), daemon=True).start()
     if native_loop() is None:
         answer.result(PROBE_TIMEOUT)

@@ -1,4 +1,4 @@
-"""What a store returns of a record, and what it takes for a new one."""
+"""A record as a store returns it, and the arguments of an insertion."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from ..reprs import shown_as
 
 @shown_as(lambda record: f"{len(record.payload)} bytes")
 class Record(NamedTuple):
-    """What a store holds under a key, and the token with which to replace exactly that."""
+    """What a store holds under a key, and the token with which exactly that can be replaced."""
 
     payload: bytes
     token: bytes
@@ -15,7 +15,7 @@ class Record(NamedTuple):
 
 @shown_as(lambda insertion: f"{len(insertion.payload)} bytes")
 class Insertion(NamedTuple):
-    """What Store.insert() takes; ``ttl`` is in seconds."""
+    """The arguments of Store.insert(); ``ttl`` is in seconds."""
 
     key: str
     payload: bytes

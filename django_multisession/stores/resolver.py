@@ -1,4 +1,4 @@
-"""Host names, looked up within a limit: the system's resolver knows none of ours, and is asked on a thread."""
+"""Look up host names within a time limit: on a thread, since the system's resolver takes no limit."""
 
 import socket
 import threading
@@ -21,21 +21,21 @@ def resolve(host: str, port: int, seconds: float) -> Sequence[AddressInfo]:
 
 
 def wait_for(answer: "Future[T]", seconds: float) -> T:
-    """Return what another thread will, within so many seconds (TimeoutError)."""
+    """Return the result that another thread sets, within so many seconds (TimeoutError)."""
     allowance = Allowance(seconds)
     while True:
         try:
             return answer.result(allowance.left())
         except TimeoutError:
-            if answer.done():  # what it has raised
+            if answer.done():  # the TimeoutError is the other thread's
                 raise
             allowance.go_on()
 
 
 def look_up(host: str, port: int) -> "Future[Sequence[AddressInfo]]":
-    """Begin to look up the addresses of a host; whoever waits for them must not cancel the future.
+    """Begin to look up the addresses of a host.
 
-    There is one thread for a name at a time.
+    Callers share one lookup for each name at a time, so nobody may cancel the future.
     """
     lookup: Future[Sequence[AddressInfo]] = Future()
     try:

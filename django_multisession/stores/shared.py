@@ -1,4 +1,4 @@
-"""Django's own connection to a database, as a store shares it with the project's code and its transactions."""
+"""Run a store's queries on Django's own connection, inside the project's transactions."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class LostInTransaction(Exception):
-    """The connection was lost inside a transaction, whose statements before this one are lost with it."""
+    """The connection was lost inside a transaction, and with it the transaction's earlier statements."""
 
 
 class SharedConnection:
@@ -26,8 +26,8 @@ class SharedConnection:
     async def run(self, store: Store, query: Callable[[], T]) -> T:
         """Return what query returns; raises as Store.call() does.
 
-        Inside of a transaction the connection stays open, nothing is tried again, and a refusal is the database's own
-        error: it belongs to the code that can repeat the transaction.
+        Inside of a transaction the connection stays open, nothing is tried again, and a refusal is raised as the
+        database's own error, for the code that can repeat the transaction.
         """
         answer: T | Refused = await store.call(self._ask, query)
         if isinstance(answer, Refused):
@@ -35,13 +35,13 @@ class SharedConnection:
         return answer
 
     def verdict(self, error: Exception) -> Verdict | None:
-        """Return what an exception of run()'s query says; None if nothing."""
+        """Return what an exception of run()'s query says about the server; None if nothing."""
         if isinstance(error, LostInTransaction):
-            return Failure.SILENCE, str(error)  # which is not tried again
+            return Failure.SILENCE, str(error)  # and no LOSS, which would be tried again
         return by_exception(self.alias, error)
 
     async def _ask(self, seconds: float, query: Callable[[], T]) -> "T | Refused":
-        # A driver's own limits bound it; `seconds` cannot.
+        # `seconds` cannot bound it; the driver's own limits do.
         return await on_connection(partial(self._attempt, query))
 
     def _attempt(self, query: Callable[[], T]) -> "T | Refused":
@@ -50,7 +50,7 @@ class SharedConnection:
             return query()
         except (DatabaseError, InterfaceError) as error:
             if not connection.in_atomic_block:
-                # Django would do so at the end of the request; a second attempt needs it now.
+                # Django does so at the end of the request, which is too late for a second attempt.
                 connection.close_if_unusable_or_obsolete()
                 raise
             verdict = by_exception(self.alias, error)

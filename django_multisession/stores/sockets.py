@@ -1,6 +1,6 @@
-"""Sockets that are bounded as a whole, for client libraries that bound each recv() alone.
+"""Sockets with one time limit for a whole exchange, for client libraries that limit each recv() only.
 
-What counts is waiting; see deadline.Allowance.
+Only waiting counts; see deadline.Allowance.
 """
 
 import errno
@@ -21,17 +21,17 @@ READ: Final = 1
 WRITE: Final = 2
 
 _SLACK: Final = 0.005
-"""Seconds by which a wait may be longer than what is left."""
+"""Seconds by which a socket's timeout may exceed what is left, before it is set anew."""
 _NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _SIZE: Final = 64 * 1024
-"""Bytes that are received at a time, at most."""
+"""The most bytes that are received at a time."""
 
 
 class BoundedSocket:
-    """Stands in for a socket, TLS or not; whatever is not here is the socket's own.
+    """Wraps a socket, TLS or not; attributes that are not defined here are the socket's own.
 
-    bound() gives all that follows so many seconds of waiting, be it in one piece or, if a server sends a byte now and
-    then, in a thousand.
+    bound() limits the waiting in all calls that follow together, however many there are: a server may send one byte now
+    and then.
     """
 
     def __init__(self, bare: socket.socket) -> None:
@@ -42,7 +42,7 @@ class BoundedSocket:
         self._is_first = True
 
     def bound(self, seconds: float) -> None:
-        """Let what follows take so many seconds."""
+        """Let the calls that follow wait so many seconds in all."""
         self._allowance = Allowance(seconds)
         self._is_first = True
         self._wait_for(seconds)
@@ -59,7 +59,7 @@ class BoundedSocket:
             self._socket.connect(address)
         except BlockingIOError:
             if self._socket.family == socket.AF_UNIX:
-                raise  # too many wait already
+                raise  # the server's queue of connections is full
         else:
             return
         while not is_ready(self._socket.fileno(), WRITE, self.left()):
@@ -69,7 +69,7 @@ class BoundedSocket:
             raise OSError(error, os.strerror(error))
 
     def start_tls(self, tls: ssl.SSLContext, host: str) -> None:
-        """Encrypt what follows; TimeoutError at the end of the time."""
+        """Encrypt what follows, checking the certificate for a host name; TimeoutError at the end of the time."""
         encrypted = tls.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
         self._socket = encrypted
         self._is_plain = self._is_first = False
@@ -86,7 +86,7 @@ class BoundedSocket:
     def sendall(self, data: bytes) -> None:
         """See socket.sendall(); TimeoutError at the end of the time."""
         try:
-            # send() would first ask the system whether it may, which mostly it may.
+            # send() would first wait until the socket can be written to, which it nearly always can.
             sent = os.write(self._socket.fileno(), data) if self._is_plain else self._socket.send(data)
         except (TimeoutError, *_NOTHING_YET):
             sent = 0
@@ -95,10 +95,10 @@ class BoundedSocket:
             sent += self._within(self._socket.send, memoryview(data)[sent:])
 
     def settimeout(self, seconds: float | None) -> None:
-        """See socket.settimeout(); bound() is what counts."""
+        """Do nothing: bound() sets the limit, not the client library."""
 
     def _wait_for(self, seconds: float) -> None:
-        # Setting it costs a system call: what is a little longer stays.
+        # Setting it is a system call, so one that is a little longer is kept.
         if not seconds <= self._timeout <= seconds + _SLACK:
             self._set_timeout(seconds)
 
@@ -108,7 +108,7 @@ class BoundedSocket:
 
     def _within(self, ask: Callable[..., T], *arguments: Any) -> T:
         if self._is_first:
-            self._is_first = False  # its timeout is the whole
+            self._is_first = False  # bound() has set the timeout
         else:
             self._wait_for(self._allowance.left())
         while True:
@@ -123,7 +123,7 @@ class BoundedSocket:
 
 
 class Opened(Protocol):
-    """A client library's connection, of which the socket is ours."""
+    """A client library's connection with a BoundedSocket."""
 
     def open(self, seconds: float) -> BoundedSocket:
         """Connect within so many seconds as a whole; return the socket."""
@@ -139,13 +139,13 @@ class Reader(Protocol):
         """Take what has been received."""
 
     def gets(self) -> Any:
-        """Return the next answer, False if it has not come as a whole."""
+        """Return the next answer, or False if it has not arrived completely."""
 
 
 class Line:
-    """Asks a server, for one thread at a time; connected at its first question.
+    """A connection on which one thread at a time sends commands and reads answers; it connects at its first use.
 
-    ``is_over`` tells of an exception that the reader returns in place of an answer whether it ends the connection.
+    ``is_over`` tells whether an exception, which the reader returns in place of an answer, ends the connection.
     """
 
     def __init__(self, connection: Opened, reader: Reader, is_over: Callable[[Exception], bool]) -> None:
@@ -155,7 +155,10 @@ class Line:
         self._socket: BoundedSocket | None = None
 
     def ask(self, data: bytes, count: int, seconds: float) -> list[Any]:
-        """Send data and return so many answers, which come within so many seconds as a whole; raise what is over."""
+        """Send data, and return ``count`` answers that arrive within so many seconds in all.
+
+        An answer that ends the connection is raised.
+        """
         bounded = self._socket
         if bounded is None:
             started = monotonic()
@@ -187,7 +190,7 @@ if hasattr(select, "poll"):
 
     def is_ready(descriptor: int, events: int, seconds: float) -> bool:
         """Tell whether a descriptor can be read from or written to (READ, WRITE) after so many seconds at most."""
-        # Looked up at each call: gevent replaces it.
+        # Not at import: gevent replaces it.
         poll = select.poll()
         poll.register(descriptor, (select.POLLIN if events & READ else 0) | (select.POLLOUT if events & WRITE else 0))
         return bool(poll.poll(math.ceil(seconds * 1000)))

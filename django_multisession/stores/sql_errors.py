@@ -1,7 +1,7 @@
-"""What the errors of SQL databases say of the server: by SQLSTATE, by MySQL's numbers, by SQLite's words.
+"""What the errors of SQL databases say about the server: by SQLSTATE, by MySQL's numbers, by SQLite's texts.
 
-Sources: PostgreSQL manual, appendix A; MySQL server and client error references; sqlite.org/rescode.html. No text of
-a server is shown: it may hold a key or a value.
+Sources: PostgreSQL manual, appendix A; MySQL server and client error references; sqlite.org/rescode.html. A server's
+own text is never shown: it may hold a key or a value.
 """
 
 from typing import Final
@@ -45,7 +45,7 @@ _SQLSTATE: Final = {
 
 PACKET_TOO_LARGE: Final = 1153
 SERVER_GONE: Final = (2006, 2013)
-"""Of MySQL."""
+"""MySQL's numbers for a lost connection."""
 
 _MYSQL: Final = {
     1020: (Failure.REFUSAL, _ISOLATION),
@@ -65,7 +65,7 @@ _MYSQL: Final = {
     1927: (Failure.LOSS, "an administrator ended the connection"),
 }
 _MYSQL_CLIENT: Final = range(2000, 3000)
-"""Errors of the client library, nearly all of which say that there is no connection (any more)."""
+"""Errors of the client library, nearly all of which say that there is no connection, or none any more."""
 
 _SQLITE: Final = (
     ("locked", Failure.REFUSAL, "another connection is writing. Set 'timeout' of OPTIONS of DATABASES[{alias!r}], and "
@@ -93,11 +93,11 @@ _CONNECTING: Final = (
     ("connection slots are reserved", *_SQLSTATE["53300"]),
     ("too many connections", *_SQLSTATE["53300"]),
 )
-"""Words of a failed login: libpq hands on no SQLSTATE of it. In another language it counts as a lost connection."""
+"""Texts of a failed login, for which libpq has no SQLSTATE. In another language it counts as a lost connection."""
 
 
 def by_sqlstate(alias: str, sqlstate: str, is_fatal: bool = False) -> Verdict:
-    """Return what PostgreSQL's answer means; without a code, or fatal, the connection is over."""
+    """Return what an error of PostgreSQL means; without a code, or if it is fatal, the connection is lost."""
     if not sqlstate:
         return Failure.LOSS, "connection lost"
     if sqlstate == UNDEFINED_TABLE:
@@ -109,7 +109,7 @@ def by_sqlstate(alias: str, sqlstate: str, is_fatal: bool = False) -> Verdict:
 
 
 def by_connect_message(alias: str, message: str) -> Verdict:
-    """Return what libpq's message about a connection that it could not make means."""
+    """Return what libpq's message about a failed connection means."""
     refused = message.partition("FATAL:")[2] or message
     for words, kind, text in _CONNECTING:
         if words in refused and (words[-1] != " " or "does not exist" in refused):
@@ -118,7 +118,7 @@ def by_connect_message(alias: str, message: str) -> Verdict:
 
 
 def by_exception(alias: str, error: Exception) -> Verdict | None:
-    """Return what an exception that Django has wrapped says; None if nothing of the server."""
+    """Return what an exception that Django has wrapped says about the server; None if nothing."""
     if not isinstance(error, DatabaseError | InterfaceError):
         return None
     cause = error.__cause__ or error
@@ -152,7 +152,7 @@ def _by_words(alias: str, error: Exception, message: str, name: str) -> Verdict 
 
 
 def number_of(error: Exception) -> int | None:
-    """Return MySQL's number of an error, None of another database's."""
+    """Return MySQL's number of an error; None for another database's error."""
     cause = error.__cause__ or error
     code = cause.args[0] if cause.args else None
     return code if isinstance(code, int) else None

@@ -1,21 +1,21 @@
-"""What an SQLite database needs so that processes which save at the same time wait for one another."""
+"""The settings that an SQLite database needs, so that concurrent writers wait for one another instead of failing."""
 
 from typing import Any, Final
 
 from django.db import connections
 
 ENOUGH: Final = 5.0
-"""Seconds, the busy timeout of Python's sqlite3 where none is set."""
+"""Seconds: the busy timeout of Python's sqlite3 by default."""
 
 
 def sqlite_problems(alias: str) -> list[str]:
-    """Return what is wrong with the settings of an alias, in sentences; nothing where it is no SQLite database."""
+    """Return a sentence for each problem with the settings of an alias; none if it is no SQLite database."""
     settings: dict[str, Any] = connections[alias].settings_dict
     if connections[alias].vendor != "sqlite":
         return []
     options = settings["OPTIONS"]
     problems = []
-    # sqlite.org/lang_transaction.html: a transaction that has read before it writes does not wait, it fails.
+    # A transaction that has read before it writes does not wait but fails (sqlite.org/lang_transaction.html).
     if settings["ATOMIC_REQUESTS"] and str(options.get("transaction_mode")).upper() not in ("IMMEDIATE", "EXCLUSIVE"):
         problems.append(
             "With ATOMIC_REQUESTS, requests that save at the same time fail ('database is locked'). "

@@ -1,4 +1,4 @@
-"""The table multisession_record through Django's ORM: one statement an operation, on the connection of the thread."""
+"""The table multisession_record through Django's ORM: each operation is one statement, on this thread's connection."""
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Clock(Now):
     """The database's own time, in UTC.
 
-    By Now(), MySQL and Oracle tell the server's local time, which jumps twice a year.
+    Now() gives the server's local time on MySQL and Oracle, which jumps twice a year.
     """
 
     def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
@@ -37,20 +37,20 @@ class Clock(Now):
 
 
 _STATEMENT = 1024
-"""Bytes of a statement beside its payload, roundly."""
+"""About how many bytes a statement has beside its payload."""
 
 
 class Table:
-    """The records of one alias of DATABASES; the operations are those of a store, without its waiting."""
+    """The records on one alias of DATABASES, with the operations of a store, as synchronous methods."""
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
-        # By connection, which each thread has its own of: the key of the last write that was refused.
+        # By connection, of which each thread has its own: the key of the last write that found no row at its version.
         self._refused: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
     @property
     def _model(self) -> "type[SessionRecord]":
-        # Models cannot be imported before all apps are, which is when settings may be read already.
+        # Imported late: stores may be made before all apps are ready, and models may not be imported then.
         from ..models import SessionRecord
 
         return SessionRecord
@@ -63,7 +63,7 @@ class Table:
 
     @cached_property
     def _readable(self) -> "QuerySet[SessionRecord, tuple[Any, Any]]":
-        # Made once: Django takes as long to put a query together as a database nearby to answer it.
+        # Made once: Django takes as long to build a query as a nearby database takes to answer it.
         return self._live().values_list("payload", "version")
 
     def _delete(self, rows: "QuerySet[SessionRecord]") -> int:
@@ -78,26 +78,25 @@ class Table:
         rows = self._readable.filter(key=key)
         connection = connections[self.alias]
         if self._refused.pop(connection, None) == key and connection.in_atomic_block:
-            # Under REPEATABLE READ, the default of MySQL, a transaction sees what was there when it began, and every
-            # attempt to replace that would be refused. A locking read sees what is there now.
+            # Under REPEATABLE READ, MySQL's default, a transaction sees the record as it was when it began, and every
+            # attempt to replace that would fail. A locking read sees the current one.
             rows = rows.select_for_update() if connection.features.has_select_for_update else rows
-        for payload, version in rows:
-            return Record(bytes(payload), bytes(version))
-        return None
+        row = next(iter(rows), None)
+        return None if row is None else Record(bytes(row[0]), bytes(row[1]))
 
     def insert(self, key: str, payload: bytes, ttl: int) -> bool:
         """Create a record; False if key is taken."""
         return self._write(self._insert, key, payload, ttl)
 
     def _insert(self, key: str, values: dict[str, Any]) -> bool:
-        # Taken perhaps, but by an expired record.
+        # If the key is taken, it may be by an expired record.
         return self._insert_absent(key, values) or bool(self._rows(key=key, expires_at__lte=Clock()).update(**values))
 
     def _insert_absent(self, key: str, values: dict[str, Any]) -> bool:
         connection = connections[self.alias]
         record = self._model(key=key, **values)
         if connection.features.supports_ignore_conflicts:
-            # As bulk_create(), which opens a transaction and does not tell whether it inserted.
+            # What bulk_create() does, which would open a transaction, and not tell whether it has inserted.
             query = InsertQuery(self._model, on_conflict=OnConflict.IGNORE)
             query.insert_values(self._model._meta.local_concrete_fields, [record])
             with connection.cursor() as cursor:
@@ -119,12 +118,12 @@ class Table:
         return self._is_done(key, self._live(key=key, version=expected).update(**values))
 
     def put(self, key: str, payload: bytes, ttl: int) -> None:
-        """Put a payload under key, whatever is there."""
+        """Write a payload under key, whatever is there."""
         self._write(self._put, key, payload, ttl)
 
     def _put(self, key: str, values: dict[str, Any]) -> bool:
         rows = self._rows(key=key)
-        # The third only if another one has inserted meanwhile.
+        # The last one only if somebody else has inserted the key meanwhile.
         return bool(rows.update(**values)) or self._insert_absent(key, values) or bool(rows.update(**values))
 
     def _write(self, write: Callable[[str, dict[str, Any]], bool], key: str, payload: bytes, ttl: int) -> bool:
@@ -145,7 +144,7 @@ class Table:
             raise
 
     def _is_above_packet(self, payload: bytes, error: DatabaseError) -> bool:
-        """Tell whether MySQL refused a statement for its size; of a larger one it only closes the connection."""
+        """Tell whether MySQL refused a statement for its size; for a much larger one it only closes the connection."""
         connection = connections[self.alias]
         code = number_of(error)
         if code == PACKET_TOO_LARGE or code not in SERVER_GONE or connection.in_atomic_block:
@@ -154,7 +153,7 @@ class Table:
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT @@max_allowed_packet")
-                # In a statement the bytes that mean something to SQL are two.
+                # The bytes that are escaped in a statement count twice.
                 size = _STATEMENT + len(payload) + sum(map(payload.count, b"\0\n\r\x1a\"'\\"))
                 return size > int(cursor.fetchone()[0])
         except DatabaseError:  # it has gone indeed
@@ -184,7 +183,7 @@ class Table:
         }
 
     def keys_after(self, last: str) -> list[str]:
-        """Return the keys of the next live sessions in the order of their keys, some 1,000 of them."""
+        """Return the keys of the next 1,000 live sessions after a key, in order."""
         rows = self._live(key__gt=last, is_session=True).order_by("key")
         return list(rows.values_list("key", flat=True)[:1000])
 
@@ -194,7 +193,7 @@ class Table:
             yield batch
 
     def _most_keys(self, wanted: int) -> int:
-        # SQLite and Oracle bound how many values a statement may have.
+        # SQLite and Oracle limit how many parameters a statement may have.
         features = connections[self.alias].features
         return min(wanted, (features.max_query_params or wanted + 10) - 10)
 
@@ -206,5 +205,5 @@ class Table:
         """Remove a batch of expired records; return how many."""
         expired = self._rows(expires_at__lte=Clock())
         keys = expired.values_list("key", flat=True)[: self._most_keys(batch_size)]
-        # Checked once more: the key may have been taken anew meanwhile.
+        # The condition is repeated: the key may have been taken again meanwhile.
         return self._delete(expired.filter(key__in=list(keys)))

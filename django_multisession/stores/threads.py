@@ -1,7 +1,7 @@
-"""Threads of an event loop's own, for a client library that has no asynchronous side.
+"""Worker threads of one event loop, for a client library that has no asynchronous client.
 
-The loop's default threads are the application's too: its asyncio.to_thread() calls would hold up those of sessions,
-and a wait for a thread would look like a server's silence.
+The loop's default threads also serve the application: its asyncio.to_thread() calls would delay those for sessions, and
+waiting for a thread would look like a server's silence.
 """
 
 import asyncio
@@ -31,9 +31,9 @@ class _Job:
 
 
 class Threads:
-    """At most ``limit`` threads, and one more for a probe: made when needed, ended by aclose(). Used in one loop alone.
+    """At most ``limit`` threads, and one more for a probe, for one event loop: made when needed, ended by aclose().
 
-    ``name`` is the location that waits are counted against.
+    ``name`` is the store's location, for errors.
     """
 
     def __init__(self, limit: int, name: str) -> None:
@@ -43,11 +43,11 @@ class Threads:
         self._idle = 0
 
     def slot(self, seconds: float) -> "Slot":
-        """Return a slot that is waited for so many seconds at most; StoreUnavailable after that."""
+        """Return a slot, for which ``async with`` waits at most so many seconds; QueueFull after that."""
         return Slot(self, seconds)
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Return ``function(*arguments)``, called on a thread, which goes on if the task is cancelled."""
+        """Return ``function(*arguments)``, called on a thread; if the task is cancelled, the thread goes on."""
         return cast(T, await self.start(function, *arguments).future)
 
     def start(self, function: Callable[..., Any], *arguments: Any) -> _Job:
@@ -68,13 +68,13 @@ class Threads:
             result, error = None, None
             try:
                 result = job.function(*job.arguments)
-            except BaseException as raised:  # noqa: BLE001 - it is raised where the function was asked for
+            except BaseException as raised:  # noqa: BLE001 - raised again where run() is awaited
                 error = raised
             try:
                 loop.call_soon_threadsafe(self._finish, job, result, error)
-            except RuntimeError:  # the loop was closed, and did not wait
+            except RuntimeError:  # the loop was closed without waiting
                 return
-            del job, result, error  # while the thread waits it holds nothing
+            del job, result, error  # so that nothing is kept alive while the thread waits
 
     def _finish(self, job: _Job, result: Any, error: BaseException | None) -> None:
         self._idle += 1
@@ -89,7 +89,7 @@ class Threads:
             job.future.set_result(result)
 
     async def aclose(self) -> None:
-        """End the threads, and wait for those that are busy; nothing may be run after that."""
+        """End the threads, and wait for those that are busy; run() must not be called after that."""
         for _ in self._threads:
             self._jobs.put(None)
         if self._idle < len(self._threads):
@@ -99,9 +99,9 @@ class Threads:
 
 
 class Slot:
-    """The right to have one function called at a time, as an asynchronous context manager.
+    """The right to run one function on a thread, as an asynchronous context manager.
 
-    It is free again once its thread is: a task that was cancelled may have left an answer to be read.
+    It is given back once the thread is free again: after a cancelled task, that may still wait for the answer.
     """
 
     __slots__ = ("_job", "_seconds", "_threads")

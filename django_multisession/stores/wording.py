@@ -1,4 +1,4 @@
-"""What every store says in the same words: of a LOCATION that is wrong, and of a server that is away."""
+"""Texts that all stores share: about a wrong LOCATION, and about a server that is not available."""
 
 import re
 from typing import Final
@@ -12,7 +12,7 @@ WRONG_LOGIN: Final = "wrong user or password. Correct LOCATION."
 
 
 def lost(error: OSError) -> str:
-    """Say what a socket, TLS or a name's resolution reports, in its own words."""
+    """Return the reason for a lost connection, as the socket, TLS or the resolver reports it."""
     return f"{LOST}: {type(error).__name__}{f', {error.strerror}' if error.strerror else ''}"
 
 
@@ -23,14 +23,14 @@ def sentence(error: object) -> str:
 
 
 def wrong_location(location: object, allowed: str) -> ImproperlyConfigured:
-    """Return the error that shows a LOCATION, or an item of it, without its password, and says what it must be."""
+    """Return the error for a LOCATION, or an item of it: it shows it without its password, and what is allowed."""
     kind = "list" if isinstance(location, tuple) else type(location).__name__  # entries hold lists as tuples
     shown = repr(without_password(location)) if isinstance(location, str) else f"of type {kind}"
     return ImproperlyConfigured(f"MULTISESSION: LOCATION is {shown}; it must be {allowed}.")
 
 
 def without_password(location: str) -> str:
-    """Return a location, well-formed or not, without user and query: both may hold a password."""
+    """Return a location, even a malformed one, without user and query, since both may hold a password."""
     scheme, separator, rest = location.rpartition("://")
     shown = re.split("[?#]", rest.rpartition("@")[2])[0]
     return f"{scheme.partition('://')[0]}{separator}{shown}"

@@ -1,6 +1,6 @@
-"""The clients of a MongoDB: one for all threads of the process, one an event loop, one for a probe.
+"""PyMongo's clients: one for all threads of the process, one for each event loop, one for each probe.
 
-PyMongo's clients keep pools of their own, and watch the servers with threads or tasks, so stores share them.
+They have pools of their own, and watch the servers with threads or tasks; so stores of the same location share them.
 """
 
 import weakref
@@ -33,26 +33,26 @@ from .names import Names
 from .waiting import in_task, in_time, wait_for_primary
 
 HEARTBEAT = 500
-"""Milliseconds between looks at a server, PyMongo's least: with its default of ten seconds a server that has come
-back was found by the second or third call only, each of which had waited for half a second."""
+"""Milliseconds between two checks of a server, the least that PyMongo allows. With its default of ten seconds, a server
+that had come back was found only by the second or third call, after each had waited for half a second."""
 IN_FLIGHT = 16
-"""How many operations of an event loop are under way at a time. PyMongo keeps the loop longer with each than the server
-does: hundreds at once would share it until all of them are late."""
+"""How many operations of an event loop may be under way at a time. Each keeps the loop busy for longer than the server:
+hundreds at once would all be late."""
 
-# wait_for_primary() does the waiting; PyMongo then takes one step of it at most.
+# wait_for_primary() waits for a server; PyMongo itself must hardly wait then.
 _ONE_STEP = {"serverSelectionTimeoutMS": 1}
 _ALONE = {"maxPoolSize": 1, "minPoolSize": 0}
 
 
 class LoopClient(NamedTuple):
-    """The client of an event loop, and whose turn it is to use it."""
+    """The client of an event loop, and the limit of its operations."""
 
     client: AsyncMongoClient[Any]
     limit: ConcurrencyLimit
 
 
 class ThreadsClient(NamedTuple):
-    """The client of all threads, and what knows when one of them has to connect."""
+    """The client of all threads, and the Names that look host names up before one of them connects."""
 
     client: MongoClient[Any]
     names: Names
@@ -68,7 +68,7 @@ class Clients:
             return ThreadsClient(make(MongoClient, [names], connect=True, **_ONE_STEP), names)
 
         def close(place: ThreadsClient) -> None:
-            # It takes leave of the server, which may hang: without a bound, so would this.
+            # It tells the server, which may hang: without a limit, this would hang too.
             with timeout(patience):
                 place.client.close()
 
@@ -85,15 +85,15 @@ class Clients:
         self.indexed: set[str] = set()
 
     def get(self) -> Any:
-        """Return the client that the caller can use."""
+        """Return the client for the caller's thread or event loop."""
         loop = native_loop()
         return self.process.get().client if loop is None else self.loops.get(loop).client
 
     async def probe(self, database: str, command: Mapping[str, Any], total: float) -> None:
         """Run a command on a new connection to the primary, within PROBE_TIMEOUT seconds.
 
-        Where the process was too busy to see the answer it is asked again, as long as the operation may wait
-        (``total``): a request that has waited for all of its time is not to wait for probes of 0.2 and 0.4 s as well.
+        If the process was too busy to see the answer, the probe is repeated, but only within the ``total`` seconds that
+        the operation may wait: a request that has used up its time must not wait for probes of 0.2 and 0.4 s as well.
         """
         if native_loop() is None:
             client = self._make(MongoClient, connect=True, **_ALONE, **_ONE_STEP)
@@ -161,7 +161,7 @@ def _imported(path: Any) -> Callable[..., Any]:
 
 
 def _settings(url: str, options: StoreOptions, given: dict[str, Any]) -> dict[str, Any]:
-    """Return MongoClient's keywords. LOCATION's own options stand, but for retries."""
+    """Return MongoClient's keywords. The options in LOCATION win, except for retries."""
     milliseconds = int(options.read_timeout * 1000)
     idle = given.pop("max_idle", MAX_IDLE)
     if isinstance(idle, bool) or not isinstance(idle, int | float) or idle <= 0:
@@ -171,13 +171,13 @@ def _settings(url: str, options: StoreOptions, given: dict[str, Any]) -> dict[st
         "connectTimeoutMS": int(options.connect_timeout * 1000),
         "heartbeatFrequencyMS": HEARTBEAT,
         "maxIdleTimeMS": int(idle * 1000),
-        # Each operation is bounded by timeout(); these are for what PyMongo does outside of one.
+        # timeout() limits each operation; these are for what PyMongo does outside of one.
         "serverSelectionTimeoutMS": milliseconds,
         "socketTimeoutMS": milliseconds,
         "waitQueueTimeoutMS": milliseconds,
     }
     named = {name.lower() for name, _ in parse_qsl(url.partition("?")[2])} | {name.lower() for name in given}
-    # Atlas hands out locations with retryWrites=true. The session layer retries, and knows its own writes.
+    # Atlas' connection strings have retryWrites=true. The session layer retries instead, as it knows its own writes.
     retries = {"retryReads": False, "retryWrites": False}
     unset = {name: value for name, value in defaults.items() if name.lower() not in named}
     return {**unset, **retries, **given}
@@ -190,7 +190,7 @@ def _check(location: Location, settings: Mapping[str, Any]) -> None:
         if not MongoClient[Any](location.url, connect=False, **settings).write_concern.acknowledged:
             raise ValueError("with w=0 nobody knows whether a write has happened; leave w out")
     except (PyMongoError, TypeError, ValueError) as error:
-        # PyMongo shows what it could not parse, which may be a part of the password.
+        # PyMongo's message quotes what it could not parse, which may be a part of the password.
         reason = type(error).__name__ if "@" in location.url else error
         raise ImproperlyConfigured(
             f"MULTISESSION: LOCATION {location.shown!r} or its OPTIONS cannot be used: {sentence(reason)}"

@@ -1,4 +1,4 @@
-"""The collection of a KEY_PREFIX, as each client sees it, and its index."""
+"""The collection for a KEY_PREFIX, and its TTL index."""
 
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ TTL_INDEX: Final = "multisession_expiry"
 
 
 class Collection:
-    """Reads from the primary, and has the majority confirm each write."""
+    """The collection of a store: reads go to the primary, and a majority confirms each write."""
 
     def __init__(self, database: str, prefix: str) -> None:
         """Raise ImproperlyConfigured if no collection can have the prefix in its name."""
@@ -21,14 +21,14 @@ class Collection:
             )
         self._database = database
         self.name = f"{COLLECTION}_{prefix}" if prefix else COLLECTION
-        # A client and its collection, which it takes 10 µs to make; most processes have one, in threads or in a loop.
+        # The last client and its collection: making one takes 10 µs, and most processes have just one client.
         self._latest: tuple[Any, Any] = None, None
 
     def of(self, client: Any) -> Any:
         """Return a client's collection."""
         known, collection = self._latest
         if client is not known:
-            # Another w than ours may be asked for by LOCATION or OPTIONS; inspect() says what that means.
+            # LOCATION or OPTIONS may ask for another w than ours; inspect() says what that means.
             concern = WriteConcern(**{"w": "majority", **client.write_concern.document})
             collection = client[self._database].get_collection(
                 self.name, read_preference=ReadPreference.PRIMARY, write_concern=concern
@@ -38,5 +38,5 @@ class Collection:
 
 
 def create_index(collection: Any) -> Any:
-    """Make the TTL index."""
+    """Create the TTL index, unless it is there."""
     return collection.create_index("e", name=TTL_INDEX, expireAfterSeconds=0)

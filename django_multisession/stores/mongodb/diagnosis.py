@@ -1,4 +1,4 @@
-"""What PyMongo's exceptions say of the server, and what a server's own words say of its settings."""
+"""What PyMongo's exceptions say about the server; and the inspection of a server."""
 
 import datetime
 import socket
@@ -26,7 +26,7 @@ from ..wording import LOST, NO_ANSWER, NO_HOST
 # The server's codes, by src/mongo/base/error_codes.yml.
 _LOSSES: Final = frozenset(
     {
-        6,  # HostUnreachable, like the next two said by mongos of a shard
+        6,  # HostUnreachable; like the next two, mongos says this of a shard
         7,  # HostNotFound
         89,  # NetworkTimeout
         9001,  # SocketException
@@ -42,11 +42,11 @@ _LOSSES: Final = frozenset(
         13436,  # NotPrimaryOrSecondary
     }
 )
-"""Say that another server is to be asked, or this one later: what PyMongo and the drivers' specification retry."""
+"""Codes after which another server, or this one later, can be asked: those that the drivers' specification retries."""
 _SILENCES: Final = frozenset(
     {
-        50,  # MaxTimeMSExpired: the end that timeout() has sent along
-        202,  # NetworkInterfaceExceededTimeLimit, said by mongos of a shard
+        50,  # MaxTimeMSExpired: the limit that timeout() has sent along
+        202,  # NetworkInterfaceExceededTimeLimit, which mongos says of a shard
         262,  # ExceededTimeLimit
     }
 )
@@ -71,11 +71,11 @@ _WORDS: Final[tuple[tuple[type[PyMongoError], Failure, str], ...]] = (
     (ProtocolError, Failure.LOSS, "the answer was not understood"),
     (InvalidOperation, Failure.LOSS, "the client was closed meanwhile"),
 )
-"""What is no answer of the server: the first class that fits."""
+"""For exceptions without an answer of the server; the first class that fits counts."""
 
 
 def failure_of(error: PyMongoError) -> tuple[Failure, str] | None:
-    """Return what an exception of PyMongo says, None if it says nothing of the server."""
+    """Return what an exception of PyMongo says about the server; None if nothing."""
     if isinstance(error, OperationFailure):
         return _answer(error)
     if isinstance(error, ConfigurationError):
@@ -103,7 +103,7 @@ def _answer(error: OperationFailure) -> tuple[Failure, str]:
 
 
 def _unusable(error: ConfigurationError) -> tuple[Failure, str]:
-    """Tell a DNS that does not answer from a name, or a server, with which PyMongo can do nothing."""
+    """Distinguish a DNS that does not answer from a name, or a server, that PyMongo cannot use."""
     from dns.exception import DNSException
     from dns.resolver import NXDOMAIN, NoAnswer
 
@@ -116,19 +116,19 @@ def _unusable(error: ConfigurationError) -> tuple[Failure, str]:
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and what it was raised from, the outermost first."""
+    """Yield an exception and the causes that it was raised from, the outermost first."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
 def root_of(error: PyMongoError) -> OSError | None:
-    """Return the error of the socket, of TLS or of the name's resolution that is behind one of PyMongo's."""
+    """Return the error of the socket, of TLS or of the resolver that caused one of PyMongo's; None if there is none."""
     return next((cause for cause in causes(error) if isinstance(cause, OSError)), None)
 
 
 def mistake_in(root: OSError | None) -> str | None:
-    """Return what a connection that never came about says of LOCATION; None if it may be an outage."""
+    """Return what is wrong with LOCATION, given why the first connection failed; None if it may be an outage."""
     if isinstance(root, ssl.SSLCertVerificationError):
         return "its certificate is not trusted. Set tlsCAFile in LOCATION or OPTIONS, or correct the host's name."
     if isinstance(root, socket.gaierror) and root.errno == socket.EAI_NONAME:
@@ -137,7 +137,7 @@ def mistake_in(root: OSError | None) -> str | None:
 
 
 def _problems(hello: Mapping[str, Any], indexes: Mapping[str, Any], concern: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what endangers sessions, by the server's description, the collection's indexes and the write concern."""
+    """Return what endangers sessions, given the server's hello, the collection's indexes and the write concern."""
     problems = []
     if not any("expireAfterSeconds" in index for index in indexes.values()):
         problems.append("The TTL index is missing, so expired sessions pile up: run checksessions --prepare.")
@@ -151,12 +151,12 @@ def _problems(hello: Mapping[str, Any], indexes: Mapping[str, Any], concern: Map
 
 
 async def inspection(run: Callable[..., Awaitable[Any]], concern: Mapping[str, Any]) -> Inspection:
-    """Return what the server says of itself; ``run`` asks our collection, as the store's operations do."""
+    """Return the inspection of the server; ``run`` is MongoDBStore's, and runs a command on our collection."""
     build = await run(lambda c: c.database.command("buildInfo"))
-    # The older command is all that mongo-java-server and servers before 4.4.2 know.
+    # Servers before 4.4.2, and mongo-java-server, know only the older command.
     hello = await run(lambda c: c.database.command("hello"), OperationFailure)
     hello = hello or await run(lambda c: c.database.command("isMaster"))
     indexes = await run(lambda c: c.index_information())
-    # Without a zone, by PyMongo's default; Django gives the process one.
+    # PyMongo returns UTC as a naive datetime by default.
     clock = hello["localTime"].replace(tzinfo=datetime.UTC).timestamp()
     return Inspection(build["version"], clock, _problems(hello, indexes, concern))

@@ -1,7 +1,8 @@
-"""The resolver, bounded: PyMongo connects on the thread that asks, and the system's resolver knows no limit.
+"""Look host names up with a time limit before PyMongo does it without one.
 
-So whoever is about to open a connection first asks for the name on another thread (see resolver.py). PyMongo does not
-say when that is; what it tells of its pool's connections does.
+PyMongo connects on the thread that runs the command, and the system's resolver takes no limit. So a thread that will
+have to connect first has another thread look the name up (see resolver.py). PyMongo does not say when it will connect;
+the events of its connection pool tell.
 """
 
 import threading
@@ -21,14 +22,14 @@ from .waiting import wait_for_primary
 
 
 class Names(ConnectionPoolListener):
-    """Knows of the idle connections of a client and of the threads that are about to take one."""
+    """Knows a client's idle connections, and the threads that are about to take one."""
 
     def __init__(self) -> None:
         self._idle: dict[tuple[Any, int], float] = {}
         self._asking: set[int] = set()
 
     def wait_for_primary(self, client: MongoClient[Any], seconds: float) -> None:
-        """See waiting.wait_for_primary(); where this thread must connect, wait for the name, too (TimeoutError)."""
+        """See waiting.wait_for_primary(); if this thread will have to connect, look the name up too (TimeoutError)."""
         wait_for_primary(client, seconds)
         self._asking.add(threading.get_ident())
         for address, server in client.topology_description.server_descriptions().items():
@@ -37,7 +38,7 @@ class Names(ConnectionPoolListener):
                 resolve(host, port, seconds)
 
     def done(self) -> None:
-        """Note that this thread does not ask any more."""
+        """Note that this thread no longer needs a connection."""
         self._asking.discard(threading.get_ident())
 
     def _suffices(self, address: Any, client: MongoClient[Any]) -> bool:

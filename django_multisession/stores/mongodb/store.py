@@ -1,4 +1,4 @@
-"""Sessions in MongoDB 4.2 or later: one document a session, written with majority write concern."""
+"""Sessions in MongoDB 4.2 or later: each is one document, written with majority write concern."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -14,7 +14,7 @@ from .clients import clients_for
 from .location import parse
 
 # isort: split
-# Later than the import above, which says which extra is missing.
+# After the import above, whose error names the extra to install.
 from pymongo.errors import (
     DocumentTooLarge,
     DuplicateKeyError,
@@ -42,18 +42,19 @@ logger = logging.getLogger("django_multisession")
 
 PAGE: Final = 1000
 SELECTION: Final = 0.6
-"""Seconds to wait for a primary where none is known, if the budget allows: PyMongo looks for it every half a second,
-and a call that had 0.5 s sometimes missed that."""
+"""Seconds to wait for a primary while none is known, if the budget allows it. PyMongo looks for one every half a
+second, so that a call with 0.5 s could miss it."""
 
 Command = Callable[[Any], Any]
-"""Asks the collection; what it returns is awaitable where the collection is an asynchronous client's."""
+"""Asks a collection; if that is of an asynchronous client, it returns an awaitable."""
 
 
 class MongoDBStore(Store):
-    """LOCATION is ``mongodb://host/database`` or ``mongodb+srv://…``; OPTIONS are MongoClient's keywords.
+    """A collection of a MongoDB.
 
-    Of its own it has ``max_idle`` (seconds after which an idle connection is not used again) and ``client`` (the dotted
-    path of a function that makes the client, see clients.py). The collection is ``multisession``, with a KEY_PREFIX
+    LOCATION is ``mongodb://host/database`` or ``mongodb+srv://…``. OPTIONS are MongoClient's keywords, and two of the
+    store: ``max_idle`` (seconds after which an idle connection is not used again) and ``client`` (the dotted path of a
+    function that makes the client, see clients.py). The collection is ``multisession``, with a KEY_PREFIX
     ``multisession_<prefix>``. Reads go to the primary, so that a request sees what the one before it wrote.
     """
 
@@ -75,9 +76,9 @@ class MongoDBStore(Store):
     async def _run(
         self, command: Command, expected: type[Exception] | tuple[type[Exception], ...] = (), harmless: bool = False
     ) -> Any:
-        """Return what command returns for our collection, None if it raises what is expected.
+        """Return what command returns for our collection, or None if it raises an ``expected`` exception.
 
-        ``harmless``: it may be asked twice, as it changes nothing.
+        ``harmless`` tells that it may run twice, since it changes nothing.
         """
         loop = native_loop()
         if loop is None:
@@ -124,7 +125,7 @@ class MongoDBStore(Store):
                 error = found if found.__cause__ else error
         if not isinstance(error, PyMongoError):
             return super().failure(error)
-        # A name that has never been found is misspelt, one that is not found any more is an outage.
+        # A name that has never been found is misspelt; one that was found before is an outage.
         mistake = None if self.breaker.answers else mistake_in(root_of(error))
         return (Failure.MISTAKE, mistake) if mistake else failure_of(error)
 
@@ -135,18 +136,16 @@ class MongoDBStore(Store):
     # The operations.
 
     async def read(self, key: str) -> Record | None:
-        # The command itself: find_one() makes a cursor first, which takes an eighth of the whole.
+        # The command itself: find_one() would make a cursor first, an eighth of the time of a read.
         command = find_command(self._collection.name, key)
 
         def find(collection: Any) -> Any:
-            # By itself, a command takes no read concern from LOCATION or OPTIONS.
+            # PyMongo adds no read concern of LOCATION or OPTIONS to a command.
             concern = collection.read_concern.document
             return collection.database.command({**command, "readConcern": concern} if concern else command)
 
-        answer = await self._run(find, harmless=True)
-        for found in answer["cursor"]["firstBatch"]:
-            return Record(found["p"], found["p"][VERSION])
-        return None
+        found = (await self._run(find, harmless=True))["cursor"]["firstBatch"]
+        return Record(found[0]["p"], found[0]["p"][VERSION]) if found else None
 
     async def insert(self, key: str, payload: bytes, ttl: int, version: bytes) -> bytes | None:
         update = update_to(payload, ttl)
@@ -172,7 +171,7 @@ class MongoDBStore(Store):
         def put(collection: Any) -> Any:
             return collection.update_one({"_id": key}, update, upsert=True)
 
-        # Of two upserts at the same time the server may refuse one, which finds the document there next time.
+        # The server may refuse one of two upserts at the same time; repeated, it finds the document.
         if await self._write(put, DuplicateKeyError) is None:
             await self._write(put)
 
@@ -201,11 +200,11 @@ class MongoDBStore(Store):
 
     async def _find(self, condition: Mapping[str, Any], limit: int, sort: list[str] | None = None) -> list[str]:
         """Return the keys of at most limit records."""
-        if not limit:  # which would be no limit
+        if not limit:  # PyMongo takes 0 for no limit
             return []
 
         def find(collection: Any) -> Awaitable[list[Any]] | list[Any]:
-            # One batch holds them all; the default of 101 would ask again.
+            # All in one batch; the default, of 101 documents, would ask again.
             cursor = collection.find(condition, KEY_ONLY, limit=limit, batch_size=limit, sort=sort)
             keys: Awaitable[list[Any]] | list[Any] = cursor.to_list()
             return keys
@@ -213,7 +212,7 @@ class MongoDBStore(Store):
         return [document["_id"] for document in await self._run(find, harmless=True)]
 
     async def purge(self, batch_size: int = 1000) -> AsyncIterator[int]:
-        """Remove what the TTL monitor has left, which may be a lot where the index was missing."""
+        """Remove what the TTL monitor has left behind, which may be a lot if the index was missing."""
         while keys := await self._find(left_over(), batch_size):
             if count := await self._delete_those(keys, EXPIRED):
                 yield count
@@ -229,7 +228,7 @@ class MongoDBStore(Store):
             last = keys[-1]
 
     async def _index(self) -> None:
-        """Make the TTL index, once a process; a server that refuses it is no reason to refuse sessions."""
+        """Create the TTL index, once in a process. If the server refuses it, sessions work all the same."""
         if await self._run(create_index, OperationFailure) is None:
             logger.warning(
                 "The TTL index at %s could not be made; expired sessions stay until purgesessions"
@@ -239,12 +238,12 @@ class MongoDBStore(Store):
         self._clients.indexed.add(self._collection.name)
 
     async def prepare(self) -> None:
-        """Make the TTL index; StoreRefused or ImproperlyConfigured if the server refuses it."""
+        """Create the TTL index; StoreRefused or ImproperlyConfigured if the server refuses it."""
         await self._run(create_index)
 
     async def inspect(self) -> Inspection:
         return await inspection(partial(self._run, harmless=True), self._clients.get().write_concern.document)
 
     def close(self) -> None:
-        """Close the process' client, which stores with the same location and options share."""
+        """Close the client of the process, which stores with the same location and options share."""
         self._clients.process.close()

@@ -1,4 +1,4 @@
-"""How long a thread or a task waits for PyMongo: as long as the server is silent, and not as long as we are busy.
+"""Time limits for PyMongo that count the server's silence only, and not the time in which our process is busy.
 
 See decisions.md, D33.
 """
@@ -21,16 +21,16 @@ from ...loop_time import TICK
 from ...runtime import monotonic
 
 clock: Final = ThreadClock().time
-"""Seconds of waiting on this thread: those in which it runs, or another greenlet of it, do not count."""
+"""Seconds that this thread has waited: those in which it, or another of its greenlets, runs do not count."""
 _ERRNO: Final = re.compile(r"\[Errno (-?\d+)\] ([\w ]+)")
 ATTEMPTS: Final = 3
-"""How often in_time() tries a command at most: beside a server that is silent, a hub may be busy for ever."""
+"""How often in_time() tries a command at most: with a silent server, a hub that is always busy would try for ever."""
 BACKSTOP: Final = 4
-"""A command of a loop ends at so many times its limit by the clock on the wall, though nobody waits for it."""
+"""PyMongo ends a command of a loop after this many times its limit, by real time, even if nobody waits for it."""
 
 
 class NoPrimary(ServerSelectionTimeoutError):
-    """No primary was found in as many seconds of waiting as there were: by our own clock, and so not too early."""
+    """No primary was found within the limit, counted by our own clock: final, as it cannot have ended too early."""
 
 
 def in_time(
@@ -40,11 +40,11 @@ def in_time(
     total: float = math.inf,
     final: tuple[type[Exception], ...] = (),
 ) -> Any:
-    """Return what a command returns, waiting so many seconds for it at most.
+    """Return what a command returns, waiting at most so many seconds for it.
 
-    PyMongo's limits go by the clock on the wall, where what a busy gevent hub is late for would count as silence. A
-    command that ended too early by it is repeated if that is harmless, with more time, as long as the operation may
-    wait (``total``); otherwise AutoReconnect says that its answer is lost. ``final`` exceptions are raised at once.
+    PyMongo's limits go by real time, so that the lag of a busy gevent hub would count as silence. A command that has
+    therefore ended too early is repeated with more time if it is ``harmless``, while the operation may wait (``total``
+    seconds); if it is not, AutoReconnect says that its answer is lost. ``final`` exceptions are raised at once.
     """
     limit, attempts = seconds, ATTEMPTS
     while True:
@@ -55,7 +55,7 @@ def in_time(
         except final:
             raise
         except PyMongoError as error:
-            # Woken too late, or busy meanwhile, or refused at once because the last look at the server took so long.
+            # Not on time: woken too late, or busy meanwhile, or refused at once since the last check was slow.
             on_time = monotonic() - began < limit + TICK and clock() - waited_before >= limit - TICK
             attempts -= 1
             if not error.timeout or on_time or not attempts:
@@ -68,9 +68,9 @@ def in_time(
 
 
 def wait_for_primary(client: MongoClient[Any], seconds: float) -> None:
-    """Return as soon as a server is known that takes writes; NoPrimary after so many seconds.
+    """Return as soon as a primary is known; NoPrimary after so many seconds.
 
-    PyMongo's own waiting goes in steps of half a second: calls that had 0.5 s took up to 1 s.
+    PyMongo itself waits in steps of half a second, so that calls with a limit of 0.5 s took up to 1 s.
     """
     since = clock()
     while not client.topology_description.has_writable_server():
@@ -80,10 +80,10 @@ def wait_for_primary(client: MongoClient[Any], seconds: float) -> None:
 
 
 def no_primary(client: Any) -> NoPrimary:
-    """Return the exception that says why the client, of either kind, has found no primary."""
+    """Return the exception for a client, of either colour, that has found no primary; its cause says why."""
     error = NoPrimary("no primary was found in time")
     for server in client.topology_description.server_descriptions().values():
-        # PyMongo keeps no cause here, but the text of it.
+        # PyMongo keeps only the text of the cause here.
         if server.error and (found := _ERRNO.search(str(server.error))):
             number, text = int(found[1]), found[2]
             error.__cause__ = socket.gaierror(number, text) if number < 0 else OSError(number, text)
@@ -91,9 +91,9 @@ def no_primary(client: Any) -> NoPrimary:
 
 
 async def in_task(seconds: float, command: Callable[[], Awaitable[Any]]) -> Any:
-    """Return what an asynchronous command returns, waiting so many seconds for it at most (see bridge.Limit).
+    """Return what an asynchronous command returns, waiting at most so many seconds for it (see loop_time.Limit).
 
-    A caller that is cancelled leaves the command to its end: PyMongo would have to close the connection.
+    If the caller is cancelled, the command goes on: cancelled, it would make PyMongo close the connection.
     """
     with timeout(BACKSTOP * seconds):
         asking = asyncio.ensure_future(command())
@@ -108,6 +108,6 @@ async def in_task(seconds: float, command: Callable[[], Awaitable[Any]]) -> Any:
 
 
 def _retrieve(asked: "asyncio.Future[Any]") -> None:
-    """Take the exception of a command whose caller has left, or the loop would complain of it."""
+    """Retrieve the exception of a command whose caller was cancelled, or asyncio would log it."""
     if not asked.cancelled():
         asked.exception()

@@ -1,10 +1,9 @@
-"""Statements over libpq, as psycopg.pq wraps it: one body for both colours.
+"""Run statements over libpq, through psycopg.pq: one body for both colours.
 
-psycopg's Connection and AsyncConnection would serve, but for three things. A cancelled task makes the latter ask the
-server to cancel and wait for that: a hung server would hold a request ten times as long as it may take. Connecting
-takes 2 seconds at least before it fails. And their prepared statements are numbered: behind a pooler that lends server
-connections by transaction the number may be another client's, and a read run its DELETE. Ours are named after their
-own text.
+psycopg's Connection and AsyncConnection will not do, for three reasons. After a cancelled task the latter asks the
+server to cancel, and waits for that: a hung server would hold a request ten times as long as allowed. Connecting cannot
+fail in less than 2 seconds. And psycopg numbers its prepared statements: behind a pooler that lends server connections
+by transaction, a number may be another client's, and a read could run its DELETE. Ours are named after their own text.
 """
 
 import threading
@@ -27,12 +26,12 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGcancelConn, PGconn, PGresult
 
 CANCEL_TIMEOUT: Final = 1.0
-"""Seconds that a thread of its own spends on asking a server to give up a statement."""
+"""Seconds that a separate thread spends on asking a server to cancel a statement."""
 
 _NOT_PREPARED: Final = (
-    "26000",  # no such statement: a pooler gave us another server connection
-    "42P05",  # or one on which another client of ours has prepared it
-    "0A000",  # the table was altered: "cached plan must not change result type"
+    "26000",  # no such statement: a pooler has given us another server connection
+    "42P05",  # it exists: another client of ours has prepared it on that connection
+    "0A000",  # "cached plan must not change result type": the table was altered
 )
 
 
@@ -41,11 +40,11 @@ class ConnectFailed(Exception):
 
 
 class Settings(NamedTuple):
-    """How to connect, and what else each statement needs.
+    """How to connect, and how statements are run.
 
-    ``parameters`` returns libpq's, and is asked at each connect. ``connect_timeout`` bounds connecting, ``timeout`` is
-    the whole of a request's budget, in seconds. ``local`` is a statement with its values that sets what the transaction
-    needs: behind a pooler, nothing may be set for longer.
+    ``parameters`` returns libpq's parameters, and is called for each connection. ``connect_timeout`` limits connecting,
+    and ``timeout`` is the whole budget of a request, both in seconds. ``local`` is a statement, with its values, that
+    sets limits and role for one transaction: behind a pooler, nothing may be set for longer.
     """
 
     parameters: Callable[[], Mapping[str, Any]]
@@ -56,10 +55,10 @@ class Settings(NamedTuple):
 
 
 class Client:
-    """One connection, made by its first statement; for one thread at a time, or for one event loop.
+    """One connection, for one thread at a time, or for one event loop; it connects at its first statement.
 
-    A statement, and what it needs to have set, goes out as one pipeline, which is one transaction. A task that is
-    cancelled leaves its exchange half-way: is_usable() takes up the answer when it has come.
+    A statement, and what ``local`` sets for it, goes out as one pipeline, which is one transaction. A cancelled task
+    leaves its exchange unfinished; is_usable() finishes it once the answer has arrived.
     """
 
     def __init__(self, settings: Settings, *, asynchronous: bool) -> None:
@@ -73,9 +72,9 @@ class Client:
         self._exchange: Steps[PGresult] | None = None
 
     async def execute(self, seconds: float, statement: Statement, values: Sequence[Value]) -> Result:
-        """Run a statement as a transaction: connecting may take so many seconds, and so may the answer (TimeoutError).
+        """Run a statement as a transaction; connecting and the answer may each take so many seconds (TimeoutError).
 
-        Raises ConnectFailed, ServerError, and psycopg.OperationalError for a connection that is lost.
+        Raises ConnectFailed, ServerError, and psycopg.OperationalError for a lost connection.
         """
         connection = self._connection
         if connection is None or self._connecting is not None:
@@ -90,7 +89,7 @@ class Client:
         return result_of(result)
 
     def is_usable(self) -> bool:
-        """Tell whether a statement can be run now: not while the answer to a task that was cancelled is under way."""
+        """Tell whether a statement can be run now, and not while the answer for a cancelled task is still to come."""
         if self._exchange is not None:
             try:
                 next(self._exchange)
@@ -101,7 +100,7 @@ class Client:
         return self._exchange is None
 
     def close(self) -> None:
-        """End the connection without waiting; the server is asked to give up what it is doing for it."""
+        """Close the connection without waiting; a server that is still busy with a statement is asked to cancel it."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -121,7 +120,7 @@ class Client:
         return connection
 
     async def _connect_in_loop(self, seconds: float) -> "PGconn":
-        connecting = self._connecting  # by a task that was cancelled
+        connecting = self._connecting  # begun by a task that was cancelled
         return await in_loop(await self._start(seconds) if connecting is None else connecting)
 
     async def _start(self, seconds: float) -> "Steps[PGconn]":
@@ -131,7 +130,7 @@ class Client:
         return self._connecting
 
     def _run(self, connection: "PGconn", statement: Statement, values: Sequence[Value]) -> "Steps[PGresult]":
-        # Not the first time: a connection that serves one request would only lose by preparing.
+        # Not the first time: preparing would only cost a connection that serves a single request.
         is_prepared = self._prepare and statement.name in self._seen
         self._seen.add(statement.name)
         result = yield from self._pipeline(connection, statement, values, is_prepared)
@@ -162,7 +161,7 @@ class Client:
 
 
 def _connecting(connection: "PGconn") -> "Steps[PGconn]":
-    # libpq tries hosts and addresses in turn.
+    # libpq tries all hosts and addresses in turn.
     while (status := connection.connect_poll()) != pq.PollingStatus.OK:
         if status == pq.PollingStatus.FAILED:
             raise ConnectFailed(connection.get_error_message())
@@ -173,13 +172,13 @@ def _connecting(connection: "PGconn") -> "Steps[PGconn]":
 
 
 def _cancel(connection: "PGconn") -> None:
-    # Before the connection ends: a pooler forgets whose statement it was.
+    # Cancel before the connection is closed: after that, a pooler no longer knows whose statement it was.
     try:
         cancelling = connection.cancel_conn()
         cancelling.start()
         on_thread(_cancelling(cancelling), CANCEL_TIMEOUT)
     except (psycopg.Error, TimeoutError):
-        pass  # its statement_timeout ends it
+        pass  # statement_timeout ends the statement
     finally:
         connection.finish()
 

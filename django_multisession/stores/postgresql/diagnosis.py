@@ -1,4 +1,4 @@
-"""What psycopg's exceptions say of the server, and what is wrong with a server's settings."""
+"""What the exceptions of our connections say about the server."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from .pipeline import ServerError
 
 
 def verdict_on(alias: str, error: Exception) -> Verdict | None:
-    """Return what an exception of a connection of ours says; None if nothing."""
+    """Return what an exception of a connection of ours says about the server; None if nothing."""
     if isinstance(error, ServerError):
         return by_sqlstate(alias, error.sqlstate, error.is_fatal)
     if isinstance(error, ConnectFailed):
@@ -24,8 +24,8 @@ def verdict_on(alias: str, error: Exception) -> Verdict | None:
 
 
 def is_unharmed(error: BaseException) -> bool:
-    """Tell whether a connection can be used on after an exception of its own."""
+    """Tell whether a connection can still be used after an exception."""
     if isinstance(error, ServerError):
-        # A server that became a replica stays up; the next connection may find the primary.
+        # Not after 25006: a server that has become a replica keeps connections, but a new one may find the primary.
         return not error.is_fatal and bool(error.sqlstate) and error.sqlstate != "25006"
     return isinstance(error, asyncio.CancelledError)

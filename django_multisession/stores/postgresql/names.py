@@ -1,4 +1,4 @@
-"""Looking up host names within a limit, which libpq does not have, and without blocking an event loop."""
+"""Look host names up with a time limit, which libpq does not have, and without blocking an event loop."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from ..resolver import look_up
 async def resolved(parameters: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     """Return libpq's parameters with the addresses of all hosts that they name.
 
-    A host of several addresses stands there as often: libpq tries them in turn. Raises OSError if none has any, and
-    TimeoutError after so many seconds on a thread; in an event loop the caller bounds it.
+    A host with several addresses is repeated for each: libpq tries them in turn. Raises OSError if no host has an
+    address, and TimeoutError after so many seconds on a thread; in an event loop the caller sets the limit.
     """
     if not parameters.get("host") or parameters.get("hostaddr"):
         return dict(parameters)

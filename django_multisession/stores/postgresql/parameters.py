@@ -1,4 +1,4 @@
-"""How the store connects: what an entry of DATABASES says, and what is added to it."""
+"""The parameters of connections: those of an entry of DATABASES, and those that the store adds."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -12,15 +12,15 @@ from .pipeline import Statement, Value
 APPLICATION: Final = "django_multisession"
 
 _MARGIN: Final = 0.1
-"""Seconds by which the server's own limits differ from ours: it answers that a row is locked before we give up, and
-ends what we have given up soon after."""
+"""Seconds by which the server's limits differ from ours, so that it reports a locked row before we give up, and ends a
+statement soon after we have given it up."""
 
 _NOT_LIBPQ: Final = ("context", "cursor_factory", "prepare_threshold", "row_factory", "autocommit")
-"""What Django and psycopg take beside libpq's own parameters."""
+"""The parameters of Django and psycopg that libpq does not know."""
 
 
 def limits(options: StoreOptions) -> dict[str, str]:
-    """Return the limits, in milliseconds, that the server is to set on itself."""
+    """Return the server's settings, by name, that limit statements: in milliseconds, as text."""
     seconds = options.read_timeout
     return {
         "lock_timeout": str(max(int(1000 * (seconds - _MARGIN)), int(500 * seconds), 1)),
@@ -29,25 +29,24 @@ def limits(options: StoreOptions) -> dict[str, str]:
 
 
 def role_of(alias: str) -> str | None:
-    """Return the role that the connections of an alias are to assume."""
+    """Return the role that the connections of an alias assume; None for the user's own."""
     role: str | None = connections[alias].settings_dict["OPTIONS"].get("assume_role")
     return role
 
 
 def connection_parameters(alias: str, options: StoreOptions, startup: bool) -> dict[str, Any]:
-    """Return libpq's parameters: those of the alias, the application's name, and what finds a dead connection.
+    """Return libpq's parameters: those of the alias, the application's name, and TCP's for noticing a dead connection.
 
     With ``startup``, the server's limits and the role are options of the connection.
     """
-    # Asked at each connect: a test runner changes the database's name, a secret may rotate.
+    # Not cached: test runners change the database's name, and passwords are rotated.
     given = connections[alias].get_connection_params()
     parameters = {
         "fallback_application_name": APPLICATION,
         "keepalives_idle": 60,
         "keepalives_interval": 10,
         "keepalives_count": 3,
-        # What a host that has forgotten the connection never acknowledges is a lost connection, so that the call is
-        # made again, while there is time for it.
+        # Milliseconds after which a connection is lost if the peer does not acknowledge: there is time to call again.
         "tcp_user_timeout": int(500 * options.read_timeout),
         **{key: value for key, value in given.items() if key not in _NOT_LIBPQ},
     }
@@ -60,7 +59,7 @@ def connection_parameters(alias: str, options: StoreOptions, startup: bool) -> d
 
 
 def local_settings(alias: str, options: StoreOptions) -> tuple[Statement, Sequence[Value]]:
-    """Return a statement, and its values, that sets the same for one transaction."""
+    """Return a statement, with its values, that sets the server's limits and the role for one transaction."""
     settings: Mapping[str, str] = limits(options)
     role = role_of(alias)
     if role:

@@ -1,4 +1,4 @@
-"""Statements as libpq's pipeline takes them, and results as it returns them."""
+"""Send statements through libpq's pipeline, and receive their results."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Value = str | bytes | int | float | bool | Sequence[str]
 
-# Looking a member of an enumeration up takes as long as comparing ten of them.
+# As constants, since looking up a member of an enumeration takes as long as ten comparisons.
 _TEXT: Final = pq.Format.TEXT
 _BINARY: Final = pq.Format.BINARY
 _SYNC: Final = int(pq.ExecStatus.PIPELINE_SYNC)
@@ -30,9 +30,9 @@ _FATAL: Final = ("FATAL", "PANIC")
 
 
 class ServerError(Exception):
-    """The server's answer to a statement that failed; the message is its code.
+    """A statement failed; the message is the server's code alone.
 
-    ``sqlstate`` is empty where the connection was lost, and ``is_fatal`` tells that it is over.
+    ``sqlstate`` is empty if the connection was lost, and ``is_fatal`` tells that it has been closed.
     """
 
     def __init__(self, sqlstate: str, is_fatal: bool) -> None:
@@ -45,9 +45,9 @@ class ServerError(Exception):
 
 
 class Statement:
-    """SQL with %s for its values, as Django's cursors take it, and as the server does.
+    """A statement, in two forms: ``sql`` with %s, for Django's cursors, and ``numbered`` with $1, $2 …, for the server.
 
-    All that it returns is text or bytea, so that what arrives needs no conversion.
+    It must return only text or bytea, which need no conversion.
     """
 
     __slots__ = ("name", "numbered", "sql")
@@ -79,7 +79,7 @@ def send(connection: "PGconn", statement: Statement, values: Sequence[Value], is
 
 
 def receive(connection: "PGconn") -> "Steps[list[PGresult]]":
-    """Take what the pipeline returned: a statement's results end with None, all of them with a mark of their own."""
+    """Receive the results of the pipeline: None ends those of one statement, and a sync result ends all of them."""
     results: list[PGresult] = []
     while True:
         while connection.is_busy():
@@ -87,7 +87,7 @@ def receive(connection: "PGconn") -> "Steps[list[PGresult]]":
             try:
                 connection.consume_input()
             except psycopg.OperationalError:
-                if results:  # the server said why before it ended the connection
+                if results:  # the server has said why it closes the connection
                     return results
                 raise
         result = connection.get_result()
@@ -109,12 +109,12 @@ def _encode(value: str | int | float | Sequence[str]) -> bytes:
 
 
 def sqlstate(result: "PGresult") -> str:
-    """Return the code of a result that failed; empty where the server told none."""
+    """Return the code of a failed result; empty if the server has sent none."""
     return (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
 
 
 def result_of(result: "PGresult") -> Result:
-    """Return what a statement returned; ServerError if it failed."""
+    """Return the rows of a result; ServerError if the statement failed."""
     if result.status not in _OK:
         severity = (result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) or b"FATAL").decode()
         raise ServerError(sqlstate(result), severity in _FATAL)

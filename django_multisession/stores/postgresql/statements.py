@@ -1,4 +1,4 @@
-"""What the store asks. Every statement returns text or bytea."""
+"""The store's statements. Each returns only text or bytea."""
 
 from ..aliases import INSPECT_POSTGRESQL
 from .pipeline import Statement
@@ -41,7 +41,7 @@ SCAN = Statement(
 )
 
 PAGES = Statement("SELECT (pg_relation_size('multisession_record') / current_setting('block_size')::int)::text")
-# The condition stands twice: a row may be taken anew while the statement waits for its lock.
+# The condition is repeated, since a row may be taken again while the statement waits for its lock.
 PURGE = Statement(
     "DELETE FROM multisession_record WHERE expires_at <= statement_timestamp()"
     " AND ctid = ANY(ARRAY(SELECT ctid FROM multisession_record"

@@ -1,4 +1,4 @@
-"""Sessions in PostgreSQL, over connections of their own: one round trip an operation."""
+"""Sessions in PostgreSQL, over the store's own connections: one round trip for each operation."""
 
 import socket
 import sys
@@ -34,10 +34,10 @@ except ImportError as error:
     ) from error
 
 LIBPQ = 140000
-"""The oldest libpq that knows pipelines, as pq.version() writes it."""
+"""The oldest libpq that has pipelines, as pq.version() returns it."""
 MAX_CONNECTIONS = 10
 PAGES_A_STEP = 256
-"""How much of the table a statement of the purge reads: 2 MB at the usual 8 kB a page."""
+"""How many pages of the table one statement of purge() reads: 2 MB at the usual 8 kB a page."""
 
 OPTIONS = ("connection", "max_connections", "max_idle", "pooler", "prepare")
 
@@ -54,7 +54,7 @@ class Lane(NamedTuple):
 
 def in_test_environment() -> bool:
     """Tell whether setup_test_environment() was called, without importing django.test for it."""
-    # mail.outbox tells less: the locmem backend makes it anywhere.
+    # mail.outbox would not tell: the locmem backend creates it outside of tests too.
     utils = sys.modules.get("django.test.utils")
     return hasattr(getattr(utils, "_TestState", None), "saved_data")
 
@@ -62,13 +62,13 @@ def in_test_environment() -> bool:
 class PostgreSQLStore(Store):
     """A table of a PostgreSQL database that DATABASES names, over psycopg 3.
 
-    LOCATION is a key of DATABASES. The connections are the store's own, in autocommit: what a view rolls back leaves
-    the session alone, and a hung server holds it no longer than TIMEOUT. OPTIONS:
+    LOCATION is a key of DATABASES. The connections are the store's own, in autocommit: the session is kept when a view
+    rolls back, and a hung server holds a view no longer than TIMEOUT. OPTIONS:
 
     - ``"max_connections"``: at most so many for all threads of a process, and for each event loop (default 10).
     - ``"max_idle"``: seconds after which an idle connection is not used again (default 240).
     - ``"pooler"``: ``"transaction"`` behind a pooler that lends server connections by transaction, such as PgBouncer.
-      Nothing is set on a connection then, but for each transaction anew, in the same round trip.
+      Limits and role are then set for each transaction, in the same round trip, and never for a connection.
     - ``"prepare"``: use prepared statements (default True, behind a pooler False).
     - ``"connection"``: ``"own"``, or ``"shared"`` for Django's connection and its transactions. The default is own, but
       shared in Django's test environment: there TestCase rolls sessions back.
@@ -203,8 +203,8 @@ class PostgreSQLStore(Store):
     async def purge(self, batch_size: int = 1000) -> AsyncIterator[int]:
         """Remove expired records in batches; see Store.purge().
 
-        The table is read in its order on disk, a few pages a statement. Each is a transaction of its own and locks only
-        what it removes: no index is needed, and no lock is held for long.
+        Each statement reads a few pages of the table, in their order on disk. It is a transaction of its own and locks
+        only what it removes, so no index is needed, and no lock is held for long.
         """
         async for first, last in self._ranges():
             removed = batch_size
@@ -218,7 +218,7 @@ class PostgreSQLStore(Store):
         return sum(int(rows[0][0]) for rows in counts)
 
     async def scan(self) -> AsyncIterator[str]:
-        # By key, not by place: an update moves a row.
+        # By key, and not by ctid: an update moves a row.
         last = ""
         while rows := (await self._run(sql.SCAN, last)).rows:
             for row in rows:

@@ -1,8 +1,8 @@
-"""Waiting for a connection's socket, on a thread or in an event loop: all that the two colours do not share.
+"""Wait for a connection's socket, on a thread or in an event loop: the only part that the two colours do not share.
 
-The protocol. Steps are a generator that talks to libpq, which never blocks here. Where it can go no further before
-the socket is ready it yields the socket's descriptor and READ, WRITE or both, is resumed when that is so, and at its
-end returns a result. Steps that were left half-way can be taken up again by another driver.
+The protocol. Steps are a generator that talks to libpq, which never blocks here. When it has to wait for the socket, it
+yields the socket's descriptor and READ, WRITE or both; it is resumed once the socket is ready, and returns its result
+at the end. Steps that a driver has left unfinished can be resumed by another one.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ Steps = Generator[tuple[int, int], None, T]
 
 
 def on_thread(steps: Steps[T], seconds: float) -> T:
-    """Take the steps to their end, blocking this thread; TimeoutError if they wait for longer in all (see sockets)."""
+    """Run the steps to their end, blocking this thread; TimeoutError if they wait longer in all (see Allowance)."""
     allowance = Allowance(seconds)
     try:
         while True:
@@ -30,7 +30,7 @@ def on_thread(steps: Steps[T], seconds: float) -> T:
 
 
 async def in_loop(steps: Steps[T]) -> T:
-    """Take the steps to their end in the running event loop."""
+    """Run the steps to their end in the running event loop."""
     loop = asyncio.get_running_loop()
     while True:
         try:
