@@ -18,8 +18,8 @@ from django.http import HttpResponse
 from .breaker import report
 from .conf import DEFAULT, names
 from .exceptions import StoreUnavailable
-from .http.belonging import follow_logins
 from .http.finish import finish
+from .http.ownership import follow_logins
 from .http.sessions import Sessions, open_session
 from .http.unavailable import log_once
 from .sessions.base import MultisessionBase

@@ -22,7 +22,7 @@ from .runtime import monotonic
 
 P = ParamSpec("P")
 T = TypeVar("T")
-OperatedT = TypeVar("OperatedT", bound="Operated")
+OwnerT = TypeVar("OwnerT", bound="OperationOwner")
 
 PRECISION: Final = 0.005  # decisions.md, D54
 """Seconds for which a thread's running time is reused: asking for it is a system call, dearer than sealing a record."""
@@ -195,7 +195,7 @@ def request_budget() -> Budget | None:
     return Budget(task)
 
 
-class Operated(Protocol):
+class OperationOwner(Protocol):
     """What has bodies that in_both_colours() makes public."""
 
     def failed(self, error: Exception) -> None:
@@ -203,12 +203,12 @@ class Operated(Protocol):
         ...
 
 
-def operated(
-    body: Callable[Concatenate[OperatedT, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[OperatedT, P], Coroutine[Any, Any, T]]:
+def as_operation(
+    body: Callable[Concatenate[OwnerT, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[OwnerT, P], Coroutine[Any, Any, T]]:
     """Wrap a body so that each call of it, awaited or driven, is one operation."""
 
-    async def operation(self: OperatedT, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def operation(self: OwnerT, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with Operation():
             try:
                 return await body(self, *args, **kwargs)
@@ -221,15 +221,15 @@ def operated(
 
 
 def in_both_colours(
-    body: Callable[Concatenate[OperatedT, P], Coroutine[Any, Any, T]],
-) -> tuple[Callable[Concatenate[OperatedT, P], T], Callable[Concatenate[OperatedT, P], Coroutine[Any, Any, T]]]:
+    body: Callable[Concatenate[OwnerT, P], Coroutine[Any, Any, T]],
+) -> tuple[Callable[Concatenate[OwnerT, P], T], Callable[Concatenate[OwnerT, P], Coroutine[Any, Any, T]]]:
     """Return a synchronous and an asynchronous method for a body: ``save`` and ``asave`` for ``_save``.
 
     The first drives the body, the second awaits it; each call is one operation.
     """
     name = body.__name__.lstrip("_")
 
-    def method(self: OperatedT, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def method(self: OwnerT, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with Operation(drives=True):
             driven = body(self, *args, **kwargs)
             try:
@@ -242,7 +242,7 @@ def in_both_colours(
                 self.failed(error)
                 raise
 
-    amethod = operated(body)
+    amethod = as_operation(body)
     update_wrapper(method, body)
     method.__name__, amethod.__name__, amethod.__doc__ = name, f"a{name}", f"See {name}()."
     return method, amethod

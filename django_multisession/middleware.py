@@ -14,10 +14,10 @@ from .checks import refuse
 from .conf import DEFAULT
 from .deadline import request_budget
 from .exceptions import StoreUnavailable
-from .http.belonging import follow_logins
 from .http.error_reports import ExceptionReporterFilter
 from .http.finish import finish, interrupted
 from .http.outage_logout import leads_to_logout
+from .http.ownership import follow_logins
 from .http.sessions import Sessions, open_session, preloaded
 from .http.unavailable import Outage, log_once
 from .runtime import cached

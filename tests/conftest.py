@@ -16,7 +16,7 @@ from unittest import mock
 
 import pytest
 
-from django_multisession.sessions.registration import follower
+from django_multisession.sessions.registration import registrations
 from django_multisession.testing.servers.base import Server
 from django_multisession.testing.servers.group import ServerGroup
 from django_multisession.testing.servers.mariadb import MariaDBServer
@@ -109,13 +109,13 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _unfollowed() -> None:
     """Have the registry, whose tables are there for all tests, follow logins in its own alone."""
-    follower.make = None
+    registrations.make = None
 
 
 @pytest.fixture(autouse=True)
 def _still_unfollowed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Undo what a test brings about that sets INSTALLED_APPS: the registry's application becomes ready once more."""
-    monkeypatch.setattr(follower, "make", None)
+    monkeypatch.setattr(registrations, "make", None)
 
 
 class _Running:

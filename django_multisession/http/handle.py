@@ -17,20 +17,20 @@ from ..sessions.key_change import abandon, commit
 from ..sessions.rolled_back import end_again, was_rolled_back
 from ..sessions.server import ServerSession
 from ..sessions.state import State
-from .belonging import belonging_of
+from .ownership import ownership_of
 
 
 class Handle:
     """Asks a session in the colour of the caller, and knows what a foreign one lacks."""
 
-    __slots__ = ("belonging", "is_saved", "ours", "request", "server", "session")
+    __slots__ = ("is_saved", "ours", "ownership", "request", "server", "session")
 
     def __init__(self, session: SessionBase, request: HttpRequest | None = None) -> None:
         self.session = session
         self.request = request
         self.ours = session if isinstance(session, MultisessionBase) else None
         self.server = session if isinstance(session, ServerSession) else None
-        self.belonging = belonging_of(session)
+        self.ownership = ownership_of(session)
         self.is_saved = False
 
     @property
@@ -41,7 +41,7 @@ class Handle:
     @property
     def is_ended(self) -> bool:
         """Whether the view asked for the end of the session and its cookie."""
-        has_left = self.belonging is not None and self.belonging.left is not None
+        has_left = self.ownership is not None and self.ownership.left is not None
         return has_left or (self.ours is not None and self.ours.ends)
 
     async def is_dirty(self) -> bool:
@@ -73,7 +73,7 @@ class Handle:
 
     async def end(self) -> None:
         """End the session; what was written after a logout has left it is a new one."""
-        written = {} if self.belonging is None else self.belonging.take_written()
+        written = {} if self.ownership is None else self.ownership.take_written()
         if driven():
             self.session.flush()
         else:
@@ -120,8 +120,8 @@ class Handle:
 
     async def settle(self) -> None:
         """Make a visitor's session that of the user who has logged in, if somebody has."""
-        if self.belonging is not None:
-            await self.belonging.settle()
+        if self.ownership is not None:
+            await self.ownership.settle()
 
     async def save(self) -> None:
         """Save the session, and end the old key if it has a new one; if that fails, all is as it was before."""
@@ -130,7 +130,7 @@ class Handle:
             # What the view has set aside with its transaction is not for us to save; its answer stands.
             await self.abandon()
             return
-        was_a_visitors = self.belonging is not None and await self.belonging.claim()
+        was_a_visitors = self.ownership is not None and await self.ownership.claim()
         is_changed = session.modified
         try:
             if self.ours is not None and self.ours.is_login_renewed:

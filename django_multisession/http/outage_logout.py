@@ -15,7 +15,7 @@ from django.urls import Resolver404, ResolverMatch, resolve
 from ..bridge import driven
 from ..exceptions import StoreUnavailable
 from ..sessions.base import MultisessionBase
-from .belonging import leave_all
+from .ownership import leave_all
 
 
 def is_logout(request: HttpRequest, match: ResolverMatch | None) -> bool:

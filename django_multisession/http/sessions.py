@@ -15,7 +15,7 @@ from ..sessions.base import MultisessionBase
 from ..sessions.config import session_config
 from ..sessions.loading import session_class
 from ..sessions.server import ServerSession
-from .belonging import Belonging
+from .ownership import Ownership
 from .passwords import is_outdated
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, section 9.2.1
@@ -124,11 +124,11 @@ def open_session(request: HttpRequest, name: str) -> Any:
         return opening.store(request.COOKIES.get(cookie_options(name).name))
     session = opening.store(opening.store.joined(request.COOKIES))
     if session.registration is not None:
-        session.registration.serves(request)
+        session.registration.opened_for(request)
     if opening.needs_request:
         session.request = request
     if opening.ends_with_login:
-        session.belonging = Belonging(session, request)
+        session.ownership = Ownership(session, request)
     if isinstance(session, ServerSession):
         session.commits_with_response = True
         if opening.asks_for_password:

@@ -13,7 +13,7 @@ class RegistryConfig(AppConfig):
 
     def ready(self) -> None:
         from ..checks import refuse_also
-        from ..sessions.registration import follower
+        from ..sessions.registration import registrations
         from .checks import check_registry, check_tables
         from .following import Following
         from .users import follow_users
@@ -21,5 +21,5 @@ class RegistryConfig(AppConfig):
         checks.register(check_registry, "multisession")
         checks.register(check_tables, checks.Tags.database)
         refuse_also(check_registry)
-        follower.make = Following
+        registrations.make = Following
         follow_users()

@@ -17,8 +17,8 @@ from ..bridge import driven
 from ..envelope import REGISTERED
 from ..exceptions import StoreUnavailable
 from ..sessions.exceptions import SessionEnded
-from ..sessions.registration import Standing
-from ..sessions.rotation import Course
+from ..sessions.registration import StoredLogin
+from ..sessions.rotation import RotationOutcome
 from . import pending, rows, signals
 from .database import ask, at, in_transaction
 from .logins import logins_of
@@ -44,7 +44,7 @@ class Following:
         self.name: str = session.session_name
         self._logins = logins_of(session)
         self._request: ReferenceType[Any] | None = None
-        self.known: Standing | None = None
+        self.known: StoredLogin | None = None
         """The login that has a row, as its record was seen last."""
         self.description: dict[str, str] = {}
         """What the row of this login is to say beside; see describe()."""
@@ -61,7 +61,7 @@ class Following:
         # A session that is copied or pickled leaves its request behind.
         return {**self.__dict__, "_request": None}
 
-    def serves(self, request: Any) -> None:
+    def opened_for(self, request: Any) -> None:
         self._request, self._began_inside = ref(request), in_transaction()
 
     def _is_safe(self) -> bool:
@@ -80,7 +80,7 @@ class Following:
 
     # Loading.
 
-    async def admits(self, found: Standing) -> bool:
+    async def admits(self, found: StoredLogin) -> bool:
         row = self._row(found)
         if row is None:
             return True  # no user of this project: nobody is logged in by that
@@ -97,19 +97,19 @@ class Following:
 
     # Saving.
 
-    def begins(self) -> None:
+    def begin_anew(self) -> None:
         self.known = None
 
-    async def stands(self, now: Standing, left: str | None) -> str | None:
+    async def saved(self, now: StoredLogin, left: str | None) -> str | None:
         known, row = self.known, self._row(now)
         if row is None:
             if known is not None:  # its user was taken out of it
-                self.leaves(known.key)
-                self.left([known.key])
+                self.will_end(known.key)
+                self.ended([known.key])
             self.known = None
             return None
         if known is not None and known.user != now.user and known.key != now.key:
-            self.left([known.key])
+            self.ended([known.key])
         if known is not None and known.user == now.user and not self.is_sure:
             # It was loaded in a transaction, and its row may have gone with that.
             self.is_sure = await self._logins.admits(self._row(known) or row, known.header)
@@ -131,7 +131,7 @@ class Following:
         self.known = now
         return None
 
-    async def _begin(self, row: RegisteredSession, now: Standing, left: str) -> str | None:
+    async def _begin(self, row: RegisteredSession, now: StoredLogin, left: str) -> str | None:
         row.previous_key = left
         if self._request is None and await self.start.waits_with(row, partial(setattr, self, "known", now)):
             return None
@@ -141,7 +141,7 @@ class Following:
         self.known = now._replace(key=key)
         return None if key == now.key else key
 
-    async def _use(self, row: RegisteredSession, known: Standing, now: Standing) -> None:
+    async def _use(self, row: RegisteredSession, known: StoredLogin, now: StoredLogin) -> None:
         if not await self._logins.lives(row, known.header):
             raise self._revoked()
         is_longer = now.header.expires_at > known.header.expires_at + LENGTHENED
@@ -149,10 +149,10 @@ class Following:
         if was_written and (is_longer or self.is_due(known, now.header.issued_at)) and not await self._touch(row):
             raise self._revoked()
 
-    async def settled(self, now: Standing, course: Course) -> None:
+    async def settled(self, now: StoredLogin, outcome: RotationOutcome) -> None:
         mine, started, rotated, self._rotated = self.known, self.start.take(), self._rotated, None
-        if course.unsure:
-            left = [Key(self.name, key) for key in course.unsure]
+        if outcome.unsure:
+            left = [Key(self.name, key) for key in outcome.unsure]
             await self._try(partial(rows.leave, left, "" if mine is None else mine.key))
         if mine is not None and mine.key != now.key:
             # Two logins or changes of the key at the same time are one: this one has joined the other.
@@ -163,7 +163,7 @@ class Following:
                 await self._try(partial(rows.forget, started))
             return
         if rotated is not None:
-            if course.is_contended and await ask(partial(rows.rotate, rotated.left, rotated.row)) is None:
+            if outcome.is_contended and await ask(partial(rows.rotate, rotated.left, rotated.row)) is None:
                 raise self._revoked()
             await self._logins.end([rotated.left], moved=True)
             await self._tell(signals.session_rotated, row=rotated.row, user_id=rotated.row.user_id)
@@ -171,7 +171,7 @@ class Following:
             await self.start.evict(started, self._tell)
             await self._tell(signals.session_started, row=started, user_id=started.user_id)
 
-    async def undone(self) -> None:
+    async def undo(self) -> None:
         started, rotated, self._rotated = self.start.take(), self._rotated, None
         if started is not None:
             await self._try(partial(rows.forget, started))
@@ -180,12 +180,12 @@ class Following:
 
     # Use.
 
-    def is_due(self, now: Standing, moment: float) -> bool:
+    def is_due(self, now: StoredLogin, moment: float) -> bool:
         if self.known is None or now.key != self.known.key or not now.header.flags & REGISTERED:
             return False
         return is_due(now.key, now.header.issued_at, moment)
 
-    async def seen(self, now: Standing) -> bool:
+    async def note_use(self, now: StoredLogin) -> bool:
         row = self._row(now)
         return row is None or await self._touch(row)
 
@@ -198,10 +198,10 @@ class Following:
 
     # The end.
 
-    def leaves(self, key: str) -> None:
+    def will_end(self, key: str) -> None:
         self._unsure.append(key)
 
-    def left(self, keys: Iterable[str]) -> None:
+    def ended(self, keys: Iterable[str]) -> None:
         gone = list(keys)
         if self.known is not None or self._logins.in_cookies or len(gone) > 1:
             self._ended += gone
@@ -237,7 +237,7 @@ class Following:
             warn("The registry could not be written: %s", error)
             return None
 
-    def _row(self, now: Standing) -> RegisteredSession | None:
+    def _row(self, now: StoredLogin) -> RegisteredSession | None:
         return row_of(self.name, now, self.request, self.description)
 
     def _revoked(self) -> SessionEnded:

@@ -20,7 +20,7 @@ from ..exceptions import StoreUnavailable
 from ..runtime import cached
 from ..sessions.base import MultisessionBase
 from ..sessions.cookie import CookieSession
-from ..sessions.registration import Standing
+from ..sessions.registration import StoredLogin
 from ..stores.base import synchronous_io
 from . import cookie_rows, rows, verdicts
 from .database import ask, at
@@ -41,7 +41,7 @@ class Logins(Protocol):
     async def has_moved(self, row: RegisteredSession) -> bool:
         """Tell whether what was not admitted has just got another key."""
 
-    async def rotate(self, left: Standing, row: RegisteredSession) -> str | None:
+    async def rotate(self, left: StoredLogin, row: RegisteredSession) -> str | None:
         """Give the row of what is left what this one says; None if it has ended. See rows.py and cookie_rows.py."""
 
     async def end(self, keys: Iterable[str], *, moved: bool = False) -> None:
@@ -63,7 +63,7 @@ class ServerLogins:
     async def has_moved(self, row: RegisteredSession) -> bool:
         return False  # its record would say so
 
-    async def rotate(self, left: Standing, row: RegisteredSession) -> str | None:
+    async def rotate(self, left: StoredLogin, row: RegisteredSession) -> str | None:
         return await ask(partial(rows.rotate, left.key, row))
 
     async def end(self, keys: Iterable[str], *, moved: bool = False) -> None:
@@ -109,7 +109,7 @@ class CookieLogins:
         known = None if self._verdicts is None else self._verdicts.has_moved(row.storage_key)
         return cookie_rows.has_moved(row) if known is None else known
 
-    async def rotate(self, left: Standing, row: RegisteredSession) -> str | None:
+    async def rotate(self, left: StoredLogin, row: RegisteredSession) -> str | None:
         was_marked = bool(left.header.flags & REGISTERED)
         return await ask(partial(cookie_rows.rotate, left.key, row, was_marked=was_marked))
 

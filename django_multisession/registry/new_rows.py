@@ -6,13 +6,15 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 
-from ..sessions.registration import Standing
+from ..sessions.registration import StoredLogin
 from .clients import address_of, agent_of
 from .database import at
 from .models import RegisteredSession
 
 
-def row_of(session_name: str, now: Standing, request: Any, description: Mapping[str, str]) -> RegisteredSession | None:
+def row_of(
+    session_name: str, now: StoredLogin, request: Any, description: Mapping[str, str]
+) -> RegisteredSession | None:
     """Return the row of a session as it stands; None if nobody is logged in, or no user of this project."""
     if now.user is None:
         return None

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from ..bridge import run_sync
 from ..exceptions import StoreUnavailable
-from ..sessions.registration import Followed
+from ..sessions.registration import RegistrableSession
 from ..sessions.turn import preload
 from . import rows
 from .database import RegistryUnavailable, alias, ask, before_the_mark
@@ -127,7 +127,7 @@ async def _keys_of(request: Any, names: Iterable[str]) -> set[str]:
 
 async def _following(session: Any) -> Following | None:
     """Return what follows a session, which is loaded for that; None of one that is not ours."""
-    if not isinstance(session, Followed) or not isinstance(session.registration, Following):
+    if not isinstance(session, RegistrableSession) or not isinstance(session.registration, Following):
         return None
     await preload(session)
     return session.registration

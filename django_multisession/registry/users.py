@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models.signals import post_save, pre_delete
 
 from ..bridge import run_sync
-from ..sessions.registration import Followed
+from ..sessions.registration import RegistrableSession
 from . import pending, rows
 from .database import alias
 from .deleting import delete_later
@@ -64,11 +64,11 @@ def _logged_in(request: Any, user: Any, **kwargs: Any) -> None:
     Django changes the key where somebody else was there before. No I/O.
     """
     session = getattr(request, "session", None)
-    if not isinstance(session, Followed) or not isinstance(session.registration, Following):
+    if not isinstance(session, RegistrableSession) or not isinstance(session.registration, Following):
         return
     session.registration.start.since = time.time()
-    known, now = session.registration.known, session.standing()
-    if known is None or now is None or known.key not in (now.key, session.login.leaves):
+    known, now = session.registration.known, session.stored_login()
+    if known is None or now is None or known.key not in (now.key, session.login.previous_key):
         return
     if known.user == now.user == user._meta.pk.value_to_string(user):
         session.is_login_renewed = True

@@ -12,7 +12,7 @@ from .loaded import Loaded, has_same_identity
 from .pointers import follow
 
 
-class Led(Protocol):
+class MovedLifecycle(Protocol):
     """What is asked of a Lifecycle, which has found a pointer."""
 
     repository: Any
@@ -21,7 +21,7 @@ class Led(Protocol):
     def settle(self, loaded: Loaded, body: Body) -> None: ...
 
 
-async def go_along(life: Led, user: str | None) -> Body | None:
+async def go_along(life: MovedLifecycle, user: str | None) -> Body | None:
     """Go on where a pointer leads, if that is to a named session of this user's; None if not."""
     if user is None:
         return None

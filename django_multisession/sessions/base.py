@@ -20,13 +20,13 @@ from .flashes import FLASH_KEY, FlashBag
 from .foreign import no_model, refuse_overrides
 from .frames import hide_frames
 from .lifetime import Lifetime, Origin
-from .registration import Followed, follower
-from .turn import Belonging, afirst_look, first_look
+from .registration import RegistrableSession, registrations
+from .turn import OwnershipCheck, afirst_look, first_look
 
 _NO_KEYS: Final = frozenset[str]()
 
 
-class MultisessionBase(Followed, SessionBase):
+class MultisessionBase(RegistrableSession, SessionBase):
     """SessionBase with one session name of MULTISESSION behind it; attributes are the class' until they are set."""
 
     session_name: ClassVar[str] = DEFAULT
@@ -36,7 +36,7 @@ class MultisessionBase(Followed, SessionBase):
     """The session key that the session was opened with, as it came with the request."""
     ends = False
     """Whether set_cookie_options(max_age=-1) asked for the end of this session."""
-    belonging: Belonging | None = None
+    ownership: OwnershipCheck | None = None
     """What knows the user of the request, for a session that ends with the login; the middleware sets it."""
     outage: StoreUnavailable | None = None
     """What kept a server from answering this request."""
@@ -49,8 +49,8 @@ class MultisessionBase(Followed, SessionBase):
         # Not super().__init__(): it imports the serializer by its dotted path for every request.
         self._session_key = session_key
         self.brought_key = session_key
-        if follower.make is not None:
-            self.registration = follower.make(self)
+        if registrations.make is not None:
+            self.registration = registrations.make(self)
 
     if TYPE_CHECKING:  # django-stubs leaves it out
         _session_key: str | None

@@ -8,12 +8,12 @@ from ..moving.ours import is_ours
 from . import registering
 from .assembly import former_of
 from .body import NONE
+from .cookie_login import CookieLogin
 from .draft import Draft
 from .exceptions import SessionEnded
-from .followed_cookie import FollowedCookie
 
 
-class CarriedCookie(FollowedCookie):
+class CarriedCookie(CookieLogin):
     """A session object whose cookie may still be one that leads to where FALLBACK says."""
 
     _is_unreadable = False

@@ -211,7 +211,7 @@ class CookieSession(CarriedCookie):
             )
         return (self.codec().encode(content, needed) if needed > 1 else value), content
 
-    def goes_on_as(self, key: str) -> None:
+    def adopt_sid(self, key: str) -> None:
         self._issue(self._session_cache, bytes.fromhex(key))
 
     @property

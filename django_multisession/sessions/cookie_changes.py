@@ -61,8 +61,8 @@ class CookieChanges:
         found: str | None = self.all().get(OWNER)
         return found
 
-    def belong_to(self, user: str) -> None:
-        """Seal the id of a user; see http/belonging.py."""
+    def set_owner(self, user: str) -> None:
+        """Seal the id of a user; see http/ownership.py."""
         if self.owner != user:
             self.new = {**self.new, OWNER: user}
 

@@ -10,7 +10,7 @@ from . import registering
 from .cookie_changes import our_middleware
 from .records import POINTER_TTL
 from .rolled_back import Ended
-from .saving import data_of, deleted
+from .saving import call_delete, data_of
 from .state import State
 from .stored import StoredSession
 
@@ -21,7 +21,7 @@ async def delete(session: StoredSession, session_key: str | None = None) -> None
     if key is None or not session._validate_session_key(key):
         return
     if registration is not None:
-        registration.leaves(session.life.key(key).storage_key)
+        registration.will_end(session.life.key(key).storage_key)
     _tell(session, await session.life.delete(key))
     if key == session.session_key:
         session.life.loaded = None
@@ -46,7 +46,7 @@ async def flush(session: StoredSession) -> None:
             session.ended = session.ended or Ended(session.repository())
             session.ended.note(*session.life.keys(session.session_key))
         session.clear()
-        await deleted(session)
+        await call_delete(session)
         _tell(session, await session.life.delete_rotated())  # also where there is no key: the old one has moved
     finally:
         session._session_key = None
@@ -66,7 +66,7 @@ async def refuse(session: StoredSession) -> None:
 
 def _tell(session: StoredSession, keys: list[str]) -> None:
     if session.registration is not None:
-        session.registration.left(keys)
+        session.registration.ended(keys)
 
 
 async def _has_another_password(session: StoredSession) -> bool:

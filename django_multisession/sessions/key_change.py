@@ -4,10 +4,10 @@ Bodies for both colours (see bridge.py). What our middleware asks for at the end
 own.
 """
 
-from ..deadline import operated
+from ..deadline import as_operation
 from . import registering
-from .rotation import Course
-from .saving import created, data_of, draft_of, go_on
+from .rotation import RotationOutcome
+from .saving import adopt_saved, call_create, data_of, draft_of
 from .stored import StoredSession
 
 
@@ -20,7 +20,7 @@ async def cycle_key(session: StoredSession) -> None:
     await data_of(session)
     left, session.continues = session.life.leaving(session._session_key), True
     try:
-        await created(session)
+        await call_create(session)
     finally:
         session.continues = False
     if await session.life.leave(left) and not session.commits_with_response:
@@ -33,7 +33,7 @@ async def cycle_key(session: StoredSession) -> None:
             raise
 
 
-@operated
+@as_operation
 async def commit(session: StoredSession) -> None:
     """End the old key of a cycle_key(); SessionEnded if its session was logged out, or is somebody else's now.
 
@@ -45,14 +45,14 @@ async def commit(session: StoredSession) -> None:
     is_renewed = session.is_outdated is not None and life.renews(draft_of(session))
     if session.is_outdated is not None and is_renewed and await session.is_outdated(session._session_cache):
         raise life.ended()  # of two changes of the password at once, one counts
-    course = Course()
-    saved = await life.commit(draft_of(session), course)
+    outcome = RotationOutcome()
+    saved = await life.commit(draft_of(session), outcome)
     if saved is not None:
-        go_on(session, saved)
-    await registering.settle(session, course)
+        adopt_saved(session, saved)
+    await registering.settle(session, outcome)
 
 
-@operated
+@as_operation
 async def abandon(session: StoredSession) -> None:
     """Take a cycle_key() back: the old session stays as it was, and the new one goes."""
     left = await session.life.abandon()

@@ -16,9 +16,9 @@ from .lifetime import Origin
 from .loaded import Loaded, Moved, Outdated, Saved
 from .passwords import renews, set_aside
 from .repository import Repository
-from .rotation import Course, Rotation, withdraw
+from .rotation import Rotation, RotationOutcome, withdraw
 from .state import Next, State
-from .transactions import Ground, Unsettled
+from .transactions import Baseline, UncommittedSaves
 from .unreadable import report_unreadable
 
 
@@ -29,7 +29,7 @@ class Lifecycle:
     """
 
     repository: Repository
-    _unsettled: Unsettled | None = None
+    _uncommitted: UncommittedSaves | None = None
     state = State.NEW
     loaded: Loaded | None = None
     outage: StoreUnavailable | None = None
@@ -116,14 +116,14 @@ class Lifecycle:
         key, store = self.key(secret), self.repository.records.store
         if not store.transactional:
             return await self._write(key, draft)
-        latest = Ground(self.loaded, self.state is State.CLEARED)
-        self._unsettled = unsettled = self._unsettled or Unsettled()
-        ground = await unsettled.ground(latest, partial(self.repository.look, key))
-        if ground is not latest:
-            self._go_back(ground, latest.is_cleared)
+        latest = Baseline(self.loaded, self.state is State.CLEARED)
+        self._uncommitted = uncommitted = self._uncommitted or UncommittedSaves()
+        baseline = await uncommitted.baseline(latest, partial(self.repository.look, key))
+        if baseline is not latest:
+            self._go_back(baseline, latest.is_cleared)
         saved = await self._write(key, draft)
         if isinstance(saved, Saved):
-            unsettled.note(store, ground, saved.loaded)
+            uncommitted.note(store, baseline, saved.loaded)
         return saved
 
     async def _write(self, key: SessionKey, draft: Draft) -> Saved | Next:
@@ -131,10 +131,10 @@ class Lifecycle:
             return self._kept(await self.repository.save(self.loaded, draft))
         return await self._replace_all(key, draft)
 
-    def _go_back(self, ground: Ground, is_cleared: bool) -> None:
-        self.loaded = ground.loaded
-        self.user_before = ground.loaded and self.repository.parse(ground.loaded).data.get("_auth_user_id")
-        self.state = State.CLEARED if ground.is_cleared or is_cleared else self.state
+    def _go_back(self, baseline: Baseline, is_cleared: bool) -> None:
+        self.loaded = baseline.loaded
+        self.user_before = baseline.loaded and self.repository.parse(baseline.loaded).data.get("_auth_user_id")
+        self.state = State.CLEARED if baseline.is_cleared or is_cleared else self.state
 
     def _instead(self, data: Mapping[str, Any]) -> Next | None:
         if self.state is State.ANONYMOUS and self.outage is not None:
@@ -222,11 +222,11 @@ class Lifecycle:
         self.rotation = left
         return True
 
-    async def commit(self, draft: Draft, course: Course) -> Saved | None:
+    async def commit(self, draft: Draft, outcome: RotationOutcome) -> Saved | None:
         """End the old key of a change of key for good; see Rotation.commit()."""
         if self.rotation is None or self.loaded is None:
             return None
-        saved = await self.rotation.commit(self.repository, self.loaded, draft, course)
+        saved = await self.rotation.commit(self.repository, self.loaded, draft, outcome)
         self.rotation = None
         return saved and self._kept(saved)
 

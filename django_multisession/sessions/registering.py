@@ -3,12 +3,12 @@
 from typing import Protocol
 
 from ..envelope import REGISTERED
-from .registration import Followed, Login, Registration
-from .rotation import Course
+from .registration import Login, RegistrableSession, Registration
+from .rotation import RotationOutcome
 
 
-class Told(Protocol):
-    """A session object of which is told; see Followed."""
+class SessionWithLogin(Protocol):
+    """A session object of which is told; see RegistrableSession."""
 
     registration: Registration | None
 
@@ -18,9 +18,9 @@ class Told(Protocol):
     def has_rotated(self) -> bool: ...
 
 
-async def admit(session: Followed) -> bool:
+async def admit(session: RegistrableSession) -> bool:
     """Tell whether a session may be used that was just loaded; one that is known from now on gets its mark."""
-    registration, found = session.registration, session.login.standing()
+    registration, found = session.registration, session.login.stored_login()
     if registration is None or found is None or found.user is None:
         return True
     if not await registration.admits(found):
@@ -30,59 +30,59 @@ async def admit(session: Followed) -> bool:
     return True
 
 
-async def begin(session: Told, *, is_awaited: bool) -> None:
+async def begin(session: SessionWithLogin, *, is_awaited: bool) -> None:
     """Tell that what was just saved is a session of its own; have it written down unless a response is awaited."""
     if session.registration is not None:
-        session.registration.begins()
+        session.registration.begin_anew()
         if not is_awaited:
             await register(session)
 
 
-async def register(session: Told) -> None:
-    """Have written down what was just saved; if that fails, nothing was. See Registration.stands()."""
-    registration, now = session.registration, session.login.standing()
+async def register(session: SessionWithLogin) -> None:
+    """Have written down what was just saved; if that fails, nothing was. See Registration.saved()."""
+    registration, now = session.registration, session.login.stored_login()
     if registration is None or now is None:
         return
     try:
-        sid = await registration.stands(now, session.login.leaves)
+        sid = await registration.saved(now, session.login.previous_key)
         if sid is not None:
-            session.login.goes_on_as(sid)
-            now = session.login.standing() or now
+            session.login.adopt_sid(sid)
+            now = session.login.stored_login() or now
     except BaseException:
         await session.login.withdraw()
         raise
     if not session.has_rotated:
-        await registration.settled(now, Course())
+        await registration.settled(now, RotationOutcome())
 
 
-async def settle(session: Told, course: Course) -> None:
+async def settle(session: SessionWithLogin, outcome: RotationOutcome) -> None:
     """Have written down where the session goes on after a change of key; if it may not, it ends."""
-    registration, now = session.registration, session.login.standing()
+    registration, now = session.registration, session.login.stored_login()
     if registration is None or now is None:
         return
     try:
-        await registration.settled(now, course)
+        await registration.settled(now, outcome)
     except BaseException:
         await session.login.withdraw()
         raise
 
 
-async def undo(session: Told) -> None:
+async def undo(session: SessionWithLogin) -> None:
     """Have taken back what was written down of a session that nobody learns of."""
     if session.registration is not None:
-        await session.registration.undone()
+        await session.registration.undo()
 
 
-async def see(session: Followed) -> None:
+async def see(session: RegistrableSession) -> None:
     """Have written down that a session is in use, if it is time for that; one that was revoked ends."""
-    registration, now = session.registration, session.login.standing()
+    registration, now = session.registration, session.login.stored_login()
     if registration is None or now is None or not registration.is_due(now, session.clock()):
         return
-    if await session.login.restamp() and not await registration.seen(session.login.standing() or now):
+    if await session.login.restamp() and not await registration.note_use(session.login.stored_login() or now):
         await session.login.withdraw()
 
 
-async def close(session: Told) -> None:
+async def close(session: SessionWithLogin) -> None:
     """Have written down what has ended."""
     if session.registration is not None:
         await session.registration.close()

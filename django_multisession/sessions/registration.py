@@ -1,6 +1,6 @@
 """What an application over all of this is told of logins, and what it may refuse; see django_multisession.registry.
 
-Nothing here knows that application: it puts a function into ``follower``, and each session object then has a
+Nothing here knows that application: it puts a function into ``registrations``, and each session object then has a
 Registration of its own. Without it there is none, and nothing is asked.
 """
 
@@ -9,11 +9,11 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ..codec import Header
 from ..exceptions import InvalidRecord
-from .rotation import Course
+from .rotation import RotationOutcome
 from .unreadable import report_unreadable
 
 
-class Standing(NamedTuple):
+class StoredLogin(NamedTuple):
     """What is stored of a session: ``key`` is its storage key, or the sid of a cookie, and ``user`` its user's id."""
 
     key: str
@@ -24,7 +24,7 @@ class Standing(NamedTuple):
 class Registration(Protocol):
     """Follows the logins of one session object. Bodies for both colours; what is no coroutine does no I/O."""
 
-    def serves(self, request: Any) -> None:
+    def opened_for(self, request: Any) -> None:
         """Take note of the request that the session is opened for."""
 
     has_moved: bool
@@ -38,16 +38,16 @@ class Registration(Protocol):
     def is_sure(self) -> bool:
         """Whether the row of what was admitted stays whatever becomes of the caller's transaction."""
 
-    async def admits(self, found: Standing) -> bool:
+    async def admits(self, found: StoredLogin) -> bool:
         """Tell whether a session that was just loaded may be used, and go on with it."""
 
     async def rejected(self, reason: str) -> None:
         """Take note of what was not taken for a session: "forged" or "unreadable"."""
 
-    def begins(self) -> None:
+    def begin_anew(self) -> None:
         """Take note that what is saved next is a session of its own, and continues none."""
 
-    async def stands(self, now: Standing, left: str | None) -> str | None:
+    async def saved(self, now: StoredLogin, left: str | None) -> str | None:
         """Write down what was saved; ``left`` is the storage key that a change of key leaves behind.
 
         Returns the ``sid`` under which a cookie has to go on, since another request has changed it at the same time.
@@ -55,25 +55,25 @@ class Registration(Protocol):
         then the record must go.
         """
 
-    async def settled(self, now: Standing, course: Course) -> None:
+    async def settled(self, now: StoredLogin, outcome: RotationOutcome) -> None:
         """Take note under which key the session goes on, once the old one has ended.
 
         Raises SessionEnded if the session was revoked meanwhile.
         """
 
-    async def undone(self) -> None:
-        """Take back what stands() has begun: nobody learns of the key."""
+    async def undo(self) -> None:
+        """Take back what saved() has begun: nobody learns of the key."""
 
-    def is_due(self, now: Standing, moment: float) -> bool:
+    def is_due(self, now: StoredLogin, moment: float) -> bool:
         """Tell whether it is time to note that the session is in use at a moment, in seconds since 1970."""
 
-    async def seen(self, now: Standing) -> bool:
+    async def note_use(self, now: StoredLogin) -> bool:
         """Note that the session is in use; tell whether it may be."""
 
-    def leaves(self, key: str) -> None:
+    def will_end(self, key: str) -> None:
         """Take note that a session is about to be ended for good."""
 
-    def left(self, keys: Iterable[str]) -> None:
+    def ended(self, keys: Iterable[str]) -> None:
         """Take note that the records under these storage keys are gone."""
 
     def set_aside(self, key: str, until: float) -> None:
@@ -83,28 +83,28 @@ class Registration(Protocol):
         """Write down what has ended. Nothing is raised for that: the records are gone already."""
 
 
-class _Follower:
+class _Registrations:
     make: Callable[[Any], Registration] | None = None
 
 
-follower = _Follower()
+registrations = _Registrations()
 """Makes what follows a session object; nothing does, unless an application has put it there."""
 
 
 class Login(Protocol):
     """The login of a session object as it is followed. Bodies for both colours; what is no coroutine does no I/O."""
 
-    def standing(self) -> Standing | None:
+    def stored_login(self) -> StoredLogin | None:
         """Return what is stored of the session, as far as this request knows."""
 
     def forget_user(self) -> None:
         """Have what is saved next count as a login."""
 
     @property
-    def leaves(self) -> str | None:
+    def previous_key(self) -> str | None:
         """The storage key that a change of key in this request leaves behind."""
 
-    def goes_on_as(self, key: str) -> None:
+    def adopt_sid(self, key: str) -> None:
         """Go on under the sid that another request has given to the session in the cookie."""
 
     async def restamp(self, *, registers: bool = False) -> bool:
@@ -114,7 +114,7 @@ class Login(Protocol):
         """Remove what was saved: the session that was left by a change of key is as before, any other ends."""
 
 
-class Followed:
+class RegistrableSession:
     """A session object that may meet an outage, and that is followed where an application does that."""
 
     session_name: ClassVar[str]
@@ -139,6 +139,6 @@ class Followed:
         """The session's login, for registering.py."""
         raise NotImplementedError
 
-    def standing(self) -> Standing | None:
+    def stored_login(self) -> StoredLogin | None:
         """Return what is stored of the session, as far as this request knows."""
-        return self.login.standing()
+        return self.login.stored_login()

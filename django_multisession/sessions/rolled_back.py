@@ -5,7 +5,7 @@ A logout is final all the same: it is made anew after the transaction.
 
 from typing import Protocol
 
-from ..deadline import Operated, operated
+from ..deadline import OperationOwner, as_operation
 from ..keys import SessionKey
 from .lifecycle import Lifecycle
 from .repository import Repository
@@ -30,7 +30,7 @@ class Ended:
             await self._repository.delete(self._keys.pop(), None)
 
 
-class Transacted(Operated, Protocol):
+class TransactedSession(OperationOwner, Protocol):
     """What is asked of a session: see ServerSession, whose only implementation it is."""
 
     _session_key: str | None
@@ -41,14 +41,14 @@ class Transacted(Operated, Protocol):
     def life(self) -> Lifecycle: ...
 
 
-@operated
-async def was_rolled_back(session: Transacted) -> bool:
+@as_operation
+async def was_rolled_back(session: TransactedSession) -> bool:
     """Tell whether the record that this request has made is gone with the transaction in which it was made."""
     return session._session_key not in (None, session.brought_key) and await session.life.was_rolled_back()
 
 
-@operated
-async def end_again(session: Transacted) -> None:
+@as_operation
+async def end_again(session: TransactedSession) -> None:
     """End anew what a logout of this request has ended, if a rolled-back transaction has brought it back."""
     if session.ended is not None:
         await session.ended.end_again()

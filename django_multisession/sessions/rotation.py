@@ -24,7 +24,7 @@ from .save_queue import SWAP_ATTEMPTS, back_off, exclusive
 
 
 @dataclass
-class Course:
+class RotationOutcome:
     """How the end of an old key has gone.
 
     ``unsure`` are storage keys of sessions that may not have ended, as their store did not answer; ``is_contended``
@@ -49,11 +49,11 @@ class Rotation(NamedTuple):
     user_before: Any = None
     written: bool = False
 
-    async def commit(self, repository: Repository, new: Loaded, draft: Draft, course: Course) -> Saved | None:
+    async def commit(self, repository: Repository, new: Loaded, draft: Draft, outcome: RotationOutcome) -> Saved | None:
         """End the old session with a pointer to the new one; first take along what others have saved there.
 
         Returns what the store holds then: under the new key, or under the one that another request has changed it to.
-        None if there was nothing to end. ``course`` is told how it went. SessionEnded if the old session was logged
+        None if there was nothing to end. ``outcome`` is told how it went. SessionEnded if the old session was logged
         out, or is somebody else's now; SessionConflict if changes must not be merged.
         """
         if self.had_moved:
@@ -63,9 +63,9 @@ class Rotation(NamedTuple):
                 return await self._join(repository, repository.nothing(new), new, draft)
             return None
         saved = Saved(new, Body(draft.options, draft.data))
-        if self.base is not None and await self._point(repository, self.base, new, draft, course):
+        if self.base is not None and await self._point(repository, self.base, new, draft, outcome):
             return saved
-        course.is_contended = True
+        outcome.is_contended = True
         async with exclusive(self.key.storage_key, left(repository.timeout)):
             for attempt in range(SWAP_ATTEMPTS):
                 await back_off(attempt)
@@ -89,7 +89,7 @@ class Rotation(NamedTuple):
                     else:
                         merged = merged_renewed(repository, self.base, found, draft)
                     saved = await repository.replace_all(new.key, saved.loaded, merged)
-                if await self._point(repository, found, new, draft, course):
+                if await self._point(repository, found, new, draft, outcome):
                     return saved
         raise repository.too_busy()
 
@@ -109,7 +109,9 @@ class Rotation(NamedTuple):
         await withdraw(repository, new)
         return saved
 
-    async def _point(self, repository: Repository, ended: Loaded, new: Loaded, draft: Draft, course: Course) -> bool:
+    async def _point(
+        self, repository: Repository, ended: Loaded, new: Loaded, draft: Draft, outcome: RotationOutcome
+    ) -> bool:
         try:
             return await repository.records.point(ended, new.key, replacing(ended, draft.now))
         except StoreRefused:
@@ -117,7 +119,7 @@ class Rotation(NamedTuple):
         except StoreUnavailable:
             # The new record is safe, and the pointer may stand already: the browser must learn of the new key, or
             # this outage would log it out. What is left under the old key leads nowhere.
-            course.unsure.append(ended.key.storage_key)
+            outcome.unsure.append(ended.key.storage_key)
             return True
 
 

@@ -34,7 +34,7 @@ def draft_of(session: StoredSession) -> Draft:
     return session._draft(session._session_cache, session.life.user_before)
 
 
-def go_on(session: StoredSession, saved: Saved) -> None:
+def adopt_saved(session: StoredSession, saved: Saved) -> None:
     """Have the session hold what the store holds now."""
     secret, data = saved.loaded.key.secret, saved.body.data
     if secret != session.session_key:
@@ -52,7 +52,7 @@ async def _save(session: StoredSession, must_create: bool = False) -> None:
     data that cannot be kept, and CreateError with must_create if the key is taken.
     """
     if must_create:
-        await (created(session) if session.session_key is None else _insert(session))  # as Django's do
+        await (call_create(session) if session.session_key is None else _insert(session))  # as Django's do
         return
     had_key = session.session_key is not None
     await data_of(session)
@@ -69,9 +69,9 @@ async def _save(session: StoredSession, must_create: bool = False) -> None:
         async with turn_of(session).of_tasks():
             saved = await _write(session)
     if saved is Next.CREATE:
-        await created(session)
+        await call_create(session)
     elif saved is Next.DELETE:
-        await deleted(session)
+        await call_delete(session)
     elif not (saved is Next.NOTHING or saved.written or session.commits_with_response or await session.life.exists()):
         # The middleware sends no cookie for what was not written; elsewhere nobody else would notice.
         raise session.life.ended()
@@ -84,7 +84,7 @@ async def _write(session: StoredSession) -> Saved | Next:
         return session.life.without_key(session._session_cache)
     saved = await session.life.save(session.session_key, draft_of(session))
     if isinstance(saved, Saved):
-        go_on(session, saved)
+        adopt_saved(session, saved)
     return saved
 
 
@@ -95,7 +95,7 @@ async def _insert(session: StoredSession) -> None:
         saved = await session.life.insert(session.session_key or "", draft)
         if saved is None:
             raise CreateError
-        go_on(session, saved)
+        adopt_saved(session, saved)
 
 
 async def _create(session: StoredSession) -> None:
@@ -107,7 +107,7 @@ async def _create(session: StoredSession) -> None:
         for _ in range(KEY_ATTEMPTS):
             session._session_key = session._get_new_session_key()
             try:
-                await _honour(session, session.save if here.driven else session.asave, _save, True)
+                await _call_public(session, session.save if here.driven else session.asave, _save, True)
             except CreateError:
                 continue
             session.modified = True
@@ -121,12 +121,12 @@ async def _create(session: StoredSession) -> None:
     raise RuntimeError(f"Session {session.session_name!r}: {KEY_ATTEMPTS} new session keys were all taken.")
 
 
-async def created(session: StoredSession) -> None:
+async def call_create(session: StoredSession) -> None:
     """Create the session as the public method of the caller's colour does, which a subclass may override."""
-    await _honour(session, session.create if here.driven else session.acreate, _create)
+    await _call_public(session, session.create if here.driven else session.acreate, _create)
 
 
-async def deleted(session: StoredSession) -> None:
+async def call_delete(session: StoredSession) -> None:
     """Delete the session as the public method of the caller's colour does, which a subclass may override."""
     await maybe_await(foreign(session.delete if here.driven else session.adelete))
 
@@ -137,7 +137,7 @@ create, acreate = in_both_colours(_create)
 _OURS: Final = frozenset((save, asave, create, acreate))
 
 
-async def _honour(
+async def _call_public(
     session: StoredSession, public: Callable[..., object], body: Callable[..., Awaitable[None]], *arguments: bool
 ) -> None:
     """Call a public method where it is a subclass'; else its body, which does the same at less cost."""

@@ -126,8 +126,8 @@ class ServerSession(MultisessionBase):
             return {}
         try:
             body = await self.life.load(key, self.clock(), has_data=hasattr(self, "_session_cache"))
-            if body is None and self.state is State.MOVED and self.belonging is not None:
-                body = await go_along(self.life, await self.belonging.user())
+            if body is None and self.state is State.MOVED and self.ownership is not None:
+                body = await go_along(self.life, await self.ownership.user())
         except InvalidRecord as reason:
             await self._reject(reason)
             return {}

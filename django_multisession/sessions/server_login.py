@@ -2,7 +2,7 @@
 
 from .ending import refuse
 from .key_change import abandon
-from .registration import Standing
+from .registration import StoredLogin
 from .stamping import restamp
 from .stored import StoredSession
 
@@ -15,21 +15,21 @@ class ServerLogin:
     def __init__(self, session: StoredSession) -> None:
         self._session = session
 
-    def standing(self) -> Standing | None:
+    def stored_login(self) -> StoredLogin | None:
         life = self._session.life
         if life.loaded is None or not life.loaded.is_here:
             return None  # where its FALLBACK says, there is no place for a mark: it is told of once it is carried
-        return Standing(life.loaded.key.storage_key, life.loaded.header, life.user_before)
+        return StoredLogin(life.loaded.key.storage_key, life.loaded.header, life.user_before)
 
     def forget_user(self) -> None:
         self._session.life.user_before = None
 
     @property
-    def leaves(self) -> str | None:
+    def previous_key(self) -> str | None:
         rotation = self._session.life.rotation
         return rotation and rotation.key.storage_key
 
-    def goes_on_as(self, key: str) -> None:
+    def adopt_sid(self, key: str) -> None:
         raise NotImplementedError  # two requests that change the key of a record settle that in the store
 
     async def restamp(self, *, registers: bool = False) -> bool:

@@ -3,19 +3,19 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
-from ..deadline import Operated
+from ..deadline import OperationOwner
 from ..exceptions import StoreUnavailable
 from .cookie_changes import CookieChanges
 from .draft import Draft
 from .lifecycle import Lifecycle
-from .registering import Told
+from .registering import SessionWithLogin
 from .repository import Repository
 from .rolled_back import Ended
 from .state import State
-from .turn import Looked, Turn
+from .turn import LoadableSession, Turn
 
 
-class StoredSession(Operated, Told, Looked, Protocol):
+class StoredSession(OperationOwner, SessionWithLogin, LoadableSession, Protocol):
     """A session object whose record is in a store."""
 
     session_name: ClassVar[str]

@@ -15,43 +15,45 @@ from ..stores.base import Store
 from .loaded import Loaded, Moved, Outdated
 
 
-class Ground(NamedTuple):
+class Baseline(NamedTuple):
     """What a save starts from: what was loaded or saved before, and whether nothing of that counts."""
 
     loaded: Loaded | None
     is_cleared: bool = False
 
 
-class Unsettled:
+class UncommittedSaves:
     """What a session's saves have started from that may be rolled back yet, the earliest first."""
 
-    __slots__ = ("_grounds",)
+    __slots__ = ("_baselines",)
 
     def __init__(self) -> None:
-        self._grounds: list[Ground] = []
+        self._baselines: list[Baseline] = []
 
-    def note(self, store: Store, ground: Ground, saved: Loaded) -> None:
+    def note(self, store: Store, baseline: Baseline, saved: Loaded) -> None:
         """Note that a save was made, if that was inside of a transaction."""
         alias: Any = getattr(store, "alias", None)
         # A transaction of Django's belongs to a thread without an event loop.
         if driven() and connections[alias].in_atomic_block:
-            self._grounds.append(ground)
+            self._baselines.append(baseline)
             transaction.on_commit(partial(self._settle, saved), alias)
         else:
-            self._grounds.clear()
+            self._baselines.clear()
 
-    async def ground(self, latest: Ground, look: Callable[[], Awaitable[Loaded | Moved | Outdated | None]]) -> Ground:
+    async def baseline(
+        self, latest: Baseline, look: Callable[[], Awaitable[Loaded | Moved | Outdated | None]]
+    ) -> Baseline:
         """Return what the next save is to start from: the latest, if no rollback has taken it away."""
-        if not self._grounds:
+        if not self._baselines:
             return latest
         stored = await look()
-        for candidate in (latest, *reversed(self._grounds)):
+        for candidate in (latest, *reversed(self._baselines)):
             loaded = candidate.loaded
             if isinstance(stored, Loaded) and loaded and stored.header.version == loaded.header.version:
                 return candidate
-        return self._grounds[0]
+        return self._baselines[0]
 
     def _settle(self, saved: Loaded) -> None:
         """Forget what was before a save that is committed; one after it may have been rolled back all the same."""
-        while self._grounds and self._grounds[0].loaded is not saved:
-            del self._grounds[0]
+        while self._baselines and self._baselines[0].loaded is not saved:
+            del self._baselines[0]

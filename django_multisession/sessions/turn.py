@@ -53,8 +53,8 @@ class TaskTurn:
             self._lock.release()
 
 
-class Belonging(Protocol):
-    """Knows whose a session is that ends with the login; see http/belonging.py."""
+class OwnershipCheck(Protocol):
+    """Knows whose a session is that ends with the login; see http/ownership.py."""
 
     async def shown(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return what of the data that was loaded the request's user may see."""
@@ -63,11 +63,11 @@ class Belonging(Protocol):
         """Return the id of the request's user, None if nobody is logged in."""
 
 
-class Looked(Protocol):
+class LoadableSession(Protocol):
     """What is asked of a session at its first look."""
 
     accessed: bool
-    belonging: Belonging | None
+    ownership: OwnershipCheck | None
     _session_cache: dict[str, Any]
 
     @property
@@ -82,7 +82,7 @@ def turn_of(session: object) -> Turn:
     return session.__dict__.setdefault("_turn", Turn()) if found is None else found
 
 
-def first_look(session: Looked, no_load: bool = False) -> dict[str, Any]:
+def first_look(session: LoadableSession, no_load: bool = False) -> dict[str, Any]:
     """Return the session's data, loaded unless that was done: Django's ``_get_session()``."""
     session.accessed = True
     if not hasattr(session, "_session_cache"):
@@ -91,12 +91,12 @@ def first_look(session: Looked, no_load: bool = False) -> dict[str, Any]:
         else:
             with turn_of(session).of_threads:
                 if not hasattr(session, "_session_cache"):
-                    data, belonging = session.load(), session.belonging
-                    _keep(session, data if belonging is None else run_sync(belonging.shown(data)))
+                    data, ownership = session.load(), session.ownership
+                    _keep(session, data if ownership is None else run_sync(ownership.shown(data)))
     return session._session_cache
 
 
-async def afirst_look(session: Looked, no_load: bool = False) -> dict[str, Any]:
+async def afirst_look(session: LoadableSession, no_load: bool = False) -> dict[str, Any]:
     """See first_look()."""
     session.accessed = True
     if not hasattr(session, "_session_cache"):
@@ -105,8 +105,8 @@ async def afirst_look(session: Looked, no_load: bool = False) -> dict[str, Any]:
         else:
             async with turn_of(session).of_tasks():
                 if not hasattr(session, "_session_cache"):
-                    data, belonging = await session.aload(), session.belonging
-                    _keep(session, data if belonging is None else await belonging.shown(data))
+                    data, ownership = await session.aload(), session.ownership
+                    _keep(session, data if ownership is None else await ownership.shown(data))
     return session._session_cache
 
 
@@ -120,6 +120,6 @@ async def preload(session: Any) -> None:
     session.accessed = accessed
 
 
-def _keep(session: Looked, data: dict[str, Any]) -> None:
+def _keep(session: LoadableSession, data: dict[str, Any]) -> None:
     # A thread and a task do not wait for one another: whoever is first has made the one dictionary.
     session.__dict__.setdefault("_session_cache", data)

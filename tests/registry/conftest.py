@@ -12,7 +12,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from django_multisession.registry import database
 from django_multisession.registry.following import Following
 from django_multisession.sessions.loading import session_class
-from django_multisession.sessions.registration import follower
+from django_multisession.sessions.registration import registrations
 from django_multisession.stores import aliases
 from django_multisession.testing.drive import Drive, driving
 from tests.contract.conftest import Backend, backend, postgresql_alias, sqlite_alias  # noqa: F401 - fixtures
@@ -28,7 +28,7 @@ from tests.system.backends import leave_thread
 @pytest.fixture(autouse=True)
 def _followed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the registry follow logins; see tests/conftest.py."""
-    monkeypatch.setattr(follower, "make", Following)
+    monkeypatch.setattr(registrations, "make", Following)
 
 
 @pytest.fixture
@@ -91,5 +91,5 @@ def told() -> Iterator[Told]:
 def older(site: Site, monkeypatch: pytest.MonkeyPatch) -> Browser:
     """Return a browser that has logged in before the registry was installed."""
     with monkeypatch.context() as patch:
-        patch.setattr(follower, "make", None)
+        patch.setattr(registrations, "make", None)
         return site.drive(site.user(cart=["book"]))

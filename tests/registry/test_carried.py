@@ -38,7 +38,7 @@ def moves(site: Site, backend: Backend, settings: Any) -> Any:
 async def without_registry(site: Site, monkeypatch: pytest.MonkeyPatch) -> Browser:
     """Return a browser that is logged in by a process that knows of no registry."""
     with monkeypatch.context() as patch:
-        patch.setattr("django_multisession.sessions.registration.follower.make", None)
+        patch.setattr("django_multisession.sessions.registration.registrations.make", None)
         return await site.user(cart=["book"])
 
 
@@ -54,8 +54,8 @@ def test_session_that_is_carried_gets_its_row(site: Site, moves: Any, monkeypatc
         for _ in range(2):
             exchange = await browser.visit(lambda request: request.look())
             (row,) = await live()
-            assert (row.user_id, row.storage_key) == (VICTIM, exchange.session.standing().key)
-            assert exchange.session.standing().header.flags & REGISTERED
+            assert (row.user_id, row.storage_key) == (VICTIM, exchange.session.stored_login().key)
+            assert exchange.session.stored_login().header.flags & REGISTERED
 
     site.drive(check())
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 from django_multisession.registry import many
 from django_multisession.registry.management.commands import revokesessions
 from django_multisession.registry.models import RegisteredSession
-from django_multisession.sessions.registration import follower
+from django_multisession.sessions.registration import registrations
 from django_multisession.testing.servers.base import free_port
 from tests.registry.rows import FIREFOX, row_of
 
@@ -185,7 +185,7 @@ def test_revokesessions_of_a_user_ends_what_is_older_than_the_registry(
     settings.SESSION_ENGINE = MEMORY
     old, bob = Client(), Client()
     with monkeypatch.context() as patch:
-        patch.setattr(follower, "make", None)
+        patch.setattr(registrations, "make", None)
         for client, user in ((old, ann), (bob, User.objects.create_user("bob"))):
             client.force_login(user)
     assert not live()

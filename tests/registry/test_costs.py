@@ -12,7 +12,7 @@ from django.db import connections
 from django_multisession.registry import following, models
 from django_multisession.registry.database import ask
 from django_multisession.registry.policy import LAST_SEEN
-from django_multisession.sessions.registration import follower
+from django_multisession.sessions.registration import registrations
 from tests.logins.conftest import Site
 from tests.logins.site import Exchange
 from tests.registry.sites import ALIAS
@@ -129,7 +129,7 @@ def test_session_that_was_revoked_behind_its_back_ends_with_its_use(
 
 
 def test_nothing_is_asked_where_nothing_follows(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follower, "make", None)
+    monkeypatch.setattr(registrations, "make", None)
     browser = site.drive(site.visitor(cart=["book"]))
     for view in (Exchange.login, Exchange.look, Exchange.cycle_key, Exchange.logout):
         assert of(site, browser, view) == []

@@ -19,7 +19,7 @@ from django_multisession.registry.database import alias, ask
 from django_multisession.registry.models import RegisteredUser
 from django_multisession.registry.rows import is_refused, refuse_earlier
 from django_multisession.sessions.loading import session_class
-from django_multisession.sessions.registration import follower
+from django_multisession.sessions.registration import registrations
 from tests.logins.conftest import Site
 from tests.logins.site import VICTIM, Browser, Exchange, Users
 from tests.registry.test_costs import of
@@ -37,7 +37,7 @@ def test_older_session_has_a_row_and_the_mark_from_its_first_load_on(site: Site,
     assert of(site, older, Exchange.look) == []
     request = older.request()
     site.drive(request.look())
-    assert request.session.standing().header.flags & REGISTERED
+    assert request.session.stored_login().header.flags & REGISTERED
     assert site.drive(older.finds()) == {"user": VICTIM, "cart": ["book"]}
 
 
@@ -49,7 +49,7 @@ def test_older_session_is_refused_if_its_user_was_revoked_since(site: Site, olde
         assert [(name, each["reason"], each["user_id"]) for name, each in told.all] == [("rejected", "revoked", VICTIM)]
         # Its record has gone as well.
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(follower, "make", None)
+            patch.setattr(registrations, "make", None)
             assert await older.finds() == {"user": None}
 
     site.drive(check())

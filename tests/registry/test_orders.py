@@ -81,7 +81,7 @@ class Scene:
 async def _storage_key(site: Site, key: str) -> str | None:
     request = site.browser(key).request()
     await request.look()
-    standing = request.session.standing()
+    standing = request.session.stored_login()
     if standing is None:
         # Of two cookies with one sid, who finds the one with the old password's hash ends both.
         assert site.engine.endswith("cookies")

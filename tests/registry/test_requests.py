@@ -191,7 +191,7 @@ def test_purge_ends_no_session_whose_rival_has_died(site: Site, monkeypatch: pyt
             turn = next(turns)
             if turn == 1:
                 with monkeypatch.context() as patch:
-                    patch.setattr(Following, "undone", dies)
+                    patch.setattr(Following, "undo", dies)
                     patch.setattr(records, "delete", dies)
                     with pytest.raises(Crash):
                         await second.respond(races=True)

@@ -27,7 +27,7 @@ from django_multisession.registry import (
 )
 from django_multisession.registry.database import ask
 from django_multisession.registry.models import PendingDeletion, RegisteredSession
-from django_multisession.sessions.registration import follower
+from django_multisession.sessions.registration import registrations
 from django_multisession.testing.drive import Drive
 from tests.conftest import on_servers
 from tests.logins.conftest import Site
@@ -62,7 +62,7 @@ def test_login_has_a_row_and_the_mark(site: Site) -> None:
         (row,) = await live()
         request = browser.request()
         await request.look()
-        standing = request.session.standing()
+        standing = request.session.stored_login()
         assert standing.key == row.storage_key
         assert standing.header.flags & REGISTERED
         assert await browser.finds() == {"user": VICTIM, "cart": ["book"]}
@@ -485,7 +485,7 @@ def test_queries_are_one_in_five_seconds_and_none_for_visitors(site: Site, cache
 def old(site: Site, monkeypatch: pytest.MonkeyPatch) -> Browser:
     """Return a browser that was logged in before there was a registry."""
     with monkeypatch.context() as patch:
-        patch.setattr(follower, "make", None)
+        patch.setattr(registrations, "make", None)
         return site.drive(site.user(cart=["book"]))
 
 
@@ -496,8 +496,8 @@ def test_cookie_from_before_gets_its_row_and_the_mark(site: Site, old: Browser) 
         (row,) = await live()
         request = old.request()
         await request.look()
-        assert request.session.standing().key == row.storage_key
-        assert request.session.standing().header.flags & REGISTERED
+        assert request.session.stored_login().key == row.storage_key
+        assert request.session.stored_login().header.flags & REGISTERED
         assert await old.finds() == {"user": VICTIM, "cart": ["book"]}
 
     site.drive(check())

@@ -25,7 +25,7 @@ async def live() -> list[RegisteredSession]:
 
 
 def key_of(exchange: Exchange) -> str:
-    standing = exchange.session.standing()
+    standing = exchange.session.stored_login()
     assert standing is not None
     return str(standing.key)
 
@@ -57,7 +57,7 @@ def test_login_has_a_row_and_the_mark(site: Site) -> None:
         assert (row.ip_address, row.external_id, row.is_live) == ("127.0.0.1", "", True)
         request = browser.request()
         await request.look()
-        assert request.session.standing().header.flags & REGISTERED
+        assert request.session.stored_login().header.flags & REGISTERED
         assert browser.key not in {row.storage_key, row.previous_key}
 
     site.drive(check())

@@ -304,7 +304,7 @@ async def _damage(browser: Browser) -> None:
 async def _put(browser: Browser, change: Any) -> None:
     request = browser.request()
     await request.look()
-    key = request.session.standing().key
+    key = request.session.stored_login().key
     store = request.session.records().store
     found = await store.read(key)
     assert await store.replace(key, change(found.payload), 1000, found.token, b"new one.")

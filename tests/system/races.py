@@ -16,7 +16,7 @@ from django.contrib.sessions.backends.base import UpdateError
 
 from django_multisession.bridge import pause, run_sync
 from django_multisession.sessions.loading import session_class
-from django_multisession.sessions.registration import follower
+from django_multisession.sessions.registration import registrations
 from django_multisession.testing.drive import either
 from tests.processes import fresh_processes
 from tests.system.backends import PATIENCE, Backend, leave_thread
@@ -194,7 +194,7 @@ def _set_up(barrier: Any) -> None:
     _barrier = barrier
     django.setup()
     # As tests/conftest.py does: the registry's tables are not theirs.
-    follower.make = None
+    registrations.make = None
 
 
 def _play(backend: Backend, entry: dict[str, Any], role: Role) -> Any:

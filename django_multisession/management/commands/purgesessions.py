@@ -10,7 +10,7 @@ from tqdm import tqdm
 from ...bridge import iterate, run_sync
 from ...exceptions import MultisessionError
 from ...sessions.cookie import CookieSession
-from ...sessions.registration import follower
+from ...sessions.registration import registrations
 from ...sessions.server import ServerSession
 from ...stores.base import Store
 from ..arguments import positive
@@ -53,7 +53,7 @@ class Command(BaseCommand):
                     self._purge(name, session.records().store, options)
                 except (MultisessionError, ImproperlyConfigured) as error:
                     failed.append(f"{name}: {error}")
-        if follower.make is not None:  # the registry is installed
+        if registrations.make is not None:  # the registry is installed
             try:
                 self._purge_registry(options)
             except (MultisessionError, ImproperlyConfigured) as error:

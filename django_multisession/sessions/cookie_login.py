@@ -9,10 +9,10 @@ from ..deadline import in_both_colours
 from ..exceptions import StoreUnavailable
 from .base import MultisessionBase
 from .exceptions import SessionEnded
-from .registration import Login, Standing
+from .registration import Login, StoredLogin
 
 
-class FollowedCookie(MultisessionBase):
+class CookieLogin(MultisessionBase):
     """A session object whose content is in a cookie."""
 
     _content: CookieContent | None = None
@@ -26,18 +26,18 @@ class FollowedCookie(MultisessionBase):
     def login(self) -> Login:
         return self
 
-    def standing(self) -> Standing | None:
+    def stored_login(self) -> StoredLogin | None:
         content = self._content
-        return content and Standing(content.sid.hex(), content.header, self._user_before)
+        return content and StoredLogin(content.sid.hex(), content.header, self._user_before)
 
     def forget_user(self) -> None:
         self._user_before = None
 
     @property
-    def leaves(self) -> str | None:
+    def previous_key(self) -> str | None:
         return self._left
 
-    def goes_on_as(self, key: str) -> None:
+    def adopt_sid(self, key: str) -> None:
         raise NotImplementedError
 
     async def restamp(self, *, registers: bool = False) -> bool:
@@ -83,11 +83,11 @@ class FollowedCookie(MultisessionBase):
 
     def _tell_of_end(self) -> None:
         """Tell of a login that ends, also one that nobody could be asked about, and one that goes on elsewhere."""
-        standing = self.standing()
+        standing = self.stored_login()
         sids = [] if standing is None or standing.user is None else [standing.key]
         gone = [*sids, *filter(None, (self._left if sids else None, self._moved))]
         if self.registration is not None and gone:
-            self.registration.left(gone)
+            self.registration.ended(gone)
         self._left = self._moved = None
 
     def _loses_user(self, data: Mapping[str, Any]) -> bool:
@@ -96,5 +96,5 @@ class FollowedCookie(MultisessionBase):
 
     def _begin(self) -> None:
         if self.registration is not None:
-            self.registration.begins()
+            self.registration.begin_anew()
             self._left = self._content = None

@@ -29,7 +29,7 @@ class LeftSession(NamedTuple):
     was_loaded: bool
 
 
-class Belonging:
+class Ownership:
     """Compares one session with the user of its request."""
 
     is_to_be_adopted = False
@@ -72,7 +72,7 @@ class Belonging:
         if user is None:
             return False
         was_a_visitors = self._owner is None
-        self._session.cookie_changes().belong_to(user)
+        self._session.cookie_changes().set_owner(user)
         return was_a_visitors
 
     async def settle(self) -> None:
@@ -121,13 +121,13 @@ class Belonging:
 
 def follow_logins() -> None:
     """Listen to logins and logouts of django.contrib.auth."""
-    user_logged_in.connect(_logged_in, dispatch_uid="django_multisession.http.belonging")
-    user_logged_out.connect(_logged_out, dispatch_uid="django_multisession.http.belonging")
+    user_logged_in.connect(_logged_in, dispatch_uid="django_multisession.http.ownership")
+    user_logged_out.connect(_logged_out, dispatch_uid="django_multisession.http.ownership")
 
 
 def _logged_in(request: Any, **kwargs: Any) -> None:
-    for belonging in _of_the_user(request):
-        belonging.is_to_be_adopted = True
+    for ownership in _of_the_user(request):
+        ownership.is_to_be_adopted = True
 
 
 def _logged_out(request: Any, **kwargs: Any) -> None:
@@ -141,17 +141,17 @@ def leave_all(request: Any) -> None:
         sessions.has_logged_out = True
     if isinstance(default, ServerSession):
         default.is_logged_out = True
-    for belonging in _of_the_user(request):
-        belonging.leave()
+    for ownership in _of_the_user(request):
+        ownership.leave()
 
 
-def _of_the_user(request: Any) -> list[Belonging]:
+def _of_the_user(request: Any) -> list[Ownership]:
     # The test client's login() has a request without our middleware.
     found = getattr(getattr(request, "sessions", None), "of_the_user", None)
-    return [] if found is None else [belonging for session in found() if (belonging := belonging_of(session))]
+    return [] if found is None else [ownership for session in found() if (ownership := ownership_of(session))]
 
 
-def belonging_of(session: SessionBase) -> Belonging | None:
+def ownership_of(session: SessionBase) -> Ownership | None:
     """Return what knows whose a session is; None of one that does not end with the login."""
-    found = session.belonging if isinstance(session, MultisessionBase) else None
-    return found if isinstance(found, Belonging) else None
+    found = session.ownership if isinstance(session, MultisessionBase) else None
+    return found if isinstance(found, Ownership) else None
