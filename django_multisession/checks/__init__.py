@@ -7,7 +7,7 @@ refuses to start with an error of check_settings(), by way of refuse().
 - **multisession.E001**: MULTISESSION is no dictionary.
 - **multisession.E002**: an entry has an unknown key, a wrong value, or a name that is none.
 - **multisession.E003**: an engine cannot be imported (an extra may be missing), or is none of ours.
-- **multisession.E004**: the engine refuses its LOCATION, OPTIONS or ENCRYPT, or needs an extra for them.
+- **multisession.E004**: the engine refuses its LOCATION, OPTIONS or ENCRYPT, or a key needs an extra or the registry.
 - **multisession.E005**: MERGE names a function that cannot be imported.
 - **multisession.E006**: SERIALIZER or SESSION_SERIALIZER cannot be imported.
 - **multisession.E007**: two sessions have the same cookie name, or one the name of the other's chunk.

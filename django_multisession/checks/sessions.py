@@ -11,6 +11,7 @@ from ..conf import DEFAULT, Entry, entry, names, problems
 from ..cookies import cookie_options
 from ..sessions.assembly import former_of
 from ..sessions.base import MultisessionBase
+from ..sessions.config import REGISTRY
 from ..sessions.cookie import CookieSession
 from ..sessions.loading import session_class
 from ..sessions.server import ServerSession
@@ -103,6 +104,12 @@ def _check_keys_of_others(name: str, session: type[MultisessionBase]) -> Found:
             "E004",
             f"{entry_of(name)}['REVOCABLE'] is for cookie engines; this session is on a server, where the registry can "
             "end it anyway. Remove it.",
+        )
+    if given.max_sessions_per_user is not None and not apps.is_installed(REGISTRY):
+        yield error(
+            "E004",
+            f"{entry_of(name)}['MAX_SESSIONS_PER_USER'] is {given.max_sessions_per_user}, and there is no registry "
+            f"that counts logins. Add {REGISTRY!r} to INSTALLED_APPS, and migrate.",
         )
     yield from _check_keys_without_a_meaning(name, session)
 

@@ -208,6 +208,14 @@ def test_check_of_chunks_on_a_server_refuses_them() -> None:
     assert "MULTISESSION['default']['CHUNKS'] is for cookie engines" in sentence
 
 
+@pytest.mark.parametrize("engine", ["memory", "signed_cookies"])
+def test_check_of_a_limit_of_logins_without_the_registry_names_the_app(engine: str) -> None:
+    with override_settings(INSTALLED_APPS=["django_multisession"]):
+        (sentence,) = found({"default": {"MAX_SESSIONS_PER_USER": 3}}, engine)["E004"]
+    assert sentence.startswith("MULTISESSION['default']['MAX_SESSIONS_PER_USER'] is 3")
+    assert "'django_multisession.registry'" in sentence
+
+
 def test_check_of_a_merge_rule_that_cannot_be_imported_names_it() -> None:
     (sentence,) = found({"default": {"MERGE": {"count": "sum_up"}}})["E005"]
     assert "['MERGE']['count'] is 'sum_up'" in sentence
