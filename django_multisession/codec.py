@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from .envelope import (
     COMPRESSED,
@@ -180,7 +182,7 @@ class RecordCodec(Codec):
         super().__init__(keyring, encrypt=encrypt, compress=compress)
         # Keyed once, then copied: setting the key takes as long as hashing a small record.
         self._macs = {it.kid: hashlib.blake2b(digest_size=_RECORD_TAG, key=it.key("record-mac")) for it in keyring}
-        self._sealing = {it.kid: hmac.new(it.key("record-seal"), digestmod="sha256") for it in keyring}
+        self._sealing = {it.kid: HMAC(it.key("record-seal"), SHA256()) for it in keyring}  # half as dear as Python's
 
     def encode(self, header: Header, plaintext: bytes, key: SessionKey, flags: int = 0) -> bytes:
         """Return the payload of a session, or of the tombstone (ENDED in flags) or pointer (MOVED) in place of one.
@@ -228,7 +230,7 @@ class RecordCodec(Codec):
         if cipher is None:
             mac = self._sealing[kid].copy()
             mac.update(key.secret.encode())
-            cipher = key.ciphers[kid] = AESGCM(mac.digest())
+            cipher = key.ciphers[kid] = AESGCM(mac.finalize())
         return cipher
 
     def _tag(self, kid: bytes, packed: bytes, bound_to: bytes, body: bytes) -> bytes:

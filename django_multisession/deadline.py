@@ -36,20 +36,21 @@ class ThreadClock(threading.local):
     Accurate to PRECISION.
     """
 
-    _ran = 0.0
-    _ran_at = -PRECISION
-
-    def start(self) -> float:
-        return self.time()
+    _asked = -PRECISION, 0.0  # one attribute: those of a thread are dear
+    """When the thread was asked how long it has run, and what it said."""
 
     def stop(self) -> None:
         pass
 
     def time(self) -> float:
         now = monotonic()
-        if not 0 <= now - self._ran_at < PRECISION:
-            self._ran_at, self._ran = now, time.thread_time()
-        return now - self._ran
+        asked_at, ran = self._asked
+        if not 0 <= now - asked_at < PRECISION:
+            ran = time.thread_time()
+            self._asked = now, ran
+        return now - ran
+
+    start = time
 
 
 thread_clock: Final = ThreadClock()
@@ -128,9 +129,9 @@ class Operation:
     def __enter__(self) -> "Operation":
         if self._drives:
             here.driven, here.blocks_a_loop = True, running_loop() is not None
-        loop = None if here.driven else native_loop()
+        loop = None if self._drives else native_loop()
         self._place = loop or threading.get_ident()
-        self._task = task = _task_of(loop)
+        self._task = task = loop and _task_of(loop)
         outer = self._outer = _operation.get()
         if outer is not None and outer.is_of(loop, task):
             return outer

@@ -79,7 +79,7 @@ class BodyCodec:
             data = self._serializer.loads(stored[start:])
         except Exception as error:  # a serializer is the project's own code
             raise InvalidRecord("its serializer cannot read it") from error
-        if not isinstance(data, dict) or not isinstance(options, Mapping):
+        if not isinstance(data, dict) or not (options is NONE or isinstance(options, dict)):
             raise InvalidRecord("it is no dictionary")
         return Body(options, data)
 

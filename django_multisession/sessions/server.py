@@ -104,16 +104,6 @@ class ServerSession(MultisessionBase):
     def _origin(self) -> Origin:
         return self.life.origin
 
-    def _take_key(self) -> None:
-        """Go on under the key of the record, where that is not the one of the cookie: see moving/keys.py."""
-        loaded = self.life.loaded
-        if loaded is not None and loaded.key.secret != self._session_key:
-            self._session_key = loaded.key.secret
-            self.modified = True
-
-    def _tracked(self, data: dict[str, Any]) -> dict[str, Any]:
-        return TrackedDict(data) if self.repository().tracks_reads else data
-
     # With I/O: each body is written once, and serves both colours; see also saving.py, ending.py and key_change.py.
 
     async def _load(self) -> dict[str, Any]:
@@ -124,18 +114,19 @@ class ServerSession(MultisessionBase):
         key = self.session_key
         if key is None:
             return {}
+        life = self.life
         try:
-            body = await self.life.load(key, self.clock(), has_data=hasattr(self, "_session_cache"))
-            if body is None and self.state is State.MOVED and self.ownership is not None:
-                body = await go_along(self.life, await self.ownership.user())
+            body = await life.load(key, self.clock(), has_data=hasattr(self, "_session_cache"))
+            if body is None and life.state is State.MOVED and self.ownership is not None:
+                body = await go_along(life, await self.ownership.user())
         except InvalidRecord as reason:
             await self._reject(reason)
             return {}
         except StoreUnavailable as error:
             if not self.may_be_anonymous:
                 raise
-            self.outage = self.life.outage = error
-            self.life.state = State.ANONYMOUS
+            self.outage = life.outage = error
+            life.state = State.ANONYMOUS
             return {}
         if self.registration is not None and not hasattr(self, "_session_cache") and not await registering.admit(self):
             await ending.refuse(self)
@@ -144,12 +135,15 @@ class ServerSession(MultisessionBase):
             if self.state in (State.GONE, State.MOVED):
                 self._session_key = None  # a key that somebody made up is never adopted
             return {}
-        self._take_key()
+        if life.loaded is not None and life.loaded.key.secret != key:
+            # The record is not under the key of the cookie: see go_along(), and moving/keys.py.
+            self._session_key = life.loaded.key.secret
+            self.modified = True
         if hasattr(self, "_session_cache"):
             return body.data
         if body.options:
             self.cookie_changes().loaded(body.options)
-        return self._tracked(body.data)
+        return TrackedDict(body.data) if life.repository.tracks_reads else body.data
 
     load, aload = in_both_colours(_load)
 

@@ -49,7 +49,7 @@ class Pool(Generic[C]):
         close: Callable[[C], object],
         unharmed: Callable[[BaseException], bool] = lambda error: False,
         max_idle: float = MAX_IDLE,
-        is_usable: Callable[[C], bool] = lambda client: True,
+        is_usable: Callable[[C], bool] | None = None,
     ) -> None:
         self._connect = connect
         self._close = close
@@ -90,7 +90,7 @@ class Pool(Generic[C]):
             except IndexError:
                 return await maybe_await(self._connect())
             is_fresh = monotonic() - since <= self._max_idle
-            if is_fresh and self._is_usable(client):
+            if is_fresh and (self._is_usable is None or self._is_usable(client)):
                 return client
             await maybe_await(self._close(client))
             if not is_fresh:

@@ -4,7 +4,7 @@ import errno
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
@@ -131,10 +131,9 @@ class Node:
             ) from error
         return Connection(client, link)
 
-    async def ask(self, seconds: float, command: Callable[[Client], T]) -> T:
+    def ask(self, seconds: float, command: Callable[[Client], T]) -> Coroutine[Any, Any, T]:
         """Return ``command(client)``, on a connection of the pool, within so many seconds."""
-        found: T = await self._pool.use(self._bounded, seconds, command)
-        return found
+        return self._pool.use(self._bounded, seconds, command)
 
     def ask_anew(self, seconds: float, command: Callable[[Client], T]) -> T:
         """Return ``command(client)``, on a new connection that is closed afterwards."""

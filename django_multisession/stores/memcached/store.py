@@ -9,7 +9,7 @@ The store speaks the classic text protocol: the meta commands need memcached 1.6
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -148,11 +148,10 @@ class MemcachedStore(Store):
             f"{self.max_payload} if OPTIONS['max_item_size'] is its -I in bytes (1 MiB unset)."
         )
 
-    async def _gets(self, key: str) -> tuple[bytes | None, bytes]:
+    def _gets(self, key: str) -> Awaitable[tuple[bytes | None, bytes]]:
         """Return the payload under key, None if there is none, and its cas."""
         address = self.address(key)
-        found: tuple[bytes | None, bytes] = await self._ask(self.node(key), lambda client: client.gets(address))
-        return found
+        return self._ask(self.node(key), lambda client: client.gets(address))
 
     async def _cas(self, key: str, token: bytes) -> bytes | None:
         """Return the cas of the record at token, None if there is none."""
