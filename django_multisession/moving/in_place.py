@@ -62,7 +62,9 @@ def _repository(name: str) -> Repository:
     config = session_config(name)
     source = source_for(config)
     assert source is not None  # noqa: S101 - session_there() has looked
-    return Repository(Beside(Nowhere(StoreOptions()), config, source), config)
+    places = Beside(Nowhere(StoreOptions()), config, source)
+    source.keeps_keys = False  # they come into cookies
+    return Repository(places, config)
 
 
 def session_there(session: Any, value: str | None) -> SessionThere | None:

@@ -41,7 +41,7 @@ class Places(Records):
         self._until = source.fallback.until.timestamp()
         self._age = config.cookie_age()
         # The walk copies records as they are, which say nothing of where they were: see copying.py.
-        is_alike = source.fallback.entry.key_prefix == config.entry.key_prefix
+        is_alike = source.keeps_keys = source.fallback.entry.key_prefix == config.entry.key_prefix
         self._has_copies = source.hashes_keys and is_alike and not source.why_not_scannable
         self.key = self._key  # Records takes that of StorageKeys
         self._alone = partial(Records, codec=config.record_codec, keys=self._keys, max_size=config.entry.max_size)

@@ -81,6 +81,8 @@ class Source:
     """Is the session key the session itself? Then nothing can be removed, and each write makes another key."""
     hashes_keys: ClassVar[bool] = False
     """Does it keep hashes of session keys only? Then scan() yields those."""
+    keeps_keys = False
+    """Do sessions that come from here keep their storage keys? Whoever asks the source says so."""
     why_not_scannable: ClassVar[str] = ""
     """Why scan() is not possible, as a sentence for people without its end; empty where it is."""
 

@@ -16,10 +16,11 @@ class RegistryConfig(AppConfig):
         from ..sessions.registration import registrations
         from .checks import check_registry, check_tables
         from .following import Following
+        from .former import FormerLogins
         from .users import follow_users
 
         checks.register(check_registry, "multisession")
         checks.register(check_tables, checks.Tags.database)
         refuse_also(check_registry)
-        registrations.make = Following
+        registrations.make, registrations.former = Following, FormerLogins()
         follow_users()

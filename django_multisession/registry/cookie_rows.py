@@ -62,7 +62,7 @@ def admit(row: RegisteredSession, authenticated_at: datetime | None) -> bool:
     try:
         with transaction.atomic(alias()):
             lock(row.user_id)
-            if _was_left(row.storage_key) or is_refused(row.user_id, authenticated_at):
+            if was_left(row.storage_key) or is_refused(row.user_id, authenticated_at):
                 return False
             found = RegisteredSession.objects.using(alias()).filter(storage_key=row.storage_key).first()
             if found is not None:
@@ -72,7 +72,8 @@ def admit(row: RegisteredSession, authenticated_at: datetime | None) -> bool:
         return False  # there is no such user any more
 
 
-def _was_left(sid: str) -> bool:
+def was_left(sid: str) -> bool:
+    """Tell whether a change of key has left a sid, or the storage key of a record, behind."""
     return (
         RegisteredSession.objects.using(alias()).filter(previous_key=sid).exists()
         or PendingDeletion.objects.using(alias()).filter(storage_key=sid).exists()

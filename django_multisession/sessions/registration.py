@@ -83,12 +83,26 @@ class Registration(Protocol):
         """Write down what has ended. Nothing is raised for that: the records are gone already."""
 
 
+class Former(Protocol):
+    """Knows of logins in a place that sessions come from, where they have other storage keys; see moving/.
+
+    Bodies for both colours.
+    """
+
+    async def may_come(self, session_name: str, found: StoredLogin) -> bool:
+        """Tell whether a login that was found there has not ended; StoreUnavailable if nobody knows."""
+
+    async def leave(self, key: str, seconds: int = 0) -> None:
+        """Have the login end there, in so many seconds: its session is elsewhere, or has ended."""
+
+
 class _Registrations:
     make: Callable[[Any], Registration] | None = None
+    former: Former | None = None
 
 
 registrations = _Registrations()
-"""Makes what follows a session object; nothing does, unless an application has put it there."""
+"""Makes what follows a session object; nothing does, unless an application has put it there, and ``former`` with it."""
 
 
 class Login(Protocol):

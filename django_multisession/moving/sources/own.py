@@ -10,8 +10,10 @@ from ...envelope import SERVER_SKEW, SKEW
 from ...sessions.config import SessionConfig
 from ...sessions.loaded import Loaded, Moved
 from ...sessions.records import Records
+from ...sessions.registration import StoredLogin
 from ...stores.base import Store, StoreOptions
 from ..source import BY_ITSELF, Found, FoundMoved, New, Removal, Source
+from .logins import leave, may_come
 
 
 class OwnSource(Source):
@@ -53,6 +55,9 @@ class OwnSource(Source):
         if not isinstance(found, Loaded) or found.header.expired(now, self._skew):
             return None
         body = self._bodies.parse(found.plaintext)
+        login = StoredLogin(found.key.storage_key, found.header, body.data.get("_auth_user_id"))
+        if not (self.keeps_keys or await may_come(self.fallback.entry.name, login)):
+            return None
         return Found(
             key,
             body.data,
@@ -70,11 +75,14 @@ class OwnSource(Source):
         loaded: Loaded | None = None if found is None else found.token
         at = self.records.key(key) if loaded is None else loaded.key
         if await self.records.delete(at, loaded):
+            if not self.keeps_keys:
+                await leave(at.storage_key)
             return Removal.REMOVED
         return Removal.GONE if loaded is None or await self.records.fetch(at) is None else Removal.CHANGED
 
     async def shorten(self, found: Found, seconds: int) -> bool:
         loaded: Loaded = found.token
+        await leave(loaded.key.storage_key, seconds)
         if found.age <= seconds:
             return await self.records.exists(loaded.key)
         header = self._header(time.time(), seconds, loaded.header.created_at, loaded.header.authenticated_at)

@@ -2,16 +2,19 @@
 
 import os
 import time
+from contextlib import suppress
 
 from ...codec import Header
 from ...conf import Fallback
 from ...cookie_codec import CookieContent
 from ...cookies import MAX_SIZE
 from ...envelope import SKEW
-from ...exceptions import SessionTooLarge
+from ...exceptions import InvalidRecord, SessionTooLarge
 from ...sessions.config import SessionConfig
+from ...sessions.registration import StoredLogin
 from ..ours import is_ours
 from ..source import BY_ITSELF, Found, New, Removal, Source
+from .logins import leave, may_come
 
 _SID_BYTES = 20
 
@@ -41,6 +44,9 @@ class OwnCookieSource(Source):
         expiry, cookie_age = body.data.get("_session_expiry"), self._config.cookie_age()
         if header.expired(now, SKEW) or self._config.cookie_lifetime.is_over(header, now, expiry, cookie_age):
             return None
+        login = StoredLogin(content.sid.hex(), header, body.data.get("_auth_user_id"))
+        if not await may_come(self._config.name, login):
+            return None
         return Found(
             key,
             body.data,
@@ -52,9 +58,12 @@ class OwnCookieSource(Source):
         )
 
     async def remove(self, key: str, found: Found | None = None) -> Removal:
+        with suppress(InvalidRecord):  # a cookie that is none of ours has no row
+            await leave(self._codec.decode(key).sid.hex())
         return Removal.REMOVED
 
     async def shorten(self, found: Found, seconds: int) -> bool:
+        await leave(found.token.sid.hex(), seconds)
         return True
 
     async def create(self, key: str, new: New) -> Found | None:
