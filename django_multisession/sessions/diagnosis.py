@@ -154,7 +154,8 @@ def _header() -> Header:
 
 
 def _with_cause(error: StoreUnavailable) -> str:
-    return f"{error} ({_first_line(error.__cause__)})" if error.__cause__ else str(error)
+    cause = _first_line(error.__cause__) if error.__cause__ else ""
+    return str(error) if cause in str(error) else f"{error} ({cause})"
 
 
 def _first_line(error: BaseException) -> str:

@@ -256,6 +256,13 @@ def test_checksessions_without_a_server_says_so_and_goes_on() -> None:
     assert "cart (django_multisession.engines.memory)" in output
 
 
+@override_settings(SESSION_ENGINE="django_multisession.engines.mongodb")
+def test_checksessions_without_a_server_says_its_cause_once() -> None:
+    with override_settings(MULTISESSION={"default": {"LOCATION": f"mongodb://127.0.0.1:{free_port()}/test"}}):
+        output, _ = failure("checksessions")
+    assert output.count("no primary was found in time") == 1
+
+
 @override_settings(SESSION_ENGINE="django_multisession.engines.redis")
 def test_checksessions_with_a_wrong_password_says_so_without_it(redis_server: RedisServer) -> None:
     location = f"redis://nobody:hush-hush@127.0.0.1:{redis_server.port}/0"
