@@ -101,3 +101,7 @@ make_venv() {
     "$venv/bin/python" -m pip install -q "${arguments[@]}" || die "pip install ${arguments[*]} failed"
     requirements >"$stamp"
 }
+
+# need_dev: make_venv dev, unless .venv has that group, of whatever day: what a loop of seconds does not renew. pytest alone
+# says nothing, since it comes with the extra [testing], which the demo's environment has as well.
+need_dev() { "$venv/bin/python" -c 'import mypy, pytest_django' 2>/dev/null || make_venv dev; }
