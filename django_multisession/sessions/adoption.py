@@ -1,6 +1,6 @@
-"""A named session that was a visitor's, and has become a user's: it goes on under a new key, as a login does.
+"""A named session that was a visitor's and becomes a user's: like a login, it continues under a new key.
 
-Whoever has planted or copied the old key is left behind. Requests of the same user are not: see decisions.md, D85.
+So nobody who has planted or copied the old key can use it. Other requests of the same user can: see decisions.md, D85.
 """
 
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from .pointers import follow
 
 
 class MovedLifecycle(Protocol):
-    """What is asked of a Lifecycle, which has found a pointer."""
+    """A Lifecycle that has found a pointer under its key."""
 
     repository: Any
     rotation: Any
@@ -22,7 +22,7 @@ class MovedLifecycle(Protocol):
 
 
 async def go_along(life: MovedLifecycle, user: str | None) -> Body | None:
-    """Go on where a pointer leads, if that is to a named session of this user's; None if not."""
+    """Continue the named session to which a pointer leads, if it is this user's; None if it is not."""
     if user is None:
         return None
     found, _ = await follow(life.repository.records.read, life.rotation.key)
@@ -35,10 +35,11 @@ async def go_along(life: MovedLifecycle, user: str | None) -> Body | None:
 
 
 def is_of_same_user(found: Body, base: Body | None, draft: Draft) -> bool:
-    """Tell whether a draft, made of ``base``, may go on in a session that was found where a pointer leads.
+    """Tell whether a draft that began as ``base`` may be saved into the session to which a pointer leads.
 
-    Both have the same login; or they are a visitor's named session, which this request and another one have brought to
-    the same user. That it was the user's already says nothing: whoever copied its key had loaded that, too.
+    It may if both have the same login; or if both are one visitor's named session, which this request and another one
+    have given to the same user. A ``base`` that was already the user's is no proof: whoever copied its key has that
+    too.
     """
     if has_same_identity(found.data, draft.data):
         return True

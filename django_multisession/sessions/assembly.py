@@ -1,4 +1,4 @@
-"""From the settings of a session name to its repository: store, codec and merger, put together once."""
+"""Assemble the repository of a session name from its settings: store, codec and merger, once until they change."""
 
 import copyreg
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _opened: Kept[list[Store | Source]] = Kept(list, Event(0))
 
 @cached
 def repository_of(store_class: Callable[[StoreOptions], Store], name: str) -> Repository:
-    """Return the repository of a session name on a kind of store; ImproperlyConfigured if its settings are wrong."""
+    """Return the repository of a session name on a class of stores; ImproperlyConfigured if its settings are wrong."""
     config = session_config(name)
     entry = config.entry
     options = StoreOptions(entry.location, entry.key_prefix, entry.timeout, entry.options, entry.connect_timeout)
@@ -38,11 +38,11 @@ def repository_of(store_class: Callable[[StoreOptions], Store], name: str) -> Re
 
 @cached
 def former_of(session: type[Any]) -> IntoCookies | None:
-    """Return where the sessions of a cookie engine come from, None if from nowhere; see moving/into_cookies.py."""
+    """Return the FALLBACK of a cookie session's class; None if it has none. See moving/into_cookies.py."""
     return into_cookies(session.config())
 
 
-# A copy of a session, or a pickle, is of its data: it goes on with the repository of the process that it is in.
+# A copy or pickle of a session has its data only, and uses the repository of the process that it is in.
 copyreg.pickle(Repository, lambda found: (repository_of, (type(found.records.store), found.name)))
 
 

@@ -1,4 +1,4 @@
-"""What every session shares, wherever it is kept: its name and settings, its lifetime, and what its cookie is to be."""
+"""The base of all sessions, wherever they are kept: name and settings, lifetime, flashes, and the cookie's options."""
 
 import time
 from collections.abc import Mapping
@@ -27,7 +27,10 @@ _NO_KEYS: Final = frozenset[str]()
 
 
 class MultisessionBase(RegistrableSession, SessionBase):
-    """SessionBase with one session name of MULTISESSION behind it; attributes are the class' until they are set."""
+    """Django's SessionBase for one session name of MULTISESSION.
+
+    The class attributes are defaults of the instances' attributes, so that an unused session costs little to make.
+    """
 
     session_name: ClassVar[str] = DEFAULT
     accessed = False
@@ -37,22 +40,22 @@ class MultisessionBase(RegistrableSession, SessionBase):
     ends = False
     """Whether set_cookie_options(max_age=-1) asked for the end of this session."""
     ownership: OwnershipCheck | None = None
-    """What knows the user of the request, for a session that ends with the login; the middleware sets it."""
+    """Knows the user of the request, for a session that ends with the login; the middleware sets it."""
     outage: StoreUnavailable | None = None
-    """What kept a server from answering this request."""
+    """The outage that this session has met in this request."""
     request: Any = None
     """The request, where the domain of the cookie is a function of it; the middleware sets it."""
     _changes: CookieChanges | None = None
     _flash_bag: FlashBag | None = None
 
     def __init__(self, session_key: str | None = None) -> None:
-        # Not super().__init__(): it imports the serializer by its dotted path for every request.
+        # Without super().__init__(), which imports the serializer by its dotted path in every request.
         self._session_key = session_key
         self.brought_key = session_key
         if registrations.make is not None:
             self.registration = registrations.make(self)
 
-    if TYPE_CHECKING:  # django-stubs leaves it out
+    if TYPE_CHECKING:  # missing from django-stubs
         _session_key: str | None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -61,16 +64,16 @@ class MultisessionBase(RegistrableSession, SessionBase):
 
     @classmethod
     def config(cls) -> SessionConfig:
-        """Return what the settings say of this session; ImproperlyConfigured if that is wrong."""
+        """Return the settings of this session; ImproperlyConfigured if they are wrong."""
         return session_config(cls.session_name)
 
     @property
-    def serializer(self) -> Any:  # as Django calls it
+    def serializer(self) -> Any:  # the attribute that Django sets in __init__()
         return self.config().serializer
 
     @classmethod
     def get_model_class(cls) -> NoReturn:
-        """Raise NotImplementedError: there is no model of sessions that could be queried."""
+        """Raise NotImplementedError: these sessions have no model that could be queried."""
         raise no_model(cls, "get_model_class")
 
     def create_model_instance(self, data: Any) -> NoReturn:
@@ -78,37 +81,37 @@ class MultisessionBase(RegistrableSession, SessionBase):
         raise no_model(type(self), "create_model_instance")
 
     def clock(self) -> float:
-        """Return this host's time in seconds since 1970; its siblings' may differ by envelope.SKEW."""
+        """Return this host's time in seconds since 1970; other hosts' clocks may differ by envelope.SKEW."""
         return time.time()
 
     def failed(self, error: Exception) -> None:
-        """Remember an outage; take from the error the frames that show keys and data."""
+        """Remember an outage, and remove from the error the frames that show keys and data."""
         if isinstance(error, StoreUnavailable):
             self.outage = error
         hide_frames(error)
 
     def validate(self) -> None:
-        """Raise now what save() would raise of data that cannot be kept."""
+        """Raise the error that save() would raise for data that cannot be kept. Does no I/O."""
         raise NotImplementedError
 
     def _validate_session_key(self, key: str | None) -> bool:
         return key is not None and (looks_like_a_key(key) is not None or self._accepts(key))
 
     def _accepts(self, key: str) -> bool:
-        """Tell whether a key that is none of ours may lead somewhere."""
+        """Tell whether a key that does not look like ours may lead to a session all the same."""
         return False
 
-    # No look-up whether it is taken: insert() finds out in the same round trip.
+    # Without asking whether the key is taken: insert() finds that out.
     _get_new_session_key = staticmethod(new_session_key)
 
-    # As Django's, but for the exception that every request's first look would cost there, and for its turn.
+    # Like Django's, but threads and tasks take turns, and the first access costs no AttributeError.
     _get_session, _aget_session = first_look, afirst_look
     _session = property(first_look)
     _session_cache: dict[str, Any]
 
     @property
     def unreadable(self) -> bool:
-        """Whether what the request's cookie leads to cannot be read; it is left alone then."""
+        """Whether the record or cookie of the request cannot be read, and is therefore left alone."""
         raise NotImplementedError
 
     def __bool__(self) -> bool:
@@ -116,16 +119,16 @@ class MultisessionBase(RegistrableSession, SessionBase):
         return not self.is_empty()
 
     def is_empty(self) -> bool:
-        """Return True when there is no key and no data, and none that cannot be read, as in a rolling deploy."""
+        """Return True if there is no key and no data; a session that cannot be read is not empty."""
         return not self.unreadable and super().is_empty()
 
     async def adelete_test_cookie(self) -> None:
-        # Django's forgets that the session was modified.
+        # Django's does not note that the session was modified.
         await self._aget_session()
         self.delete_test_cookie()
 
     def add_flash(self, value: Any, key: str = FLASH_KEY) -> None:
-        """Append a value, which the serializer must know, to the flashes under key."""
+        """Append a value to the flashes under key; the serializer must be able to write it."""
         self[key] = self._flashes().added(value, key, self.get(key, ()))
 
     async def aadd_flash(self, value: Any, key: str = FLASH_KEY) -> None:
@@ -133,7 +136,7 @@ class MultisessionBase(RegistrableSession, SessionBase):
         await self.aset(key, self._flashes().added(value, key, await self.aget(key, ())))
 
     def flashes(self, key: str = FLASH_KEY) -> list[Any]:
-        """Return the flashes under key, the oldest first, and forget them; an empty list if there are none."""
+        """Return the flashes under key, the oldest first, and remove them; an empty list if there are none."""
         return self._flashes().taken(key, self.pop(key, ()))
 
     async def aflashes(self, key: str = FLASH_KEY) -> list[Any]:
@@ -145,7 +148,7 @@ class MultisessionBase(RegistrableSession, SessionBase):
         return self._flash_bag
 
     def _draft(self, data: dict[str, Any], user_before: Any) -> Draft:
-        """Return what is to be stored, given the user of the session as it was loaded."""
+        """Return the draft of what is to be stored; ``user_before`` is the user of the session as it was loaded."""
         changes, bag = self._changes, self._flash_bag
         options, new = (NONE, NONE) if changes is None else (changes.all(), changes.new)
         keys = _NO_KEYS if bag is None else bag.keys
@@ -161,7 +164,7 @@ class MultisessionBase(RegistrableSession, SessionBase):
     def get_expiry_age(self, **kwargs: Any) -> int:
         expiry = kwargs["expiry"] if "expiry" in kwargs else self.get("_session_expiry")
         cookie_age = self.get_session_cookie_age()
-        # Django's asks for the time also where no expiry was set.
+        # Not Django's where no expiry was set: it would read the clock for nothing.
         age = super().get_expiry_age(**kwargs) if expiry else cookie_age
         limits = self._lifetime()
         if limits.is_unlimited:
@@ -183,7 +186,7 @@ class MultisessionBase(RegistrableSession, SessionBase):
         return self.config().lifetime
 
     def _origin(self) -> Origin:
-        """Return what this session continues."""
+        """Return what this session continues, for its lifetime."""
         raise NotImplementedError
 
     def _age_of(self, data: Mapping[str, Any]) -> int:
@@ -197,11 +200,11 @@ class MultisessionBase(RegistrableSession, SessionBase):
 
         ``max_age`` is in seconds: above 0 it is set_expiry(), 0 ends the session with the browser, and -1 deletes
         record and cookie. Raises ValueError, naming the rule and its source, for what browsers would refuse, and
-        ImproperlyConfigured where our middleware does not serve requests: Django's would ignore the options.
+        ImproperlyConfigured without our middleware, since Django's would ignore the options.
         """
         changes, max_age = checked(options)
         if changes:
-            self._get_session()  # what was set by an earlier request goes together with it, or does not
+            self._get_session()  # the options of earlier requests, with which the new ones must be consistent
         self._change_cookie(changes, max_age)
         if max_age is not None and max_age >= 0:
             self.set_expiry(max_age)
@@ -223,12 +226,12 @@ class MultisessionBase(RegistrableSession, SessionBase):
             self.ends = max_age == -1
 
     def cookie_changes(self) -> CookieChanges:
-        """Return what this session's cookie has beside the settings."""
+        """Return the options of this session's cookie that differ from the settings."""
         self._changes = self._changes or CookieChanges(self.session_name)
         return self._changes
 
     def cookie(self) -> CookieOptions:
-        """Return the options that this session's cookie has, or will have with this response."""
+        """Return the options of this session's cookie, including those that this response will set."""
         changes = self._changes
         return self.config().cookie_options(self.request) if changes is None else changes.cookie(self.request)
 
@@ -242,6 +245,6 @@ class MultisessionBase(RegistrableSession, SessionBase):
 
     @classmethod
     def joined(cls, cookies: Mapping[str, str]) -> str | None:
-        """Return what a request's cookies hold for this session, None if nothing."""
+        """Return the value of this session's cookie in a request; None if there is none."""
         config = cls.config()
         return cookies.get(config.cookie_name()) if config.entry.fallback is None else brought(config, cookies)

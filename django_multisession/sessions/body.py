@@ -1,9 +1,9 @@
-"""A session's body as bytes: options of its cookie behind their length, then the serialised data.
+"""A session's body as bytes: the options of its cookie with their length, then the serialised data.
 
-Django's JSONSerializer is two to four times as fast here where msgspec is installed. What loads() returns is the same
-to the last digit; whatever msgspec refuses (NaN, a lone surrogate, a number past a float) goes to Django's. So does
-whatever dumps() cannot show to be the same: msgspec would take values that JSONSerializer refuses. See decisions.md,
-D14 and D22; and D80 for why it stands here.
+Where msgspec is installed, it stands in for Django's JSONSerializer, two to four times as fast. loads() returns the
+same to the last digit: what msgspec refuses (NaN, a lone surrogate, a number beyond a float) is left to Django's. So is
+everything that dumps() might write differently, since msgspec also takes values that JSONSerializer refuses. See
+decisions.md, D14 and D22; D80 says why this stands here.
 """
 
 import json
@@ -30,17 +30,17 @@ NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 @shown_as(lambda body: f"{len(body.data)} keys")
 class Body(NamedTuple):
-    """``options`` are what differs from the settings of the cookie, and ``owner``; see Draft."""
+    """A parsed body; ``options`` are the cookie's options that differ from the settings, and the ``owner``."""
 
     options: Mapping[str, Any]
     data: dict[str, Any]
 
 
 class BodyCodec:
-    """Bodies of one session name, by its serializer."""
+    """Writes and reads the bodies of one session name with its serializer."""
 
     def __init__(self, session_name: str, serializer: type[Any], shown: str, remedy: str = "") -> None:
-        """``shown`` is how errors name the serializer, and ``remedy`` what they advise of a value that it refuses."""
+        """``shown`` is the serializer's name in errors, and ``remedy`` their advice for a value that it refuses."""
         self._session_name = session_name
         self._serializer = serializer()
         self._shown = shown
@@ -56,7 +56,7 @@ class BodyCodec:
         except Exception as error:  # noqa: BLE001 - a serializer is the project's own code
             reason = self._refusal(data)
             refused = SessionNotSerializable(f"Session {self._session_name!r} cannot be saved: {reason}")
-            # A UnicodeError carries the whole text.
+            # Not chained to a UnicodeError, which holds the whole text.
             raise refused from None if isinstance(error, UnicodeError) else error
 
     def _refusal(self, data: Mapping[str, Any]) -> str:
@@ -70,7 +70,7 @@ class BodyCodec:
         return f"{self._shown} refuses it."
 
     def parse(self, stored: bytes) -> Body:
-        """Return options and data; InvalidRecord if the bytes were not made by dump() with such a serializer."""
+        """Return options and data; InvalidRecord for bytes that dump() has not written with this serializer."""
         start, options = 2, NONE
         try:
             if not stored.startswith(_NO_OPTIONS):
@@ -84,20 +84,20 @@ class BodyCodec:
         return Body(options, data)
 
     def dumps(self, value: Any) -> bytes:
-        """Return one value as bytes."""
+        """Return one value as bytes, for comparing it."""
         dumped: bytes = self._serializer.dumps({"": value})
         return dumped
 
     def too_many(self, keys: int, allowed: int) -> SessionTooLarge:
-        """Return the error of data with more keys than MAX_KEYS allows."""
+        """Return the error for data with more keys than MAX_KEYS allows."""
         return SessionTooLarge(f"Session {self._session_name!r} has {keys} keys; MAX_KEYS allows {allowed}.")
 
     def too_large(self, error: SessionTooLarge, data: Mapping[str, Any]) -> SessionTooLarge:
-        """Return what the records say of a session that is too large, with the largest keys' sizes."""
+        """Return the records' error for a session that is too large, with its name and its largest keys added."""
         return SessionTooLarge(f"Session {self._session_name!r} {error}. {self.largest(data)}")
 
     def largest(self, data: Mapping[str, Any]) -> str:
-        """Say which top-level keys take most room, in bytes as serialised."""
+        """Return a sentence with the three largest top-level keys, and their size in bytes as serialised."""
         sizes = [(len(self._serializer.dumps({key: value})), key) for key, value in data.items()]
         sizes.sort(key=lambda found: found[0], reverse=True)
         return "Its largest keys: " + ", ".join(f"{key!r} ({size} bytes)" for size, key in sizes[:3])
@@ -111,10 +111,10 @@ _SCALARS = frozenset({str, int, bool, type(None)})
 
 
 def _is_plain(value: Any) -> bool:
-    """Tell whether msgspec and JSONSerializer write a value alike.
+    """Tell whether msgspec and JSONSerializer write a value in the same way.
 
-    Subclasses are not for msgspec to read: a QueryDict's items are not what it holds. Nor are other types: it knows
-    dates, sets and more, which JSONSerializer refuses, and writes null for NaN.
+    Instances of subclasses do not count: the items of a QueryDict, for one, are not what msgspec reads. Nor do other
+    types: msgspec writes dates, sets and more, which JSONSerializer refuses, and null for NaN.
     """
     kind = type(value)
     if kind is dict:
@@ -131,7 +131,7 @@ def _is_plain(value: Any) -> bool:
 
 
 class FastJSONSerializer(JSONSerializer):
-    """JSONSerializer by another way: what either of them writes, both read alike."""
+    """JSONSerializer, faster; each can read what the other writes."""
 
     def dumps(self, obj: Any) -> bytes:
         try:
@@ -144,7 +144,7 @@ class FastJSONSerializer(JSONSerializer):
         return super().dumps(obj)
 
     def loads(self, data: bytes) -> Any:
-        # Django decodes Latin-1, msgspec UTF-8: only what is neither, and that is all that dumps() writes, is the same.
+        # Django decodes Latin-1 and msgspec UTF-8, so only ASCII is the same; dumps() writes nothing else.
         if data.isascii():
             try:
                 return msgspec.json.decode(data)
@@ -154,5 +154,5 @@ class FastJSONSerializer(JSONSerializer):
 
 
 def fastest(serializer: type[Any]) -> type[Any]:
-    """Return FastJSONSerializer for exactly JSONSerializer, if it can be had, and any other serializer as it is."""
+    """Return FastJSONSerializer in place of JSONSerializer, if msgspec is installed; any other serializer as it is."""
     return FastJSONSerializer if serializer is JSONSerializer and msgspec is not None else serializer

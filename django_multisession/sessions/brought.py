@@ -1,4 +1,4 @@
-"""What the cookies of a request hold for a session: its chunks put together, and under the name that it had before."""
+"""Find a session's value among the cookies of a request: with its chunks joined, or under the name of its FALLBACK."""
 
 import time
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from ..cookies import MAX_SIZE, chunk_name
 from .config import SessionConfig
 
 _MISSING = "."
-"""Stands for a chunk that did not come; no cookie of ours has this character, and so the whole is refused."""
+"""Stands for a missing chunk. No cookie of ours has this character, so the codec refuses the whole value."""
 
 
 def brought(config: SessionConfig, cookies: Mapping[str, str], chunks: int = 1) -> str | None:
-    """Return the value of a session's cookie, which may come in so many chunks; None if there is none."""
+    """Return the value of a session's cookie, joined from at most so many chunks; None if there is none."""
     found = _joined(config.cookie_name(), cookies, chunks)
     fallback = config.entry.fallback
     if fallback is None or time.time() >= fallback.until.timestamp():
@@ -25,6 +25,6 @@ def brought(config: SessionConfig, cookies: Mapping[str, str], chunks: int = 1) 
 def _joined(name: str, cookies: Mapping[str, str], chunks: int) -> str | None:
     first = cookies.get(name)
     if first is None or chunks == 1 or len(name) + len(first) > MAX_SIZE:
-        return first  # the last is what no browser keeps, but Django's test client
+        return first  # no browser keeps such a long one, but Django's test client does, without chunks
     rest = range(1, min(CookieCodec.chunks(first), chunks))
     return first + "".join(cookies.get(chunk_name(name, index)) or _MISSING for index in rest)

@@ -1,4 +1,4 @@
-"""What a session in a cookie does where it is found in another place: see moving/into_cookies.py."""
+"""A session in a cookie, whose visitor may still have the cookie of the place before: see moving/into_cookies.py."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ from .exceptions import SessionEnded
 
 
 class CarriedCookie(CookieLogin):
-    """A session object whose cookie may still be one that leads to where FALLBACK says."""
+    """A session object whose cookie may still be that of the engine which FALLBACK names."""
 
     _is_unreadable = False
     _carried: Carried | None = None
-    """What was found there, until the cookie that holds it is made."""
+    """The session that was found there, until its new cookie is made."""
 
     @classmethod
     def codec(cls) -> CookieCodec:
@@ -30,7 +30,7 @@ class CarriedCookie(CookieLogin):
         return former is not None and former.accepts(value) and not is_ours(self.codec(), value)
 
     async def _carry(self, value: str) -> dict[str, Any]:
-        """Return the data of a session that is there, and go on with it as if its cookie had held it."""
+        """Return the data of a session that is there, and continue it as if this cookie had held it."""
         former = former_of(type(self))
         self._carried = None if former is None else await former.look(value)
         if self._carried is None:
@@ -49,11 +49,11 @@ class CarriedCookie(CookieLogin):
         return {}
 
     def _age_left(self, carried: Carried, draft: Draft) -> int:
-        """Return how many seconds a carried session lives: one that was not changed, as long as there."""
+        """Return how many seconds a carried session lives: an unchanged one as long as it would have lived there."""
         return carried.age(draft.age, self.config().bodies.dump(NONE, draft.data))
 
     async def _leave_there(self, carried: Carried) -> None:
-        """Let the session end there, as its cookie is made; SessionEnded if somebody has ended it meanwhile."""
+        """Let the session end there, now that its new cookie is made; SessionEnded if it was ended meanwhile."""
         former, self._carried = former_of(type(self)), None
         if former is not None and not await former.leave(carried):
             raise SessionEnded(f"Session {self.session_name!r} was deleted meanwhile.")

@@ -1,4 +1,4 @@
-"""What the settings say of one session name, resolved once until they change."""
+"""The settings of one session name, resolved once until they change."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -30,7 +30,10 @@ _TYPED: Final = (
 
 
 class SessionConfig:
-    """An entry of MULTISESSION and what is made of it. Attributes are made at first use, and raise what is wrong."""
+    """An entry of MULTISESSION, and the objects made from it, each at its first use.
+
+    An attribute raises ImproperlyConfigured if the keys that it is made from are wrong.
+    """
 
     def __init__(self, described: Entry) -> None:
         self.name = described.name
@@ -51,7 +54,7 @@ class SessionConfig:
         return RecordCodec(self.keyring, encrypt=self.entry.encrypt is not False, compress=self.entry.compress)
 
     def cookie_codec(self, *, encrypt: bool) -> CookieCodec:
-        """Return the codec of a cookie engine; ENCRYPT must not promise what its engine does not do."""
+        """Return the codec of a cookie engine; ImproperlyConfigured if ENCRYPT or REVOCABLE cannot be kept."""
         if self.entry.encrypt and not encrypt:
             raise ImproperlyConfigured(
                 f"MULTISESSION[{self.name!r}]['ENCRYPT'] is True, but its engine signs and does not encrypt. "
@@ -85,19 +88,19 @@ class SessionConfig:
 
     @cached_property
     def writes_alike(self) -> bool:
-        """Whether the serializer writes equal values as equal bytes, always; of others nobody knows."""
+        """Whether the serializer is known to write equal values always as equal bytes."""
         return self.serializer in (JSONSerializer, FastJSONSerializer) or getattr(
             self.serializer, "writes_alike", False
         )
 
     @cached_property
     def lifetime(self) -> Lifetime:
-        """The limits of the lifetime of a session on a server."""
+        """The limits of a session's lifetime on a server."""
         return Lifetime(self.entry, always_ends=False)
 
     @cached_property
     def cookie_lifetime(self) -> Lifetime:
-        """The limits of the lifetime of a session in a cookie."""
+        """The limits of a session's lifetime in a cookie."""
         return Lifetime(self.entry, always_ends=True)
 
     @cached_property
@@ -108,7 +111,7 @@ class SessionConfig:
 
     @cached_property
     def merge_rules(self) -> Mapping[str, Rule]:
-        """The functions that MERGE names, by session key."""
+        """The merge rules by session key: those of MERGE, and those for messages and flashes."""
         rules: dict[str, Rule] = {"_messages": append_messages, FLASH_KEY: append}
         for key, rule in self.entry.merge.items():
             rules[key] = self._rule(key, rule)
@@ -139,7 +142,7 @@ class SessionConfig:
     def cookie_options(self, request: Any = None) -> CookieOptions:
         """Return the attributes of the session's cookie for a request, as the settings have them now.
 
-        Not remembered: projects change SESSION_COOKIE_* at run time, and Django honours that.
+        Not cached: projects change SESSION_COOKIE_* at run time, and Django honours that.
         """
         return CookieOptions.of(self.entry, request)
 
@@ -148,7 +151,7 @@ class SessionConfig:
         return self.max_age or settings.SESSION_COOKIE_AGE
 
     def ends_with_browser(self, expiry: Any) -> bool:
-        """Tell whether a session with this set_expiry(), None for none, ends when the browser closes."""
+        """Tell whether a session with this value of set_expiry(), None if unset, ends when the browser closes."""
         if expiry is not None:
             return bool(expiry == 0)
         return settings.SESSION_EXPIRE_AT_BROWSER_CLOSE if self.max_age is None else self.max_age == 0

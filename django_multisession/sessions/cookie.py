@@ -1,4 +1,4 @@
-"""SessionStore that lives in the cookie itself, signed or encrypted, with no server."""
+"""The session that lives in the cookie itself, signed or encrypted, without a server."""
 
 import os
 from collections.abc import Mapping
@@ -24,9 +24,9 @@ _SID_BYTES = 20
 class CookieSession(CarriedCookie):
     """A session whose key is its content, as in django.contrib.sessions.backends.signed_cookies.
 
-    Nothing here does I/O, so that both colours may use either, unless FALLBACK names a server to ask. Issue time,
-    expiry, session name and engine are authenticated: set_expiry() holds even if a browser keeps the cookie longer
-    (Django ticket #19201), and a cookie of another session name, engine or KEY_PREFIX is refused.
+    Nothing here does I/O, unless FALLBACK or REVOCABLE asks a server, so either colour may be used anywhere. Issue
+    time, expiry, session name and engine are authenticated: set_expiry() holds even if a browser keeps the cookie for
+    longer (Django ticket #19201), and a cookie of another session name, engine or KEY_PREFIX is refused.
     """
 
     encrypt: ClassVar[bool]
@@ -37,11 +37,11 @@ class CookieSession(CarriedCookie):
         return super().__new__(cls) if there is None else there
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        # Whoever copies or pickles a session means one of its kind, which __new__() would choose anew.
+        # Not through __new__(): a copy or pickle must have the class of its original.
         return object.__new__, (type(self),), self.__dict__
 
     def _accepts(self, key: str) -> bool:
-        return len(key) >= 8  # whatever else is wrong with it, the codec reports
+        return len(key) >= 8  # the codec finds anything else that is wrong with it
 
     @classmethod
     def codec(cls) -> CookieCodec:
@@ -51,7 +51,7 @@ class CookieSession(CarriedCookie):
     async def _load(self) -> dict[str, Any]:
         """Return the data of the cookie; empty, and without a key, if it has expired.
 
-        Empty as well, with a line in the log django.security.SuspiciousSession, if it is not as we wrote it.
+        Also empty, with a line in the log django.security.SuspiciousSession, if we have not written the cookie.
         """
         self._content = None
         value = self.session_key
@@ -89,7 +89,7 @@ class CookieSession(CarriedCookie):
         """
         data = await self._data(no_load=must_create)
         if self._is_unreadable and not data:
-            return  # the cookie stays for the process that can read it, as in a rolling deploy with a new secret
+            return  # in a rolling deploy with a new secret, another process can still read the cookie
         if self._moved is not None:
             self._let_newer_cookie_be(data)
         previous = self._content
@@ -103,20 +103,20 @@ class CookieSession(CarriedCookie):
     save, asave = in_both_colours(_save)
 
     async def _create(self) -> None:
-        """Make a cookie's value with an identity of its own."""
+        """Make a cookie's value with a new identity (sid)."""
         self._begin()
         self._issue(await self._data(no_load=True), sid=None)
 
     create, acreate = in_both_colours(_create)
 
     async def _cycle_key(self) -> None:
-        """Give the session a new identity. The old cookie stays valid until it expires, but for REVOCABLE ones."""
+        """Give the session a new identity (sid). Without REVOCABLE, the old cookie stays valid until it expires."""
         self._issue(await self._data(), sid=None)
 
     cycle_key, acycle_key = in_both_colours(_cycle_key)
 
     async def _delete(self, session_key: str | None = None) -> None:
-        """Empty this session, so that the middleware deletes its cookie; other cookies are out of reach."""
+        """Empty this session, so that the middleware deletes its cookie; other cookies cannot be deleted."""
         if session_key in (None, self.session_key):
             self._tell_of_end()
             self._session_key = None
@@ -136,18 +136,18 @@ class CookieSession(CarriedCookie):
 
     @classmethod
     def joined(cls, cookies: Mapping[str, str]) -> str | None:
-        """Return the value that a request's cookies hold for this session, its chunks put together."""
+        """Return the value of this session's cookie in a request, its chunks joined; None if there is none."""
         config = cls.config()
         return brought(config, cookies, config.entry.chunks)
 
     def clear(self) -> None:
-        """Empty the session. It is read first, without I/O: its cookie must be replaced or deleted where it is."""
+        """Empty the session. It is loaded first, for the options under which its cookie must be replaced or deleted."""
         self._get_session()
         super().clear()
         self._is_unreadable = False
 
     def exists(self, session_key: str) -> bool:
-        """Return False: no key is taken, for it is the content."""
+        """Return False: no key is ever taken, since it is the content."""
         return False
 
     async def aexists(self, session_key: str) -> bool:
@@ -189,7 +189,7 @@ class CookieSession(CarriedCookie):
         self.modified = True
 
     def _seal(self, data: dict[str, Any], sid: bytes | None) -> tuple[str, CookieContent]:
-        """Return the cookie's value and what is in it; SessionTooLarge if browsers would not keep it."""
+        """Return the cookie's value and its content; SessionTooLarge if browsers would not keep it."""
         previous, config = self._content, self.config()
         draft = self._draft(data, self._user_before)
         before, users = previous and previous.header, (data.get("_auth_user_id"), self._user_before)
@@ -231,8 +231,8 @@ class CookieSession(CarriedCookie):
         now = self.clock()
         if now < header.expires_at:
             return False
-        # No server's clock decides here. What is short-lived on purpose gets less grace than clocks may differ
-        # (decisions.md, D3).
+        # No server's clock decides here, so clocks may differ by SKEW; but a short-lived session gets less grace than
+        # that (decisions.md, D3).
         lifetime = max(header.expires_at - header.issued_at, 0)
         return now >= header.expires_at + min(SKEW, lifetime // 8)
 

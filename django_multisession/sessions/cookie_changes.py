@@ -1,4 +1,4 @@
-"""Cookie options at request time: set on a session, kept in its envelope, applied by our middleware."""
+"""Cookie options at request time: set on a session, stored with its data, applied by our middleware."""
 
 from collections.abc import Mapping
 from typing import Any, Final, TypedDict
@@ -13,7 +13,7 @@ from .config import session_config
 
 
 class CookieAttributes(TypedDict, total=False):
-    """What can be set of a session's cookie. ``max_age`` is in seconds; None of a name or place leaves it out."""
+    """The attributes that can be set for a session's cookie. ``max_age`` is in seconds; None leaves one out."""
 
     path: str
     domain: str | None
@@ -25,11 +25,11 @@ class CookieAttributes(TypedDict, total=False):
 
 
 OWNER: Final = "owner"
-"""Among the options of a body, the id of the user whom the session belongs to; no attribute has this name."""
+"""The key, among the options of a body, of the id of the session's owner; no cookie attribute has this name."""
 
 
 class CookieChanges:
-    """What a session's cookie has beside the settings, and its owner: what is stored, and what this request has set.
+    """The options of a session's cookie that differ from the settings, and its owner: the stored ones and new ones.
 
     Mappings are replaced, never changed in place.
     """
@@ -42,11 +42,11 @@ class CookieChanges:
         self._at_load: Mapping[str, Any] = {}
 
     def loaded(self, options: Mapping[str, Any]) -> None:
-        """Note what was stored with the session that was loaded."""
+        """Take over the options that were stored with the session."""
         self.stored = self._at_load = options
 
     def saved(self, options: Mapping[str, Any]) -> None:
-        """Note what is stored now; what another task has set while it was being written is still new."""
+        """Note the options that are stored now; those that another task has set meanwhile are still new."""
         self.new = {name: value for name, value in self.new.items() if name not in options or options[name] != value}
         self.stored = dict(options)
 
@@ -67,11 +67,11 @@ class CookieChanges:
             self.new = {**self.new, OWNER: user}
 
     def all(self) -> Mapping[str, Any]:
-        """Return what differs from the settings, as it is to be stored."""
+        """Return all options that differ from the settings, as they are to be stored."""
         return {**self.stored, **self.new} if self.new else self.stored
 
     def cookie(self, request: Any = None) -> CookieOptions:
-        """Return the options that the cookie has, or will have with this response."""
+        """Return the cookie's options, including those that this response will set."""
         return self._applied(self.all(), request)
 
     def cookie_at_load(self, request: Any = None) -> CookieOptions:
@@ -86,7 +86,7 @@ class CookieChanges:
         try:
             return configured.changed(changes)
         except (TypeError, ValueError):
-            return configured  # the settings have changed since, so that the two don't go together any more
+            return configured  # the settings have changed, and the stored options are inconsistent with them now
 
 
 _TYPES: Final[dict[str, tuple[Any, str]]] = {
@@ -100,10 +100,10 @@ _TYPES: Final[dict[str, tuple[Any, str]]] = {
 
 
 def checked(given: CookieAttributes) -> tuple[dict[str, Any], int | None]:
-    """Return the attributes that are given, and max_age apart from them; ValueError if one has not even the right type.
+    """Return the given attributes without max_age, and max_age; ValueError if a value has a wrong type.
 
-    TypeError for a name that is none, and ImproperlyConfigured where our middleware does not serve requests: Django's
-    would ignore them.
+    TypeError for a name that is no attribute, and ImproperlyConfigured without our middleware: Django's would ignore
+    the options.
     """
     if not our_middleware():
         raise ImproperlyConfigured(
@@ -132,5 +132,5 @@ def checked(given: CookieAttributes) -> tuple[dict[str, Any], int | None]:
 
 @cached
 def our_middleware() -> bool:
-    """Tell whether our middleware, or a subclass of it, serves the project's requests."""
+    """Tell whether MIDDLEWARE has our SessionMiddleware, or a subclass of it."""
     return any(getattr(import_string(dotted), "applies_cookie_options", False) for dotted in settings.MIDDLEWARE)

@@ -1,4 +1,4 @@
-"""The login of a session in a cookie, as registering.py asks about it: its sid takes the place of a storage key."""
+"""The login of a session in a cookie, for registering.py: the cookie's sid serves as its storage key."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,14 +13,14 @@ from .registration import Login, StoredLogin
 
 
 class CookieLogin(MultisessionBase):
-    """A session object whose content is in a cookie."""
+    """A session object whose content is in a cookie; at the same time its own Login."""
 
     _content: CookieContent | None = None
     _user_before: Any = None
     _left: str | None = None
-    """The sid that the session had before it was given another."""
+    """The sid that the session had before it was given a new one."""
     _moved: str | None = None
-    """The sid of a cookie that may not be used, since a change of key has just left it behind."""
+    """The sid of a cookie that was refused, since a change of key has just replaced it."""
 
     @property
     def login(self) -> Login:
@@ -41,7 +41,7 @@ class CookieLogin(MultisessionBase):
         raise NotImplementedError
 
     async def restamp(self, *, registers: bool = False) -> bool:
-        # Not to tell when the session was seen: it would overwrite what another response has put into the cookie.
+        # Not for the time of the last use: the new cookie would replace one that another response has just set.
         self.modified = self.modified or registers
         return False
 
@@ -49,9 +49,9 @@ class CookieLogin(MultisessionBase):
         return self._get_session(no_load) if here.driven else await self._aget_session(no_load)
 
     async def _flush(self) -> None:
-        """End the session; the browser's cookie goes, even if nobody can be asked what has become of it.
+        """End the session; the browser's cookie is deleted even if the registry cannot be asked about it.
 
-        Raises StoreUnavailable then.
+        Raises StoreUnavailable in that case.
         """
         try:
             await self._data()
@@ -71,18 +71,18 @@ class CookieLogin(MultisessionBase):
         self._session_cache, self._content = {}, None
 
     async def _refuse(self) -> None:
-        """Know nothing of what the cookie holds: it may not be used."""
+        """Forget the content of a cookie that may not be used."""
         if self._content is not None and self.registration is not None and self.registration.has_moved:
             self._moved = self._content.sid.hex()
         await self.withdraw()
 
     def _let_newer_cookie_be(self, data: Mapping[str, Any]) -> None:
-        """Raise SessionEnded where a cookie with this data would take the place of the one after a change of key."""
+        """Raise SessionEnded if a cookie with this data would replace the newer one that a change of key has set."""
         if "_auth_user_id" not in data:
             raise SessionEnded(f"Session {self.session_name!r} goes on in a newer cookie.")
 
     def _tell_of_end(self) -> None:
-        """Tell of a login that ends, also one that nobody could be asked about, and one that goes on elsewhere."""
+        """Report to the Registration the login that ends, under its present sid and its former ones."""
         standing = self.stored_login()
         sids = [] if standing is None or standing.user is None else [standing.key]
         gone = [*sids, *filter(None, (self._left if sids else None, self._moved))]
@@ -91,7 +91,7 @@ class CookieLogin(MultisessionBase):
         self._left = self._moved = None
 
     def _loses_user(self, data: Mapping[str, Any]) -> bool:
-        """Tell whether the user is another one than before: somebody may have a copy of the old cookie."""
+        """Tell whether the user is another one than before, which needs a new sid: the old cookie may be copied."""
         return self.registration is not None and self._user_before not in (None, data.get("_auth_user_id"))
 
     def _begin(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether a session's store works, found out by using it as a session would."""
+"""Check whether a session's store works, by using it as a session would."""
 
 import os
 import statistics
@@ -20,17 +20,17 @@ from .records import Records
 from .server import ServerSession
 
 PROBE_TTL = 60
-"""Seconds after which a probe record ends by itself, should nobody be able to delete it."""
+"""Seconds after which a probe record expires, should it not be possible to delete it."""
 ROUND_TRIPS = 5
 LARGEST_SKEW = SKEW / 6
-"""Seconds by which clocks may differ before it is said: well before sessions suffer from it."""
+"""Seconds by which clocks may differ before that is reported, well before sessions suffer from it."""
 
 
 @dataclass(slots=True)
 class Report:
-    """What was found out. ``failures`` keep sessions from working, ``problems`` endanger them; both in sentences.
+    """The result of a check. ``failures`` keep sessions from working, ``problems`` endanger them; both are sentences.
 
-    ``round_trip`` is the median of a few reads, in seconds; ``skew`` how many seconds the server's clock is ahead.
+    ``round_trip`` is the median of a few reads, in seconds; ``skew`` is how many seconds the server's clock is ahead.
     """
 
     location: str = ""
@@ -43,9 +43,9 @@ class Report:
 
 
 def probe(session: type[ServerSession], *, prepare: bool = False) -> Report:
-    """Ask the server of itself, then insert, read, swap and delete a record; with prepare, call prepare() first.
+    """Inspect the server, then insert, read, replace and delete a record; with ``prepare``, call prepare() first.
 
-    Never raises for what is wrong with the server or its settings: that is in the report.
+    Never raises for what is wrong with the server or its settings: the report says it.
     """
     report = Report()
     try:
@@ -58,17 +58,17 @@ def probe(session: type[ServerSession], *, prepare: bool = False) -> Report:
         try:
             step(records, report)
         except StoreUnavailable as error:
-            # The other steps would only wait for it as well.
+            # The other steps would only wait for the server, too.
             report.failures.append(_with_cause(error))
             break
         except (MultisessionError, ImproperlyConfigured) as error:
-            # Such as a table that is missing: not twice.
+            # A problem that is the failure, such as a missing table, is reported once only.
             report.problems = [problem for problem in report.problems if problem not in str(error)]
             if str(error) not in report.failures:
                 report.failures.append(str(error))
             if isinstance(error, ImproperlyConfigured):
                 break
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other sessions are to be checked too
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other sessions must be checked too
             report.failures.append(f"{type(error).__name__}: {_first_line(error)}.")
     return report
 
@@ -94,7 +94,7 @@ def _inspect(records: Records, report: Report) -> None:
 
 
 def _ask_there(records: Records, report: Report) -> None:
-    """Ask the place that a FALLBACK names for a session that is not there."""
+    """Ask the place that a FALLBACK names for a session that does not exist."""
     if isinstance(records, Places) and not (records.is_over or records.source.in_cookies):
         run_sync(records.source.exists(new_session_key()))
 
@@ -137,8 +137,8 @@ def _timed_reads(records: Records, key: SessionKey) -> tuple[Loaded | Moved | Ou
 
 
 def _remove(records: Records, key: SessionKey) -> None:
-    """Delete the probe record if a failure left it there; by PROBE_TTL it ends without us."""
-    with suppress(Exception):  # what keeps it from being deleted has been reported already
+    """Delete the probe record if a failure has left it there; if that fails too, it expires after PROBE_TTL."""
+    with suppress(Exception):  # already reported
         run_sync(records.store.delete(key.storage_key))
 
 

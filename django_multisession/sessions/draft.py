@@ -1,4 +1,4 @@
-"""What a session wants to have stored."""
+"""The draft of a save: what a session wants to have stored."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -12,11 +12,11 @@ from .tracking import TrackedDict
 class Draft(NamedTuple):
     """The data of a session and what belongs to it.
 
-    ``age`` is how many seconds the session lives, and ``age_of`` tells that of any data: a merge may have brought
-    another set_expiry(). ``now`` is the time, in seconds since 1970. ``options`` are the attributes of its cookie that
-    differ from the settings, and ``new_options`` those of them that this request has set. ``user_before`` is the user
-    of the session as it was loaded. ``flash_keys`` are appended to, whatever MERGE says. ``is_registered`` tells that
-    the registry has, or will have before anybody learns the key, a row of the login.
+    ``age`` is how many seconds the session lives; ``age_of`` computes that for any data, since a merge may bring
+    another set_expiry(). ``now`` is the time, in seconds since 1970. ``options`` are the options of its cookie that
+    differ from the settings, and ``new_options`` are those of them that this request has set. ``user_before`` is the
+    user of the session as it was loaded. ``flash_keys`` hold flashes, which are merged by appending unless MERGE has a
+    rule. ``is_registered`` tells that the registry has a row of the login, or will have it before the key is sent.
     """
 
     data: dict[str, Any]
@@ -30,14 +30,14 @@ class Draft(NamedTuple):
     is_registered: bool = False
 
     def with_data(self, data: dict[str, Any]) -> "Draft":
-        """Return a draft of other data; whatever that says of its end, it is written, and so lives for a second."""
+        """Return a draft with other data; it is written even if that has expired, and so lives for 1 second or more."""
         return self._replace(data=data, age=max(self.age_of(data), 1))
 
     def on(self, options: Mapping[str, Any]) -> "Draft":
-        """Return a draft whose new options are added to others."""
+        """Return a draft with other options, to which the new ones are added."""
         return self._replace(options={**options, **self.new_options})
 
     @property
     def was_read(self) -> frozenset[str]:
-        """The keys that the request may have relied on, where that is tracked."""
+        """The keys that the request may have relied on; empty where reads are not tracked."""
         return frozenset(self.data.read) if isinstance(self.data, TrackedDict) else frozenset()

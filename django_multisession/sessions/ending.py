@@ -1,6 +1,6 @@
-"""How a session on a server ends: deleted, logged out, set aside for who changes its password, or revoked.
+"""How a session on a server ends: it is deleted, logged out, set aside during a change of password, or refused.
 
-Bodies for both colours (see bridge.py). What follows the session's login is told which records are gone.
+Bodies for both colours (see bridge.py). The session's Registration is told which records are gone.
 """
 
 from contextlib import suppress
@@ -16,7 +16,7 @@ from .stored import StoredSession
 
 
 async def delete(session: StoredSession, session_key: str | None = None) -> None:
-    """Delete the record under session_key, or this session's own; nothing happens if there is none."""
+    """Delete the record under session_key, by default this session's own; do nothing if there is none."""
     key, registration = session.session_key if session_key is None else session_key, session.registration
     if key is None or not session._validate_session_key(key):
         return
@@ -31,34 +31,34 @@ async def delete(session: StoredSession, session_key: str | None = None) -> None
 
 
 async def flush(session: StoredSession) -> None:
-    """End the session, wherever it is; even if the store does not answer, the browser's cookie goes.
+    """End the session, under whichever key it is; even if the store does not answer, the browser's cookie is deleted.
 
-    django.contrib.auth flushes what no longer fits the user's password, too. The visitor may be changing that in
-    another request, whose response brings a new key: under our middleware that one takes the session along.
+    django.contrib.auth also flushes a session whose login no longer fits the user's password. Another request of the
+    visitor may just be changing that: under our middleware, such a session is set aside for it.
     """
     if await _has_another_password(session):
         await _set_aside(session)
         return
     try:
         if our_middleware():
-            await data_of(session)  # the cookie is deleted where set_cookie_options() has put it
+            await data_of(session)  # for the cookie's options, under which the browser must delete it
         if session.repository().records.store.transactional:
             session.ended = session.ended or Ended(session.repository())
             session.ended.note(*session.life.keys(session.session_key))
         session.clear()
         await call_delete(session)
-        _tell(session, await session.life.delete_rotated())  # also where there is no key: the old one has moved
+        _tell(session, await session.life.delete_rotated())  # also without a key: the session has moved from it
     finally:
         session._session_key = None
         session.life.forget()
 
 
 async def refuse(session: StoredSession) -> None:
-    """End a session that may not be used, and know nothing of it any more."""
+    """End a session that may not be used, and forget it."""
     key = session._session_key
     session._session_key, session._session_cache = None, {}
     if key is not None:
-        with suppress(StoreUnavailable):  # the registry remembers that it is to be deleted
+        with suppress(StoreUnavailable):  # the registry's outbox has its key
             await session.life.delete(key)
     session.life.forget()
     session.life.state = State.GONE

@@ -1,4 +1,4 @@
-"""What a save can meet, as Django knows it: UpdateError, which its middleware and ours answer with 400."""
+"""The errors of a save that are Django's UpdateError, which its middleware and ours answer with 400."""
 
 from django.contrib.sessions.backends.base import UpdateError
 
@@ -6,7 +6,7 @@ from ..exceptions import MultisessionError
 
 
 class SessionEnded(MultisessionError, UpdateError):
-    """The session was deleted meanwhile: by a logout, a revocation, or the end of its life. It does not come back."""
+    """The session was deleted meanwhile, by a logout or a revocation, or has expired. A save does not bring it back."""
 
 
 class SessionConflict(MultisessionError, UpdateError):

@@ -1,7 +1,7 @@
 """Flashes: values that wait in the session for the next page, and are gone once read.
 
-Those that concurrent requests add are all kept, whatever MERGE says of other keys: a session knows under which keys
-its request has added or read any.
+Flashes that concurrent requests add are all kept: a session remembers under which keys this request has added or read
+any, and merges these by appending.
 """
 
 from typing import Any, Final
@@ -16,14 +16,14 @@ class FlashBag:
 
     def __init__(self) -> None:
         self.keys: frozenset[str] = frozenset()
-        """Those under which this request has added or read flashes."""
+        """The keys under which this request has added or read flashes."""
 
     def added(self, value: Any, key: str, found: Any) -> list[Any]:
-        """Return what is to be kept under key, given what was found there, with a value that is new."""
+        """Return the new list of flashes under key: those found there, and one more value."""
         self.keys |= {key}
         return [*found, value]
 
     def taken(self, key: str, found: Any) -> list[Any]:
-        """Return what was found under key, the oldest first; it is kept no longer."""
+        """Return the flashes found under key as a list, the oldest first; the caller removes them from the session."""
         self.keys |= {key}
         return list(found)

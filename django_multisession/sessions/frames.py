@@ -1,8 +1,8 @@
-"""Errors that tell what they say, and show nobody what the frames behind them hold.
+"""Remove from errors the frames whose local variables hold what sessions hold.
 
 Error reports, such as Django's mails and Sentry's events, show the local variables of every frame. Those of a store's
-client hold payloads, those of ours session keys and data; after a SessionTooLarge an event had 60 MB. What an error of
-this package is to say stands in its text.
+client hold payloads, and ours hold session keys and data; after a SessionTooLarge an event had 60 MB. All that an error
+of this package has to say is in its text.
 """
 
 from collections.abc import Callable
@@ -21,14 +21,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _SELF_EXPLANATORY: Final = (MultisessionError, UpdateError, ImproperlyConfigured, db.Error)
-"""Errors whose text says all that is to be known."""
+"""Errors whose text says everything."""
 
 
 def hide_frames(error: BaseException) -> None:
-    """Take from an error, and from its causes, the frames that show what sessions hold.
+    """Remove from an error, and from its causes, the frames that show what sessions hold.
 
-    One whose text says all that is to be known loses all the frames that it has come through. Any other, such as one of
-    a project's rule of MERGE, keeps them; the variables of this package's are emptied.
+    An error whose text says everything loses all its frames. Any other, such as one that a project's MERGE rule raises,
+    keeps them, but the variables of this package's frames are cleared.
     """
     explains_itself, seen = isinstance(error, _SELF_EXPLANATORY), set[int]()
     current: BaseException | None = error
@@ -42,7 +42,7 @@ def hide_frames(error: BaseException) -> None:
 
 
 def hiding_frames(method: Callable[P, T]) -> Callable[P, T]:
-    """Have errors leave a method without the frames inside of it; see hide_frames()."""
+    """Wrap a method so that its errors leave it without their frames; see hide_frames()."""
 
     @wraps(method)
     def hiding(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -58,6 +58,6 @@ def hiding_frames(method: Callable[P, T]) -> Callable[P, T]:
 def _empty_ours(traceback: TracebackType | None) -> None:
     while traceback is not None:
         if str(traceback.tb_frame.f_globals.get("__name__")).startswith("django_multisession."):
-            with suppress(RuntimeError):  # of a frame that still runs
+            with suppress(RuntimeError):  # the frame still runs
                 traceback.tb_frame.clear()
         traceback = traceback.tb_next

@@ -1,7 +1,6 @@
-"""A change of a session's key, and what the end of a request decides of it: that it stands, or is taken back.
+"""Change a session's key, and commit or abandon that at the end of the request.
 
-Bodies for both colours (see bridge.py). What our middleware asks for at the end of a request is an operation of its
-own.
+Bodies for both colours (see bridge.py). commit() and abandon(), which our middleware calls, are operations.
 """
 
 from ..deadline import as_operation
@@ -12,10 +11,10 @@ from .stored import StoredSession
 
 
 async def cycle_key(session: StoredSession) -> None:
-    """Move the session to a new key and end the old one, with all that was saved under it until then.
+    """Move the session, with all that is saved under its old key until then, to a new key, and end the old one.
 
-    Under our middleware the old one ends when the response is made: see commit(). Elsewhere it ends at once, and
-    SessionEnded is raised if the session was deleted meanwhile: then the new key does not live either.
+    Under our middleware the old key ends with the response: see commit(). Elsewhere it ends at once; SessionEnded is
+    raised if the session was deleted meanwhile, and the new record is deleted too.
     """
     await data_of(session)
     left, session.continues = session.life.leaving(session._session_key), True
@@ -35,16 +34,16 @@ async def cycle_key(session: StoredSession) -> None:
 
 @as_operation
 async def commit(session: StoredSession) -> None:
-    """End the old key of a cycle_key(); SessionEnded if its session was logged out, or is somebody else's now.
+    """End the old key of a cycle_key(); SessionEnded if its session was logged out, or is another user's now.
 
-    If another request has changed the key as well, this session goes on under the key that won.
+    If another request has changed the key as well, this session continues under the key that won.
     """
     life = session.life
     if life.rotation is None:
         return
     is_renewed = session.is_outdated is not None and life.renews(draft_of(session))
     if session.is_outdated is not None and is_renewed and await session.is_outdated(session._session_cache):
-        raise life.ended()  # of two changes of the password at once, one counts
+        raise life.ended()  # of two concurrent changes of the password, only one counts
     outcome = RotationOutcome()
     saved = await life.commit(draft_of(session), outcome)
     if saved is not None:
@@ -54,7 +53,7 @@ async def commit(session: StoredSession) -> None:
 
 @as_operation
 async def abandon(session: StoredSession) -> None:
-    """Take a cycle_key() back: the old session stays as it was, and the new one goes."""
+    """Undo a cycle_key(): the old session stays as it was, and the new record is deleted."""
     left = await session.life.abandon()
     if left is not None:
         session._session_key = None if left.had_moved else left.key.secret

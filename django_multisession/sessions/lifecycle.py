@@ -1,6 +1,6 @@
-"""What becomes of one session's record in the course of a request: found, written, moved to a new key, ended.
+"""The life of one session's record during a request: it is loaded, written, moved to a new key, ended.
 
-A state machine between a session, which knows keys and data, and the repository; bodies for both colours.
+A state machine between a session object, which has the key and the data, and the repository; bodies for both colours.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ from .unreadable import report_unreadable
 
 
 class Lifecycle:
-    """One session's record, from its first look to the end of the request.
+    """The record of one session, from its first load to the end of the request.
 
-    Attributes are the class' until they are set; whoever makes one sets its repository (decisions.md, D80).
+    The class attributes are defaults of the instances', whose maker sets their repository (decisions.md, D80).
     """
 
     repository: Repository
@@ -33,16 +33,16 @@ class Lifecycle:
     state = State.NEW
     loaded: Loaded | None = None
     outage: StoreUnavailable | None = None
-    """What has made the session an anonymous one."""
+    """The outage that has made the session an anonymous one."""
     user_before: Any = None
     """The user of the session as it was loaded or saved last."""
     rotation: Rotation | None = None
     written = False
-    """Whether a save has extended the life of the record."""
+    """Whether a save in this request has written the record, and so extended its life."""
 
     @property
     def origin(self) -> Origin:
-        """What the session continues, as far as its lifetime is concerned."""
+        """What the session continues, for its lifetime."""
         return Origin(self.loaded and self.loaded.header, self.user_before)
 
     def key(self, secret: str) -> SessionKey:
@@ -52,15 +52,15 @@ class Lifecycle:
         return self.repository.records.key(secret)
 
     def keys(self, secret: str | None) -> list[SessionKey]:
-        """Return the keys under which the session is: its own, and the one that a change of key has left."""
+        """Return the keys under which the session may be: its own, and the one before a change of key."""
         keys = [] if self.rotation is None else [self.rotation.key]
         return keys if secret is None else [*keys, self.key(secret)]
 
     async def load(self, secret: str, now: float, *, has_data: bool) -> Body | None:
-        """Return the session under a key; None if there is none, which the state then tells apart.
+        """Return the session under a key; None if there is none: the state says why. InvalidRecord if it is unreadable.
 
-        InvalidRecord if it cannot be read. A save compares with what was seen first: one that ``has_data`` only looks
-        again, and another one gets that, for a thread and a task may look at once. A save finds out what is gone.
+        A save compares with what was loaded first. So a session that ``has_data`` is only read again, and another one
+        is returned as it was loaded first: a thread and a task may load at once. A save finds out if it is gone by now.
         """
         key = self.key(secret)
         try:
@@ -87,7 +87,7 @@ class Lifecycle:
         return found[1]
 
     def _has_lost(self, key: SessionKey) -> None:
-        # A logout still ends what is under the key, or where it leads by then.
+        # A logout must still end what is under the key, or where it leads by then.
         self.state, self.rotation = State.GONE, Rotation(key, None, had_moved=True)
 
     def settle(self, loaded: Loaded, body: Body) -> None:
@@ -100,14 +100,14 @@ class Lifecycle:
         return saved
 
     async def insert(self, secret: str, draft: Draft) -> Saved | None:
-        """Create the record under a new key; None if that is taken."""
+        """Create the record under a new key; None if the key is taken."""
         saved = await self.repository.insert(self.key(secret), draft, self.loaded)
         return saved and self._kept(saved)
 
     async def save(self, secret: str, draft: Draft) -> Saved | Next:
-        """Save what was loaded, or replace everything after clear(); return that, or what is to be done instead.
+        """Save what was loaded, or replace everything after clear(); return the result, or what to do instead.
 
-        SessionEnded if there is nothing any more that could be saved.
+        SessionEnded if the session is gone.
         """
         if (instead := self._instead(draft.data)) is not None:
             return instead
@@ -139,21 +139,21 @@ class Lifecycle:
     def _instead(self, data: Mapping[str, Any]) -> Next | None:
         if self.state is State.ANONYMOUS and self.outage is not None:
             if data:
-                raise self.outage  # what was written on it would be lost in silence
+                raise self.outage  # or what was written to it would silently be lost
             return Next.NOTHING
         if self.state is State.UNREADABLE:
-            # The record stays for the process that can read it, as in a rolling deploy with a new secret.
+            # In a rolling deploy with a new secret, another process can still read the record: leave it.
             return Next.CREATE if data else Next.NOTHING
         return None
 
     def without_key(self, data: Mapping[str, Any]) -> Next:
-        """Return what is to be done in place of saving data without a key; SessionEnded if it moved elsewhere."""
+        """Return what to do instead of saving data without a key; SessionEnded if the session has moved."""
         if (instead := self._instead(data)) is not None:
             return instead
         if self.state is not State.MOVED or "_auth_user_id" in data:
             return Next.CREATE
         if data:
-            # A new cookie would take the place of the one that the browser has by now.
+            # A new cookie would replace the one with the new key, which the browser may have by now.
             raise self.ended()
         return Next.NOTHING
 
@@ -164,7 +164,7 @@ class Lifecycle:
                 found = await self.repository.load(key, draft.now)
             except InvalidRecord as reason:
                 report_unreadable(self.repository.name, reason)
-                return Next.CREATE  # what is stored cannot be read, and so is not ours to replace
+                return Next.CREATE  # what cannot be read must not be replaced
             if found is None or isinstance(found, Outdated):
                 raise self.ended()
             if not isinstance(found, Moved):
@@ -173,28 +173,28 @@ class Lifecycle:
         return self._kept(await self.repository.replace_all(key, loaded, draft))
 
     async def exists(self) -> bool:
-        """Tell whether what was loaded or saved last still lives."""
+        """Tell whether the record that was loaded or saved last still exists."""
         return self.loaded is not None and await self.repository.records.exists(self.loaded.key)
 
     async def was_rolled_back(self) -> bool:
-        """Tell whether a record that this request has made is gone with the transaction in which it was made."""
+        """Tell whether the record that this request has created is gone, as its transaction was rolled back."""
         try:
             return self.repository.records.store.transactional and self.loaded is not None and not await self.exists()
         except StoreUnavailable:
-            return False  # nobody knows; the save that follows tells
+            return False  # not known; the save that follows finds it out
 
     async def delete(self, secret: str) -> list[str]:
-        """Delete a session for good, wherever it is by now; return the storage keys that it had."""
+        """Delete a session for good, under whichever key it is by now; return the storage keys that it had."""
         key, loaded = self.key(secret), self.loaded
         return await self.repository.delete(key, loaded if loaded is not None and loaded.key is key else None)
 
     async def delete_rotated(self) -> list[str]:
-        """Delete the session that was left by a change of key in this request; return the storage keys that it had."""
+        """Delete the session under the key before a change of key in this request; return its storage keys."""
         rotation, self.rotation = self.rotation, None
         return [] if rotation is None else await self.repository.delete(rotation.key, rotation.base)
 
     async def set_aside(self, now: float) -> None:
-        """End a session whose login is outdated; see passwords.py."""
+        """Set aside a session whose login is outdated; see passwords.py."""
         loaded = self.loaded
         self.forget()
         if loaded is not None:
@@ -202,28 +202,28 @@ class Lifecycle:
             await set_aside(self.repository, loaded, now)
 
     def forget(self) -> None:
-        """Know nothing of a record any more."""
+        """Forget the record, as if it had never been loaded."""
         self.state, self.loaded, self.rotation, self.user_before = State.NEW, None, None, None
 
     def leaving(self, secret: str | None) -> Rotation | None:
-        """Return what a change of key is to leave behind, if anything."""
+        """Return what a change of key will leave behind; None if there is nothing under the old key."""
         if secret is None or self.state is State.UNREADABLE:
             return None
         base = None if self.state is State.CLEARED else self.loaded
         return Rotation(self.key(secret), base, user_before=self.user_before, written=self.written)
 
     async def leave(self, left: Rotation | None) -> bool:
-        """Note what was left by a change of key, once the new one stands; tell whether that is to be committed."""
+        """Note what a change of key has left behind, now that the new record exists; tell whether to commit that."""
         if left is None:
             return False
         if self.rotation is not None:
-            await self.repository.records.delete(left.key)  # of this request: nobody else knows it
+            await self.repository.records.delete(left.key)  # a second change: only this request knows that key
             return False
         self.rotation = left
         return True
 
     async def commit(self, draft: Draft, outcome: RotationOutcome) -> Saved | None:
-        """End the old key of a change of key for good; see Rotation.commit()."""
+        """End the old key after a change of key; see Rotation.commit()."""
         if self.rotation is None or self.loaded is None:
             return None
         saved = await self.rotation.commit(self.repository, self.loaded, draft, outcome)
@@ -231,11 +231,11 @@ class Lifecycle:
         return saved and self._kept(saved)
 
     def renews(self, draft: Draft) -> bool:
-        """Tell whether a change of key comes with a change of the same user's password."""
+        """Tell whether this change of key belongs to a change of the same user's password."""
         return self.rotation is not None and renews(self.repository, self.rotation.base, draft)
 
     async def abandon(self) -> Rotation | None:
-        """Take a change of key back: the old session stays as it was. Return what was left, None if nothing was."""
+        """Undo a change of key: the old session stays as it was. Return what it had left behind, None if nothing."""
         left, new = self.rotation, self.loaded
         if left is None:
             return None
@@ -246,5 +246,5 @@ class Lifecycle:
         return left
 
     def ended(self) -> SessionEnded:
-        """Return the error of a session that is not there any more."""
+        """Return the error for a session that is gone."""
         return self.repository.ended()

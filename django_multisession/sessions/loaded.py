@@ -1,4 +1,4 @@
-"""What a store was found, or brought, to hold under a session key."""
+"""What a load finds in a store under a session key, or a save has written there."""
 
 from typing import Any, NamedTuple, Self
 
@@ -9,10 +9,10 @@ from .body import Body
 
 
 class Elsewhere(bytes):
-    """The token of a session that lives where its FALLBACK says, and not in our store; see moving/."""
+    """The token of a session that is in the place that FALLBACK names, and not in our store; see moving/."""
 
     found: Any
-    """What the source has found."""
+    """The source's Found."""
 
     @classmethod
     def of(cls, found: Any) -> Self:
@@ -23,9 +23,9 @@ class Elsewhere(bytes):
 
 @shown_as(lambda loaded: f"{len(loaded.plaintext)} bytes")
 class Loaded(NamedTuple):
-    """A session as its record was when it was read or written; what a save is compared and merged with.
+    """A session as its record was when it was read or written; a save is compared and merged with it.
 
-    ``token`` is the store's, for replacing exactly that.
+    ``token`` is the store's, with which exactly that record can be replaced.
     """
 
     key: SessionKey
@@ -35,26 +35,26 @@ class Loaded(NamedTuple):
 
     @property
     def is_here(self) -> bool:
-        """Whether it lives in our store, with all that a header says."""
+        """Whether it is in our store, so that the header is a stored one."""
         return not isinstance(self.token, Elsewhere)
 
 
 class Moved(NamedTuple):
-    """A pointer: the session that was here goes on under another key."""
+    """A pointer: the session continues under another key."""
 
     key: SessionKey
 
 
 class Outdated(NamedTuple):
-    """A session whose login was found outdated, as it was: only who changes its password now takes it along."""
+    """A session that was set aside since its login is outdated: only a change of the password can continue it."""
 
     loaded: Loaded
 
 
 class Saved(NamedTuple):
-    """What a save has led to: what the store holds, its data, and whether that was written just now.
+    """The result of a save: what the store holds now, its data, and whether it was written just now.
 
-    ``body.data`` is the draft's own where nothing was merged.
+    ``body.data`` is the draft's own object unless something was merged in.
     """
 
     loaded: Loaded
@@ -65,7 +65,7 @@ class Saved(NamedTuple):
 def has_same_identity(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Tell whether two sessions belong to the same user with the same password.
 
-    An anonymous one is nobody's; nor is one with a user and no hash, which no login has made.
+    False for an anonymous session, and for one with a user and no hash, which no login has made.
     """
     user, hashed = one.get("_auth_user_id"), one.get("_auth_user_hash")
     if user is None or hashed is None:

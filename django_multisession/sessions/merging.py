@@ -1,4 +1,4 @@
-"""Two sets of changes to one session become one: merge.py by the settings and the serializer of a session name."""
+"""Compare and merge sessions: merge.py with the settings and the serializer of a session name."""
 
 import logging
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ class Merger:
         self._name = config.name
 
     def is_unchanged(self, loaded: Loaded, plaintext: bytes) -> bool:
-        """Tell whether bytes that differ say the same: a serializer may write one value differently each time."""
+        """Tell whether different bytes hold the same data: a serializer may write one value differently each time."""
         before, now = self._bodies.parse(loaded.plaintext), self._bodies.parse(plaintext)
         return before.options == now.options and self._same(before.data, now.data)
 
     def merge(self, base: Loaded, stored: Loaded, draft: Draft, *, rotates: bool = False) -> Body:
-        """Return a draft's changes since ``base`` made to what is stored; SessionConflict where that must not be.
+        """Apply a draft's changes since ``base`` to what is stored; SessionConflict if that is not allowed.
 
         See merge() for ``rotates``.
         """
@@ -38,7 +38,7 @@ class Merger:
             merged = merge(
                 self._bodies.parse(base.plaintext).data,
                 theirs.data,
-                # As it will be read: JSON turns tuples into lists and integer keys into strings.
+                # Dumped and parsed, so as it will be read: JSON turns tuples into lists, and integer keys into strings.
                 self._bodies.parse(self._bodies.dump(draft.options, draft.data)).data,
                 rules=self.rules(draft),
                 guard=entry.guard,
@@ -50,7 +50,7 @@ class Merger:
             raise SessionConflict(f"Session {self._name!r} cannot be merged: {conflict}") from conflict
         options = {**theirs.options, **draft.new_options}
         if entry.on_conflict == "overwrite":
-            # But for guarded keys: what was revoked meanwhile stays revoked.
+            # Except for guarded keys: a permission that was taken away meanwhile must not come back.
             kept = {key: merged.data[key] for key in entry.guard if key in merged.data}
             return Body(options, {key: value for key, value in draft.data.items() if key not in entry.guard} | kept)
         if merged.overwritten:
@@ -58,7 +58,7 @@ class Merger:
         return Body(options, merged.data)
 
     def rules(self, draft: Draft) -> Mapping[str, Rule]:
-        """Return the rules that hold for a draft, by session key."""
+        """Return the merge rules for a draft, by session key."""
         return {**dict.fromkeys(draft.flash_keys, append), **self._config.merge_rules}
 
     def _same(self, one: Any, other: Any) -> bool:

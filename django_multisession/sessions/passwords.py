@@ -1,8 +1,8 @@
-"""A change of password beside other requests of the same visitor.
+"""A change of password while other requests of the same visitor are under way.
 
-Between the saving of the password and the response that brings the new key, other pages find the session's login
-outdated, and django.contrib.auth has them flush it. Such a session is set aside: nobody loads it any more, and only the
-request that changes the password takes it along. See decisions.md, D52.
+After the password is saved, and until the response brings the new key, other requests find the session's login
+outdated, and django.contrib.auth flushes it. Such a session is set aside: it can no longer be loaded, and only the
+request that changes the password can continue it. See decisions.md, D52.
 """
 
 from contextlib import AsyncExitStack
@@ -18,9 +18,9 @@ from .save_queue import SWAP_ATTEMPTS, back_off, exclusive
 
 
 async def set_aside(repository: Repository, loaded: Loaded, now: float) -> None:
-    """End a session whose login is outdated, but for a request that is changing its password at this moment.
+    """End a session whose login is outdated, except for a request that is just changing the password.
 
-    One whose password has been changed meanwhile, in place or under a new key, is another by now, and stays.
+    If the password has been changed in the stored session meanwhile, in place or under a new key, that one stays.
     """
     found: Loaded | Moved | Outdated | None = loaded
     before = repository.parse(loaded).data
@@ -36,15 +36,15 @@ async def set_aside(repository: Repository, loaded: Loaded, now: float) -> None:
             except StoreRefused:
                 await repository.records.delete(found.key, found)  # a full server still deletes
                 return
-            # Whoever writes it all the time waits meanwhile.
+            # Others that write the session all the time must wait meanwhile.
             await turns.enter_async_context(exclusive(loaded.key.storage_key, left(repository.timeout)))
-            await back_off(attempt)  # before the look: what was seen is old at once
+            await back_off(attempt)  # before the read, not after it: what was read is soon outdated
             found = await repository.look(loaded.key)
     raise repository.too_busy()
 
 
 def renews(repository: Repository, loaded: Loaded | None, draft: Draft) -> bool:
-    """Tell whether a draft is of the same user with another password."""
+    """Tell whether a draft is of the same user as what was loaded, with another password."""
     if loaded is None:
         return False
     before = repository.parse(loaded).data
@@ -55,9 +55,9 @@ def renews(repository: Repository, loaded: Loaded | None, draft: Draft) -> bool:
 
 
 def merged_renewed(repository: Repository, base: Loaded, stored: Loaded, draft: Draft) -> Draft:
-    """Return what repository.merged() does, where both sides have changed the password and ours is the one that counts.
+    """Merge as repository.merged(), but where both sides have changed the password, and ours is the one that counts.
 
-    Both change the hash, which is a conflict anywhere else.
+    Otherwise two changes of the hash would be a conflict.
     """
     theirs, body = repository.parse(stored).data, repository.parse(base)
     identity = {key: theirs[key] for key in GUARDED if key in theirs}

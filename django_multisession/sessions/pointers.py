@@ -1,4 +1,4 @@
-"""Where a session goes on whose key has changed."""
+"""Follow pointers to a session whose key has changed."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -7,13 +7,13 @@ from ..keys import SessionKey
 from .loaded import Loaded, Moved, Outdated
 
 MOST_POINTERS: Final = 4
-"""Pointers that are followed in a row: a session whose key changes more often in a minute is not a visitor's."""
+"""How many pointers are followed in a row: no visitor's session changes its key more often in a minute."""
 
 Look = Callable[[SessionKey], Awaitable[Loaded | Moved | Outdated | None]]
 
 
 async def follow(look: Look, key: SessionKey) -> tuple[Loaded | None, bool]:
-    """Return what is stored under a key or where its pointers lead, and whether there was a pointer."""
+    """Return the session under a key, or where its pointers lead (None: none), and whether there was a pointer."""
     found = await look(key)
     followed = False
     for _ in range(MOST_POINTERS):

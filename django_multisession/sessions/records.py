@@ -1,4 +1,4 @@
-"""Sealed records by session key: a store with its codec, and the way out of a call whose reply was lost."""
+"""Encoded records by session key: a store with its codec, and the retry of calls whose reply was lost."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -12,11 +12,11 @@ from ..stores.base import Insertion, Record, Store
 from .loaded import Loaded, Moved, Outdated
 
 POINTER_TTL: Final = 60
-"""Seconds that a pointer stands where a session was before its key changed: as long as a request may be under way."""
+"""Seconds that a pointer is kept under the old key of a session: as long as a request with it may be under way."""
 
 
 def replacing(loaded: Loaded, now: float) -> Header:
-    """Return the header of what stands for POINTER_TTL in place of a session."""
+    """Return the header of a pointer or tombstone that replaces a session for POINTER_TTL."""
     issued_at = clamp(now)
     return Header.new(os.urandom(8), loaded.header.created_at, 0, clamp(issued_at + POINTER_TTL), issued_at)
 
@@ -26,10 +26,10 @@ def _is_at(record: Record | None, version: bytes) -> bool:
 
 
 class Records:
-    """The records of one session name in one store. Every method can raise StoreUnavailable.
+    """The records of one session name in one store. Every method that does I/O can raise StoreUnavailable.
 
-    Where a connection was lost, as after a server's restart, every method asks once more; a write looks first whether
-    it has happened. Our own write is known by the version in its header.
+    After a lost connection, as by a server's restart, each call is repeated once. A write first reads whether it has
+    already happened: it recognises itself by the version in its header.
     """
 
     def __init__(self, store: Store, codec: RecordCodec, keys: StorageKeys, max_size: int) -> None:
@@ -39,7 +39,7 @@ class Records:
         self._max_size = max_size
 
     def alone(self) -> "Records":
-        """Return the records of this store without those of any other place."""
+        """Return the records of this store alone, without those of a FALLBACK."""
         return self
 
     def accepts(self, secret: str) -> bool:
@@ -47,12 +47,12 @@ class Records:
         return looks_like_a_key(secret) is not None
 
     async def read(self, key: SessionKey) -> Loaded | Moved | Outdated | None:
-        """Return what is live under a key, None for nothing or a tombstone; InvalidRecord if we did not write it."""
+        """Return what is live under a key; None for nothing or a tombstone. InvalidRecord if we did not write it."""
         stored = await self.fetch(key)
         return None if stored is None else self.meaning(stored)
 
     async def fetch(self, key: SessionKey) -> Loaded | None:
-        """Return what is stored under a key, whatever it is: a session, or what stands in the place of one."""
+        """Return what is stored under a key: a session, a pointer or a tombstone; None for nothing."""
         try:
             record = await self.store.read(key.storage_key)
         except StoreUnavailable as error:
@@ -65,7 +65,7 @@ class Records:
         return Loaded(key, plaintext, header, record.token)
 
     def meaning(self, stored: Loaded) -> Loaded | Moved | Outdated | None:
-        """Return what something that is stored says of its session; None for a tombstone."""
+        """Return what a stored record means for its session; None for a tombstone."""
         flags = stored.header.flags
         if flags & ENDED:
             return Outdated(stored) if stored.plaintext else None
@@ -78,14 +78,14 @@ class Records:
         return await self._put(key, plaintext, header, ttl, self._encode(key, plaintext, header, self._limit))
 
     async def carry(self, key: SessionKey, plaintext: bytes, header: Header, ttl: int) -> Loaded | None:
-        """See insert(); for a session that another place has held so far, which may pass MAX_SIZE."""
+        """See insert(); for a session that comes from a FALLBACK, which may exceed MAX_SIZE."""
         payload = self._encode(key, plaintext, header, self.store.max_payload)
         return await self._put(key, plaintext, header, ttl, payload)
 
     async def carry_many(
         self, carried: Sequence[tuple[SessionKey, bytes, Header, int]]
     ) -> list[Loaded | SessionTooLarge | None]:
-        """See carry(), whose arguments each of them is; what that raises of one stands in its place."""
+        """Carry several sessions, each given by the arguments of carry(); what it raises is returned in its place."""
         payloads = [self._carried(*each) for each in carried]
         fitting = [
             (*each, payload) for each, payload in zip(carried, payloads, strict=True) if isinstance(payload, bytes)
@@ -113,7 +113,7 @@ class Records:
         ]
 
     async def mark(self, key: SessionKey, flags: int, body: bytes, header: Header, ttl: int) -> Loaded | None:
-        """Put what is no session where there is nothing yet; None if the key is taken."""
+        """Write a pointer or tombstone under a key that has nothing; None if the key is taken."""
         return await self._put(key, body, header, ttl, self._codec.encode(header, body, key, flags))
 
     async def _put(self, key: SessionKey, plaintext: bytes, header: Header, ttl: int, payload: bytes) -> Loaded | None:
@@ -144,27 +144,27 @@ class Records:
         *,
         repeatable: Callable[[], bool] = lambda: True,
     ) -> Loaded | None:
-        """Replace the record that is still as expected; None if it is gone or has changed.
+        """Replace the record if it is still as expected; None if it is gone or has changed.
 
-        If a reply was lost and somebody else has written since, our change may be in theirs already: the outage is
-        raised then, unless making the change again is ``repeatable``.
+        If the reply was lost, and somebody else has written since, their write may already include our change. Then the
+        outage is raised, unless it does no harm to make the change twice (``repeatable``).
         """
-        # What is stored already may be prolonged, however large it is.
+        # An unchanged session may be prolonged, however large it is.
         limit = None if plaintext == expected.plaintext else self._limit
         payload = self._encode(expected.key, plaintext, header, limit)
         token = await self._swap(expected, payload, ttl, header.version, repeatable)
         return None if token is None else Loaded(expected.key, plaintext, header, token)
 
     async def point(self, expected: Loaded, target: SessionKey, header: Header) -> bool:
-        """Put a pointer to another key where the record is still as expected; return whether it was."""
+        """Replace a record, if it is still as expected, by a pointer to another key; return whether it was."""
         return await self.remark(expected, MOVED, target.secret.encode(), header, POINTER_TTL)
 
     async def set_aside(self, expected: Loaded, header: Header) -> bool:
-        """Put a tombstone with what it held in place of a record that is still as expected; return whether it was."""
+        """Replace a record, if it is still as expected, by a tombstone with its content; return whether it was."""
         return await self.remark(expected, ENDED, expected.plaintext, header, POINTER_TTL)
 
     async def remark(self, expected: Loaded, flags: int, body: bytes, header: Header, ttl: int) -> bool:
-        """Put what is no session in place of a record that is still as expected; return whether it was."""
+        """Replace a record, if it is still as expected, by a pointer or tombstone; return whether it was."""
         payload = self._codec.encode(header, body, expected.key, flags)
         return await self._swap(expected, payload, ttl, header.version, lambda: True) is not None
 
@@ -191,7 +191,7 @@ class Records:
         return None
 
     async def delete(self, key: SessionKey, expected: Loaded | None = None) -> bool:
-        """Delete the record, with expected only as it was then; return whether it is gone by that.
+        """Delete the record, with ``expected`` only if it is still that; return whether this has deleted it.
 
         After a lost reply, a record that is gone counts as deleted by us.
         """
@@ -204,7 +204,7 @@ class Records:
             return await self.store.delete(key.storage_key, token) or await self.store.read(key.storage_key) is None
 
     async def end(self, storage_key: str, header: Header, ttl: int) -> None:
-        """Put a tombstone under a key, whatever is there."""
+        """Write a tombstone under a storage key, whatever is there."""
         payload = self._codec.encode(header, b"", SessionKey("", storage_key), ENDED)
         try:
             await self.store.end(storage_key, payload, ttl)

@@ -1,4 +1,4 @@
-"""When a session tells its Registration what becomes of its login; without one, nothing happens."""
+"""What a session reports to its Registration, and when; without one, these functions do nothing."""
 
 from typing import Protocol
 
@@ -19,7 +19,7 @@ class SessionWithLogin(Protocol):
 
 
 async def admit(session: RegistrableSession) -> bool:
-    """Tell whether a session may be used that was just loaded; one that is known from now on gets its mark."""
+    """Tell whether a session that was just loaded may be used; mark one that was registered only now."""
     registration, found = session.registration, session.login.stored_login()
     if registration is None or found is None or found.user is None:
         return True
@@ -31,7 +31,7 @@ async def admit(session: RegistrableSession) -> bool:
 
 
 async def begin(session: SessionWithLogin, *, is_awaited: bool) -> None:
-    """Tell that what was just saved is a session of its own; have it written down unless a response is awaited."""
+    """Report that what was just saved is a new session; register it at once, unless the response will."""
     if session.registration is not None:
         session.registration.begin_anew()
         if not is_awaited:
@@ -56,7 +56,7 @@ async def register(session: SessionWithLogin) -> None:
 
 
 async def settle(session: SessionWithLogin, outcome: RotationOutcome) -> None:
-    """Have written down where the session goes on after a change of key; if it may not, it ends."""
+    """Have written down under which key the session continues after a change of key; end it if that fails."""
     registration, now = session.registration, session.login.stored_login()
     if registration is None or now is None:
         return
@@ -68,13 +68,13 @@ async def settle(session: SessionWithLogin, outcome: RotationOutcome) -> None:
 
 
 async def undo(session: SessionWithLogin) -> None:
-    """Have taken back what was written down of a session that nobody learns of."""
+    """Undo the registration of a session whose key is not sent to the browser."""
     if session.registration is not None:
         await session.registration.undo()
 
 
 async def see(session: RegistrableSession) -> None:
-    """Have written down that a session is in use, if it is time for that; one that was revoked ends."""
+    """Have the session's use written down, if that is due; end the session if it was revoked."""
     registration, now = session.registration, session.login.stored_login()
     if registration is None or now is None or not registration.is_due(now, session.clock()):
         return
@@ -83,6 +83,6 @@ async def see(session: RegistrableSession) -> None:
 
 
 async def close(session: SessionWithLogin) -> None:
-    """Have written down what has ended."""
+    """Have the sessions that have ended written down."""
     if session.registration is not None:
         await session.registration.close()

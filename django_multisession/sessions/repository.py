@@ -1,7 +1,7 @@
-"""Sessions in a store: what is read, and how a change reaches the store though others change the same session.
+"""Sessions in a store: how they are read, and how changes are saved while others change the same session.
 
-Bodies for both colours (see bridge.py), which know nothing of Django's SessionBase. What a session is made of comes
-as a Draft; what comes back says what the store holds now.
+Bodies for both colours (see bridge.py), which know nothing of Django's SessionBase: they take a Draft of what to store,
+and return what the store holds now.
 """
 
 from collections.abc import Mapping
@@ -58,13 +58,13 @@ class Repository:
         return found, self._bodies.parse(found.plaintext)
 
     def parse(self, loaded: Loaded) -> Body:
-        """Return the body anew, as it was loaded."""
+        """Parse the body as it was loaded: a new object each time."""
         return self._bodies.parse(loaded.plaintext)
 
     # Writing.
 
     async def insert(self, key: SessionKey, draft: Draft, previous: Loaded | None) -> Saved | None:
-        """Create the session; None if the key is taken. ``previous`` is the session that it continues."""
+        """Create the session; None if the key is taken. ``previous`` is what it continues under a new key."""
         plaintext = self._dump(draft)
         header = self._header(draft, previous, is_new=True)
         try:
@@ -74,7 +74,7 @@ class Repository:
         return loaded and Saved(loaded, Body(draft.options, draft.data))
 
     async def save(self, loaded: Loaded, draft: Draft) -> Saved:
-        """Bring what has changed since it was loaded to the store, merged with what others have changed there.
+        """Store what has changed since the session was loaded, merged with what others have changed meanwhile.
 
         Raises SessionEnded if the session is gone, SessionConflict if its changes must not be merged, SessionTooLarge
         and SessionNotSerializable for data that cannot be kept.
@@ -86,11 +86,11 @@ class Repository:
             written = await self._swap(loaded, draft, plaintext)
             if written is not None:
                 return written
-        # Whoever is in the queue would never win against those who need not enter it.
+        # Those in the queue would never win against others that need not enter it.
         return await self.merge_in(loaded.key, loaded, draft)
 
     async def replace_all(self, key: SessionKey, loaded: Loaded | None, draft: Draft) -> Saved:
-        """Replace whatever is stored under a key; the rest as save()."""
+        """Replace whatever session is stored under a key; raises as save() does."""
         if loaded is not None and not self._is_contended(key):
             written = await self._swap(loaded, draft, self._dump(draft))
             if written is not None:
@@ -98,17 +98,17 @@ class Repository:
         return await self.merge_in(key, None, draft)
 
     async def delete(self, key: SessionKey, loaded: Loaded | None) -> list[str]:
-        """Delete a session for good, wherever it has moved meanwhile; return the storage keys that it had."""
+        """Delete a session for good, even if its key has changed meanwhile; return the storage keys that it had."""
         had: list[str] = []
         async with AsyncExitStack() as turns:
             for attempt in range(SWAP_ATTEMPTS):
                 had.append(key.storage_key)
-                # Only as it was seen: a pointer may have come since, and what it leads to would live on.
+                # Only at the token that was read: a pointer may be there now, and its target must be deleted too.
                 if loaded is not None and await self.records.delete(key, loaded):
                     return had
-                # Whoever writes it all the time waits meanwhile.
+                # Others that write the session all the time must wait meanwhile.
                 await turns.enter_async_context(exclusive(key.storage_key, left(self.timeout)))
-                # Before the look, and not after it: those of other processes go on, and what was seen is old at once.
+                # Before the read, not after it: other processes go on writing, and what was read is soon outdated.
                 await back_off(attempt)
                 try:
                     found = await self.records.read(key)
@@ -123,7 +123,7 @@ class Repository:
         raise self.too_busy()
 
     def validate(self, draft: Draft) -> None:
-        """Raise what a save would raise of data that cannot be kept."""
+        """Raise what a save would raise for data that cannot be kept. Does no I/O."""
         plaintext = self._dump(draft)
         header = self._header(draft, None)
         try:
@@ -134,7 +134,7 @@ class Repository:
     # Merging.
 
     async def merge_in(self, key: SessionKey, base: Loaded | None, draft: Draft) -> Saved:
-        """Save over what is stored now; what others changed since ``base`` is merged in, nothing is if that is None."""
+        """Save over what is stored now, merging in what others have changed since ``base``; None merges nothing."""
         ends = monotonic() + self.timeout
         async with exclusive(key.storage_key, left(self.timeout)):
             for attempt in range(SWAP_ATTEMPTS):
@@ -144,14 +144,14 @@ class Repository:
                 written = await self._swap(stored, merged, self._dump(merged))
                 if written is not None:
                     return written if base is None else self._with_later(written, ours, draft)
-                if monotonic() > ends:  # a large merge takes long, without waiting for anybody
+                if monotonic() > ends:  # merging itself may take long, which is no waiting and counts nowhere else
                     break
         raise self.too_busy()
 
     def merged(self, base: Loaded | None, stored: Loaded, draft: Draft, *, rotates: bool = False) -> Draft:
-        """Return a draft with what others have changed since ``base``; without one, all but cookie options is ours.
+        """Return a draft merged with what others have changed since ``base``; if that is None, with no data of theirs.
 
-        ``rotates`` tells that the draft goes on under a new key.
+        ``rotates`` tells that the draft is saved under a new key.
         """
         if base is not None:
             body = self._merger.merge(base, stored, draft, rotates=rotates)
@@ -160,7 +160,7 @@ class Repository:
         return draft.with_data(body.data)._replace(options=body.options, new_options=NONE)
 
     def _with_later(self, saved: Saved, ours: bytes, draft: Draft) -> Saved:
-        """Return what a merge has led to, with what this request's other tasks have changed while it was written."""
+        """Return the result of a merge, with what other tasks of this request have changed while it was written."""
         if self._dump(draft) == ours:
             return saved
         return saved._replace(body=self._merger.merge(saved.loaded._replace(plaintext=ours), saved.loaded, draft))
@@ -170,11 +170,11 @@ class Repository:
         return self._bodies.dump(options, data)
 
     def nothing(self, loaded: Loaded) -> Loaded:
-        """Return what an empty session would have been loaded as."""
+        """Return what an empty session would have been loaded as, to merge with."""
         return loaded._replace(plaintext=self._bodies.dump(NONE, {}))
 
     async def _current(self, key: SessionKey, base: Loaded | None, draft: Draft) -> Loaded:
-        """Return what is under a key, or where it leads if that is the same user's; SessionEnded after a logout."""
+        """Return the session under a key, or where its pointer leads if that is the same user's; else SessionEnded."""
         found, followed = await follow(self.look, key)
         # The key of another's session must never reach a browser that only knew an older key: session fixation.
         if found is None or (followed and not is_of_same_user(self.parse(found), base and self.parse(base), draft)):
@@ -182,7 +182,7 @@ class Repository:
         return found
 
     async def look(self, key: SessionKey) -> Loaded | Moved | Outdated | None:
-        """Return what is stored under a key now; SessionConflict if somebody has put there what cannot be read."""
+        """Return what is stored under a key now; SessionConflict if it has become unreadable."""
         try:
             return await self.records.read(key)
         except InvalidRecord as reason:
@@ -195,8 +195,8 @@ class Repository:
 
     async def _swap(self, stored: Loaded, draft: Draft, plaintext: bytes) -> Saved | None:
         def repeatable() -> bool:
-            # Merging the same change twice gives the same, but for a rule's; and strict would take it for another's
-            # (decisions.md, D15).
+            # Merging a change twice does no harm, unless a rule applies; but "strict" would take it for somebody else's
+            # change (decisions.md, D15).
             return not self._config.is_strict and draft.data.keys().isdisjoint(self._merger.rules(draft))
 
         header = self._header(draft, stored)
@@ -218,7 +218,7 @@ class Repository:
     async def _touch(self, loaded: Loaded, draft: Draft) -> Saved:
         """Prolong an unchanged session if that is due.
 
-        Whoever wrote it meanwhile has prolonged it, and a store that does not answer is no error.
+        If somebody else has written it meanwhile, that has prolonged it; an outage is ignored.
         """
         body, storage_key = Body(draft.options, draft.data), loaded.key.storage_key
         if not touch_throttle.is_due(loaded, draft, draft.age) or not touch_throttle.claim(
@@ -242,9 +242,9 @@ class Repository:
         return bool(save_queue.queues.value.present) and save_queue.contended(key.storage_key)
 
     def ended(self) -> SessionEnded:
-        """Return the error of a session that is not there any more."""
+        """Return the error for a session that is gone."""
         return SessionEnded(f"Session {self.name!r} was deleted meanwhile.")
 
     def too_busy(self) -> SessionConflict:
-        """Return the error of a save that others have overtaken again and again."""
+        """Return the error for a save that others have overtaken too often."""
         return SessionConflict(f"Session {self.name!r} was changed by others too often while it was being saved.")

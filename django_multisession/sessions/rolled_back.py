@@ -1,6 +1,6 @@
-"""What a rolled-back transaction undoes in a store that shares it: the end of a session, and a new record.
+"""What a rolled-back transaction undoes in a store that shares it: a new record, and the end of a session.
 
-A logout is final all the same: it is made anew after the transaction.
+A logout is final all the same: it is repeated after the transaction.
 """
 
 from typing import Protocol
@@ -12,7 +12,7 @@ from .repository import Repository
 
 
 class Ended:
-    """What a request has ended in a store that shares Django's transaction."""
+    """The sessions that a request has ended in a store that shares Django's transaction."""
 
     __slots__ = ("_keys", "_repository")
 
@@ -21,17 +21,17 @@ class Ended:
         self._keys: list[SessionKey] = []
 
     def note(self, *keys: SessionKey) -> None:
-        """Note keys that are about to be ended."""
+        """Note keys of sessions that are about to end."""
         self._keys += keys
 
     async def end_again(self) -> None:
-        """End anew, after the transaction, what has come back with it."""
+        """End the sessions again, in case the transaction was rolled back."""
         while self._keys:
             await self._repository.delete(self._keys.pop(), None)
 
 
 class TransactedSession(OperationOwner, Protocol):
-    """What is asked of a session: see ServerSession, whose only implementation it is."""
+    """What these functions need of a session; ServerSession is the only implementation."""
 
     _session_key: str | None
     brought_key: str | None
@@ -43,12 +43,12 @@ class TransactedSession(OperationOwner, Protocol):
 
 @as_operation
 async def was_rolled_back(session: TransactedSession) -> bool:
-    """Tell whether the record that this request has made is gone with the transaction in which it was made."""
+    """Tell whether the record that this request has created is gone, as its transaction was rolled back."""
     return session._session_key not in (None, session.brought_key) and await session.life.was_rolled_back()
 
 
 @as_operation
 async def end_again(session: TransactedSession) -> None:
-    """End anew what a logout of this request has ended, if a rolled-back transaction has brought it back."""
+    """End again what a logout of this request has ended, in case a rolled-back transaction has brought it back."""
     if session.ended is not None:
         await session.ended.end_again()

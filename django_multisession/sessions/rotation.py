@@ -1,8 +1,8 @@
-"""A change of a session's key: once the new record is safe, a pointer to it takes the old one's place.
+"""Commit a change of a session's key: once the new record is stored, a pointer to it replaces the old one.
 
-The pointer stands for as long as requests may be under way that had loaded the session under its old key. What they
-save follows it, and so does a logout; see Repository. A request that changes the key of the same session
-meanwhile finds the pointer, and goes on under the key that won, if user and password are the same there.
+The pointer is kept for as long as requests that have loaded the session under its old key may be under way. Their saves
+follow it, and so does a logout; see Repository. Another request that changes the same session's key at the same time
+finds the pointer, and continues under the key that won, if user and password are the same there.
 """
 
 from contextlib import suppress
@@ -25,9 +25,9 @@ from .save_queue import SWAP_ATTEMPTS, back_off, exclusive
 
 @dataclass
 class RotationOutcome:
-    """How the end of an old key has gone.
+    """What happened while an old key was ended.
 
-    ``unsure`` are storage keys of sessions that may not have ended, as their store did not answer; ``is_contended``
+    ``unsure`` are the storage keys of sessions that may not have ended, as the store did not answer; ``is_contended``
     tells that others may have changed the key at the same time.
     """
 
@@ -38,9 +38,9 @@ class RotationOutcome:
 class Rotation(NamedTuple):
     """What a change of key leaves behind: the old key, and what was loaded under it.
 
-    ``base`` is None where nothing of that counts, since the session was cleared or not loaded. ``had_moved`` tells that
-    there was a pointer already when the session was looked at first. ``user_before`` and ``written`` are those of the
-    old session's Lifecycle.
+    ``base`` is None if the session was cleared or not loaded, so that its old data does not count. ``had_moved`` tells
+    that there was already a pointer when the session was loaded. ``user_before`` and ``written`` are those of the old
+    session's Lifecycle.
     """
 
     key: SessionKey
@@ -50,15 +50,15 @@ class Rotation(NamedTuple):
     written: bool = False
 
     async def commit(self, repository: Repository, new: Loaded, draft: Draft, outcome: RotationOutcome) -> Saved | None:
-        """End the old session with a pointer to the new one; first take along what others have saved there.
+        """Replace the old session by a pointer to the new one, after merging what others have saved there.
 
         Returns what the store holds then: under the new key, or under the one that another request has changed it to.
         None if there was nothing to end. ``outcome`` is told how it went. SessionEnded if the old session was logged
         out, or is somebody else's now; SessionConflict if changes must not be merged.
         """
         if self.had_moved:
-            # A request that had not loaded the session joins it by a login of its own only; somebody else's login
-            # stands by itself.
+            # A request that had not loaded the session joins it only with the same login; another user's login is a
+            # session of its own.
             with suppress(SessionEnded):
                 return await self._join(repository, repository.nothing(new), new, draft)
             return None
@@ -76,7 +76,7 @@ class Rotation(NamedTuple):
                         return await self._join(repository, self.base, new, draft)
                     found = target
                 if isinstance(found, Outdated):
-                    # By a page that met the new password before this response, which brings the session along.
+                    # Set aside by another request that met the new password before this response was made.
                     takes = self.base is not None and renews(repository, found.loaded, draft)
                     found = found.loaded if takes else None
                 if found is None:
@@ -94,9 +94,9 @@ class Rotation(NamedTuple):
         raise repository.too_busy()
 
     async def _outdated_target(self, repository: Repository, draft: Draft) -> Loaded | None:
-        """Return the session to which the pointer leads if another request has brought it an older password.
+        """Return the session to which the pointer leads, if another request's change of the password is outdated there.
 
-        Ours is the one that counts: key_change.commit() has asked. That session ends, with a pointer to this one.
+        key_change.commit() has found ours to be the one that counts. So that session ends, with a pointer to this one.
         """
         if self.base is None or not renews(repository, self.base, draft):
             return None
@@ -104,7 +104,7 @@ class Rotation(NamedTuple):
         return target if renews(repository, target, draft) else None
 
     async def _join(self, repository: Repository, base: Loaded | None, new: Loaded, draft: Draft) -> Saved:
-        """Save into the session to which the pointer leads, and delete the new one."""
+        """Save into the session to which the pointer leads, and delete the new record."""
         saved = await repository.merge_in(self.key, base, draft)
         await withdraw(repository, new)
         return saved
@@ -117,13 +117,13 @@ class Rotation(NamedTuple):
         except StoreRefused:
             return await repository.records.delete(ended.key, ended)  # a full server still deletes
         except StoreUnavailable:
-            # The new record is safe, and the pointer may stand already: the browser must learn of the new key, or
-            # this outage would log it out. What is left under the old key leads nowhere.
+            # The new record is stored, and the pointer may be too: the browser must get the new key, or this outage
+            # would log it out.
             outcome.unsure.append(ended.key.storage_key)
             return True
 
 
 async def withdraw(repository: Repository, new: Loaded) -> None:
-    """Delete a record whose key nobody was told; without an answer, it ends by itself."""
+    """Delete a record whose key was sent to nobody; if the store does not answer, it expires."""
     with suppress(StoreUnavailable):
         await repository.records.delete(new.key)

@@ -1,8 +1,8 @@
-"""Whose turn it is to try again: the saves of one process that lost a race for the same record queue up.
+"""A queue for the saves of one process that have lost a race for the same record.
 
-Without a queue, tasks of one event loop keep each other from ever swapping: the longer the loop's round, the surer the
-record has changed between their reading and their writing. It is a help and no promise: other processes know nothing of
-it, and who has waited long enough tries without it. What keeps changes from being lost is the swap.
+Without it, the tasks of one event loop could keep each other from ever saving: the longer a turn of the loop takes, the
+more likely the record has changed between their read and their write. It only helps: other processes do not know of it,
+and a save that has waited long enough goes on without it. The compare-and-swap keeps changes from being lost.
 See decisions.md, D19.
 """
 
@@ -20,26 +20,26 @@ from ..runtime import Event, Kept
 
 SWAP_ATTEMPTS: Final = 64
 LONGEST_PAUSE: Final = 0.032
-"""Seconds that a save waits at most before it tries again on a session that others write as well."""
+"""Seconds of the longest pause before a save is tried again, on a session that others write as well."""
 
 
 class Queues:
-    """A lock lives as long as somebody waits for it or has it."""
+    """The locks of records, by storage key. A lock exists as long as a save waits for it or holds it."""
 
     def __init__(self) -> None:
         self.threads: WeakValueDictionary[Hashable, threading.Lock] = WeakValueDictionary()
         self.tasks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
         self.present: set[object] = set()
-        """All who are in a queue: nobody mostly, and then every save is spared the look for its own record."""
+        """One object for each save in a queue. It is mostly empty, and then no save has to look for its own record."""
 
 
-# A lock may be held by a thread that a forked child does not have.
+# New in a forked child: a lock may be held by a thread that the child does not have.
 queues: Final[Kept[Queues]] = Kept(Queues, Event.FORK | Event.TEST)
-"""Those of this process."""
+"""The queues of this process."""
 
 
 class _Held(NamedTuple):
-    """What a save holds. A task that it starts inherits the context, and holds nothing."""
+    """The records that a save holds. A task that it starts inherits the context variable, but holds nothing."""
 
     task: object
     storage_keys: frozenset[str]
@@ -58,9 +58,9 @@ def _holder() -> object:
 
 
 def contended(storage_key: str) -> bool:
-    """Tell whether somebody else in this event loop, or on these threads, is here for a record.
+    """Tell whether another save, in this event loop or on a thread, is in the queue of a record.
 
-    Nobody is where queues.value.present is empty.
+    None is if queues.value.present is empty.
     """
     if storage_key in _ours():
         return False
@@ -70,7 +70,7 @@ def contended(storage_key: str) -> bool:
 
 @asynccontextmanager
 async def exclusive(storage_key: str, seconds: float) -> AsyncIterator[None]:
-    """Wait until nobody else in this event loop, or on these threads, is here for a record; so many seconds at most.
+    """Hold a record's lock, in this event loop or among threads; after so many seconds go on without it.
 
     A save inside of a save of the same record does not wait for itself.
     """
@@ -98,13 +98,13 @@ async def exclusive(storage_key: str, seconds: float) -> AsyncIterator[None]:
         finally:
             if taken:
                 lock.release()
-            with suppress(ValueError):  # a coroutine that is closed in another context, as at the end of a loop
+            with suppress(ValueError):  # the coroutine is closed in another context, as at the end of a loop
                 _held.reset(token)
     finally:
         here.present.discard(visit)
 
 
 async def back_off(attempt: int) -> None:
-    """Pause before all attempts but the first, with jitter: those of other processes are not in our queue."""
+    """Pause before every attempt but the first, with jitter, since other processes are not in our queue."""
     if attempt:
         await pause(random.uniform(0, min(0.001 * 2**attempt, LONGEST_PAUSE)))  # noqa: S311 - no secret

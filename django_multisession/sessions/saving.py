@@ -1,6 +1,6 @@
-"""What save() and create() do to a session on a server. Bodies for both colours (see bridge.py).
+"""Save and create a session on a server. Bodies for both colours (see bridge.py).
 
-Either may lead to the other. A method that a subclass overrides is then called as Django would call it.
+Each may call the other, through the public method if a subclass overrides that, as Django's engines do.
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ KEY_ATTEMPTS = 5
 
 
 async def data_of(session: StoredSession) -> dict[str, Any]:
-    """Return the session's data, loaded unless that was done."""
+    """Return the session's data, loading them unless they are loaded."""
     if hasattr(session, "_session_cache"):
         session.accessed = True
         return session._session_cache
@@ -35,7 +35,7 @@ def draft_of(session: StoredSession) -> Draft:
 
 
 def adopt_saved(session: StoredSession, saved: Saved) -> None:
-    """Have the session hold what the store holds now."""
+    """Make the session hold what the store holds now."""
     secret, data = saved.loaded.key.secret, saved.body.data
     if secret != session.session_key:
         session._session_key = secret
@@ -59,9 +59,9 @@ async def _save(session: StoredSession, must_create: bool = False) -> None:
     if had_key and session.session_key is None:
         raise session.life.ended()
     if session.session_key is None:
-        saved = await _write(session)  # asks nobody
-    # One at a time: another task of this request would take what this one is just writing for somebody else's change,
-    # and apply a rule of MERGE twice.
+        saved = await _write(session)  # without I/O
+    # One at a time: another task of this request would take what this one writes for another request's change, and
+    # apply a MERGE rule twice.
     elif here.driven:
         with (session._turn or turn_of(session)).of_threads:
             saved = await _write(session)
@@ -73,7 +73,7 @@ async def _save(session: StoredSession, must_create: bool = False) -> None:
     elif saved is Next.DELETE:
         await call_delete(session)
     elif not (saved is Next.NOTHING or saved.written or session.commits_with_response or await session.life.exists()):
-        # The middleware sends no cookie for what was not written; elsewhere nobody else would notice.
+        # Our middleware sends no cookie for what was not written; without it, nothing else would notice.
         raise session.life.ended()
     if session.registration is not None and not session.commits_with_response:
         await registering.register(session)
@@ -99,7 +99,7 @@ async def _insert(session: StoredSession) -> None:
 
 
 async def _create(session: StoredSession) -> None:
-    """Give the session a new key and write it under that."""
+    """Give the session a new key, and write it under that."""
     if session.life.state is State.ANONYMOUS and session.outage is not None:
         raise session.outage
     previous = session.session_key
@@ -122,12 +122,12 @@ async def _create(session: StoredSession) -> None:
 
 
 async def call_create(session: StoredSession) -> None:
-    """Create the session as the public method of the caller's colour does, which a subclass may override."""
+    """Call create() or acreate(), which a subclass may override."""
     await _call_public(session, session.create if here.driven else session.acreate, _create)
 
 
 async def call_delete(session: StoredSession) -> None:
-    """Delete the session as the public method of the caller's colour does, which a subclass may override."""
+    """Call delete() or adelete(), which a subclass may override."""
     await maybe_await(foreign(session.delete if here.driven else session.adelete))
 
 
@@ -140,7 +140,7 @@ _OURS: Final = frozenset((save, asave, create, acreate))
 async def _call_public(
     session: StoredSession, public: Callable[..., object], body: Callable[..., Awaitable[None]], *arguments: bool
 ) -> None:
-    """Call a public method where it is a subclass'; else its body, which does the same at less cost."""
+    """Call a public method if a subclass overrides it; otherwise its body, which is the same at less cost."""
     if getattr(public, "__func__", None) in _OURS:
         await body(session, *arguments)
     else:

@@ -1,4 +1,4 @@
-"""SessionStore over a store: Django's semantics, in both colours, on the bodies of repository.py."""
+"""The session on a server: Django's semantics over a store, in both colours."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
@@ -29,29 +29,29 @@ from .turn import Turn
 class ServerSession(MultisessionBase):
     """A session kept on a server; engines name their store in ``store_class``.
 
-    Loading, saving and creating take one round trip each. save() sends nothing for a session that is as it was
-    loaded, and merges changes when the record was written meanwhile (see merge.py).
+    Loading, saving and creating take one round trip each. save() sends nothing for an unchanged session, and merges
+    changes if the record was written meanwhile (see merge.py).
     """
 
     store_class: ClassVar[type[Store]]
 
     may_be_anonymous = False
-    """Whether an outage makes this an empty session that is never saved; the middleware decides."""
+    """Whether an outage makes this an empty session that is never saved; the middleware sets it."""
     is_outdated: Callable[[Mapping[str, Any]], Awaitable[bool]] | None = None
-    """Tells whether the user of a session has another password by now; the middleware sets it."""
+    """Tells whether the user of a session has changed the password since; the middleware sets it."""
     is_logged_out = False
-    """Whether django.contrib.auth has told that the user logs out."""
+    """Whether django.contrib.auth has signalled that the user logs out."""
     ended: Ended | None = None
-    """What the request has ended in a store that shares Django's transaction."""
+    """The sessions that the request has ended in a store that shares Django's transaction."""
     _turn: Turn | None = None
     continues = False
-    """Whether a record that is being made continues the one of this session."""
+    """Whether the record that is being created continues this session under a new key."""
     commits_with_response = False
-    """Whether a change of key waits for key_change.commit(): the middleware calls it once a response is to be sent."""
+    """Whether a change of key waits for key_change.commit(), which the middleware calls with the response."""
 
     @classmethod
     def repository(cls) -> Repository:
-        """Return the sessions of this session name, made from the settings at first use."""
+        """Return the repository of this session name, made from the settings at first use."""
         return repository_of(cls.store_class, cls.session_name)
 
     @classmethod
@@ -63,7 +63,7 @@ class ServerSession(MultisessionBase):
 
     @cached_property
     def life(self) -> Lifecycle:
-        """The session's record in the course of this request."""
+        """The life of the session's record in this request."""
         life = Lifecycle()
         life.repository = self.repository()
         return life
@@ -83,33 +83,33 @@ class ServerSession(MultisessionBase):
         return self.state is State.UNREADABLE
 
     def is_empty(self) -> bool:
-        # The browser may have the cookie of the new key by now, which must not be deleted.
+        # A session that has moved is not empty: the browser may have the cookie with its new key, which must stay.
         return self.state is not State.MOVED and super().is_empty()
 
     def clear(self) -> None:
-        """Empty the session; what save() writes then replaces everything that is stored."""
+        """Empty the session; save() then replaces everything that is stored."""
         super().clear()
         self.life.state = State.CLEARED
 
     @hiding_frames
     def validate(self) -> None:
-        """Raise now what save() would raise of data that cannot be kept."""
+        """Raise the error that save() would raise for data that cannot be kept. Does no I/O."""
         if hasattr(self, "_session_cache"):
             self.repository().validate(draft_of(self))
 
     def _accepts(self, key: str) -> bool:
-        # A cookie of another engine may be a key as well, which only its FALLBACK knows.
+        # With a FALLBACK, the cookie of another engine may lead to a session.
         return self.config().entry.fallback is not None and self.records().accepts(key)
 
     def _origin(self) -> Origin:
         return self.life.origin
 
-    # With I/O: each body is written once, and serves both colours; see also saving.py, ending.py and key_change.py.
+    # With I/O: each body serves both colours; see also saving.py, ending.py and key_change.py.
 
     async def _load(self) -> dict[str, Any]:
         """Return the session's data; empty, and without a key, if there is no such session.
 
-        Empty as well, with a line in the log django.security.SuspiciousSession, if the record is not as we wrote it.
+        Also empty, with a line in the log django.security.SuspiciousSession, if we have not written the record.
         """
         key = self.session_key
         if key is None:
@@ -133,7 +133,7 @@ class ServerSession(MultisessionBase):
             body = None
         if body is None:
             if self.state in (State.GONE, State.MOVED):
-                self._session_key = None  # a key that somebody made up is never adopted
+                self._session_key = None  # a key without a session is never adopted: it may be made up
             return {}
         if life.loaded is not None and life.loaded.key.secret != key:
             # The record is not under the key of the cookie: see go_along(), and moving/keys.py.

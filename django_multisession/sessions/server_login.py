@@ -1,4 +1,4 @@
-"""The login of a session on a server, as registering.py asks about it and acts on it."""
+"""The login of a session on a server, for registering.py."""
 
 from .ending import refuse
 from .key_change import abandon
@@ -18,7 +18,7 @@ class ServerLogin:
     def stored_login(self) -> StoredLogin | None:
         life = self._session.life
         if life.loaded is None or not life.loaded.is_here:
-            return None  # where its FALLBACK says, there is no place for a mark: it is told of once it is carried
+            return None  # the place of a FALLBACK has no room for the mark: it is registered once it is carried
         return StoredLogin(life.loaded.key.storage_key, life.loaded.header, life.user_before)
 
     def forget_user(self) -> None:
@@ -30,7 +30,7 @@ class ServerLogin:
         return rotation and rotation.key.storage_key
 
     def adopt_sid(self, key: str) -> None:
-        raise NotImplementedError  # two requests that change the key of a record settle that in the store
+        raise NotImplementedError  # on a server, the store decides between two changes of the key
 
     async def restamp(self, *, registers: bool = False) -> bool:
         session, loaded = self._session, self._session.life.loaded

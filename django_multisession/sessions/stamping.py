@@ -1,4 +1,4 @@
-"""A session that is written again as it is, for its header alone: when it was seen, and that the registry knows it."""
+"""Rewrite an unchanged session for its header alone: for the time of its last use, or for the registry's mark."""
 
 import os
 
@@ -10,7 +10,7 @@ from .repository import Repository
 
 
 async def restamp(repository: Repository, loaded: Loaded, now: float, *, registers: bool = False) -> Loaded | None:
-    """Write a session anew whose life stays as long as it was; None if others have written it, or nobody answers.
+    """Rewrite a session without changing when it expires; None if others have written it, or in an outage.
 
     ``registers`` adds the registry's mark.
     """

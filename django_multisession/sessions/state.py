@@ -1,23 +1,23 @@
-"""What a session knows of its record, and what it does in place of a save."""
+"""The states of a session, and what it may have to do instead of a save."""
 
 import enum
 
 
 class State(enum.Enum):
-    """What a session knows of its record."""
+    """What a session knows about its record."""
 
-    NEW = "nothing: it has not been looked at, or there is none"
-    LOADED = "as it was read or written"
-    CLEARED = "nothing of it counts: a save replaces all"
-    UNREADABLE = "it is there, and we cannot read it"
-    ANONYMOUS = "the store is away, and this page is made without it"
-    GONE = "there was none under the key of the cookie"
-    MOVED = "it goes on under another key"
+    NEW = "nothing: it has not been loaded, or there is no key"
+    LOADED = "it was read or written"
+    CLEARED = "its content does not count: a save replaces everything"
+    UNREADABLE = "it is there, but cannot be read"
+    ANONYMOUS = "the store does not answer, and the page is made without the session"
+    GONE = "there is none under the key of the cookie"
+    MOVED = "the session continues under another key"
 
 
 class Next(enum.Enum):
-    """What is to be done in place of a save."""
+    """What to do instead of a save."""
 
-    CREATE = "make a record under a new key"
-    DELETE = "delete the record: it is to end now"
+    CREATE = "create a record under a new key"
+    DELETE = "delete the record: its life is over"
     NOTHING = "leave everything as it is"

@@ -1,4 +1,4 @@
-"""What a session object on a server is to the bodies of its operations: see ServerSession, the one that there is."""
+"""The interface of a session on a server that its operations' bodies use; ServerSession is the only implementation."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Protocol
@@ -45,7 +45,7 @@ class StoredSession(OperationOwner, SessionWithLogin, LoadableSession, Protocol)
     def _get_new_session_key(self) -> str: ...
     def _validate_session_key(self, key: str | None) -> bool: ...
 
-    # Which a subclass may override.
+    # Methods that a subclass may override.
 
     def save(self, must_create: bool = False) -> None: ...
     async def asave(self, must_create: bool = False) -> None: ...

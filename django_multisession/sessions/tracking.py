@@ -1,18 +1,18 @@
-"""A dictionary that remembers which of its keys were looked at, for ON_CONFLICT "strict" (decisions.md, D4)."""
+"""A dictionary that remembers which of its keys were read, for ON_CONFLICT "strict" (decisions.md, D4)."""
 
 from collections.abc import Iterator
 from typing import Any
 
 
 class TrackedDict(dict[str, Any]):
-    """``read`` names the keys whose value, or absence, the request may have relied on."""
+    """A session's data; ``read`` holds the keys whose value, or absence, the request may have relied on."""
 
     def __init__(self, data: dict[str, Any]) -> None:
         super().__init__(data)
         self.read: set[str] = set()
 
     def plain(self) -> dict[str, Any]:
-        """Return the same data as a plain dictionary, without counting that as a look."""
+        """Return the same data as a plain dictionary, without counting that as a read."""
         return dict(zip(super().keys(), super().values(), strict=True))
 
     def __getitem__(self, key: str) -> Any:

@@ -1,7 +1,7 @@
-"""Saves inside a transaction of Django's, which may be rolled back while the request goes on.
+"""Saves inside of Django's transaction, which may be rolled back while the request goes on.
 
-What was saved there is no ground to build on until the transaction is committed: the next save would take a change for
-stored that is not, and a merge would take it for something that others have removed.
+Until the transaction is committed, the next save must not rely on what was saved in it: it could take a change for
+stored that is not, and a merge would take that change for something that others have removed.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,14 +16,14 @@ from .loaded import Loaded, Moved, Outdated
 
 
 class Baseline(NamedTuple):
-    """What a save starts from: what was loaded or saved before, and whether nothing of that counts."""
+    """What a save starts from: what was loaded or saved before, and whether the session was cleared since."""
 
     loaded: Loaded | None
     is_cleared: bool = False
 
 
 class UncommittedSaves:
-    """What a session's saves have started from that may be rolled back yet, the earliest first."""
+    """The baselines of a session's saves that may still be rolled back, the earliest first."""
 
     __slots__ = ("_baselines",)
 
@@ -31,9 +31,9 @@ class UncommittedSaves:
         self._baselines: list[Baseline] = []
 
     def note(self, store: Store, baseline: Baseline, saved: Loaded) -> None:
-        """Note that a save was made, if that was inside of a transaction."""
+        """Note a save and its baseline, if it was made inside of a transaction."""
         alias: Any = getattr(store, "alias", None)
-        # A transaction of Django's belongs to a thread without an event loop.
+        # Django's transactions belong to threads without an event loop.
         if driven() and connections[alias].in_atomic_block:
             self._baselines.append(baseline)
             transaction.on_commit(partial(self._settle, saved), alias)
@@ -43,7 +43,7 @@ class UncommittedSaves:
     async def baseline(
         self, latest: Baseline, look: Callable[[], Awaitable[Loaded | Moved | Outdated | None]]
     ) -> Baseline:
-        """Return what the next save is to start from: the latest, if no rollback has taken it away."""
+        """Return what the next save must start from: the latest baseline that no rollback has undone."""
         if not self._baselines:
             return latest
         stored = await look()
@@ -54,6 +54,6 @@ class UncommittedSaves:
         return self._baselines[0]
 
     def _settle(self, saved: Loaded) -> None:
-        """Forget what was before a save that is committed; one after it may have been rolled back all the same."""
+        """Forget the baselines before a save that is committed; a later save may still have been rolled back."""
         while self._baselines and self._baselines[0].loaded is not saved:
             del self._baselines[0]

@@ -1,7 +1,7 @@
-"""Whose turn it is to load or to save one session object, which the threads and tasks of a request may share.
+"""Take turns at loading and saving a session object, which the threads and tasks of a request may share.
 
-One of them loads at the first look, and the others wait for it. Each would have a dictionary of its own otherwise, and
-all changes but one's would be lost. If the one that loads is cancelled, the next one does.
+The first of them that accesses the session loads it, and the others wait. Otherwise each would get a dictionary of its
+own, and all changes but those of one would be lost. If the one that loads is cancelled, the next one loads.
 """
 
 import asyncio
@@ -12,7 +12,10 @@ from ..bridge import here, run_sync
 
 
 class Turn:
-    """Threads wait for one another, and so do the tasks of one event loop. Copied with its session, it begins anew."""
+    """The locks of one session object: one for threads, and one for the tasks of each event loop.
+
+    A copy of the session gets new ones.
+    """
 
     __slots__ = ("_of_tasks", "of_threads")
 
@@ -21,7 +24,7 @@ class Turn:
         self._of_tasks: dict[asyncio.AbstractEventLoop, TaskTurn] = {}
 
     def of_tasks(self) -> "TaskTurn":
-        """Return that of the running event loop: a lock of asyncio does not wake whoever waits in another loop."""
+        """Return the lock of the running event loop: asyncio's locks cannot wake a task in another loop."""
         loop = asyncio.get_running_loop()
         return self._of_tasks.get(loop) or self._of_tasks.setdefault(loop, TaskTurn())
 
@@ -30,7 +33,7 @@ class Turn:
 
 
 class TaskTurn:
-    """What RLock is for threads: a save inside of a save of the same task does not wait for itself."""
+    """A reentrant lock for tasks, like RLock for threads: a save inside of a save does not wait for itself."""
 
     __slots__ = ("_depth", "_lock", "_owner")
 
@@ -54,17 +57,17 @@ class TaskTurn:
 
 
 class OwnershipCheck(Protocol):
-    """Knows whose a session is that ends with the login; see http/ownership.py."""
+    """Knows the owner of a session that ends with the login; see http/ownership.py."""
 
     async def shown(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Return what of the data that was loaded the request's user may see."""
+        """Return the loaded data if the request's user may see them; otherwise an empty session's."""
 
     async def user(self) -> str | None:
         """Return the id of the request's user, None if nobody is logged in."""
 
 
 class LoadableSession(Protocol):
-    """What is asked of a session at its first look."""
+    """What first_look() needs of a session."""
 
     accessed: bool
     ownership: OwnershipCheck | None
@@ -77,13 +80,13 @@ class LoadableSession(Protocol):
 
 
 def turn_of(session: object) -> Turn:
-    """Return the turn of a session object, made by whoever asks first."""
+    """Return the Turn of a session object, making it the first time."""
     found: Turn | None = session.__dict__.get("_turn")
     return session.__dict__.setdefault("_turn", Turn()) if found is None else found
 
 
 def first_look(session: LoadableSession, no_load: bool = False) -> dict[str, Any]:
-    """Return the session's data, loaded unless that was done: Django's ``_get_session()``."""
+    """Return the session's data, loading them the first time. This is Django's ``_get_session()``."""
     session.accessed = True
     if not hasattr(session, "_session_cache"):
         if no_load or session.session_key is None:
@@ -111,7 +114,7 @@ async def afirst_look(session: LoadableSession, no_load: bool = False) -> dict[s
 
 
 async def preload(session: Any) -> None:
-    """Load the session without that counting as access: reading it later does no I/O. A body for both colours."""
+    """Load the session without counting that as access; reading it then does no I/O. A body for both colours."""
     accessed = session.accessed
     if here.driven:
         session._get_session()
@@ -121,5 +124,5 @@ async def preload(session: Any) -> None:
 
 
 def _keep(session: LoadableSession, data: dict[str, Any]) -> None:
-    # A thread and a task do not wait for one another: whoever is first has made the one dictionary.
+    # A thread and a task do not wait for each other: the dictionary of the first one counts.
     session.__dict__.setdefault("_session_cache", data)

@@ -1,4 +1,4 @@
-"""One line in the security log for each record or cookie that we did not write; without its key, and without data."""
+"""Log records and cookies that we have not written: one line each in the security log, without key and data."""
 
 import logging
 
@@ -8,5 +8,5 @@ security_logger = logging.getLogger("django.security.SuspiciousSession")
 
 
 def report_unreadable(session_name: str, reason: InvalidRecord) -> None:
-    """Log that what is stored of a session, or came as one, is damaged, forged, moved or of an unknown key."""
+    """Log why a session's record or cookie was rejected: damaged, forged, copied, or made with an unknown key."""
     security_logger.warning("Session %r unreadable: %s", session_name, reason)
