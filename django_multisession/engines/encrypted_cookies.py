@@ -1,4 +1,4 @@
-"""Sessions in the cookie: neither readable nor forgeable."""
+"""Sessions in the cookie: nobody but the site can read or forge them."""
 
 from ..sessions.cookie import CookieSession
 

@@ -5,6 +5,6 @@ from ..stores.memory import MemoryStore
 
 
 class SessionStore(ServerSession):
-    """See MemoryStore: gone with the process, and unknown to other processes."""
+    """See MemoryStore: sessions end with the process, and other processes do not see them."""
 
     store_class = MemoryStore

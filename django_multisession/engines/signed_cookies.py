@@ -1,4 +1,4 @@
-"""Sessions in the cookie: readable by the browser's owner, not forgeable."""
+"""Sessions in the cookie: the browser's owner can read them, but nobody can forge them."""
 
 from ..sessions.cookie import CookieSession
 

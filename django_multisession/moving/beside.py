@@ -1,10 +1,10 @@
-"""While CARRY is False, sessions live there: read, created, changed and ended in the source's own format.
+"""FALLBACK with "CARRY": False: sessions stay there, and are read, created, changed and ended in the source's format.
 
-So processes that know of no FALLBACK go on with them, and the setting can be taken away again. What is here counts
-before all else: tombstones, pointers, and sessions that a process has carried that is one deploy ahead.
+So processes without the FALLBACK can go on with them, and the setting can be removed again. But what is here counts
+first: tombstones, pointers, and sessions that a process of the next deploy has already carried.
 
-Whoever writes there looks here afterwards. A session that was carried meanwhile gets the change here, and what the
-write has left there is removed then. See carrying.py for the other side.
+After each write there, this process looks here. If the session was carried meanwhile, it makes the change here, and
+removes what it has written there. See carrying.py for the other side.
 """
 
 import hashlib
@@ -25,21 +25,21 @@ from .source import Found, FoundMoved, New, Removal, Source
 
 
 class Beside(Places):
-    """New sessions are there; those that are here stay here."""
+    """Sessions are created and kept there; those that are here already stay here."""
 
     def __init__(self, store: Store, config: SessionConfig, source: Source) -> None:
         super().__init__(store, config, source)
         self._left_there: dict[str, str] = {}
-        """What was written there after it had been carried: the session key by the storage key."""
+        """Session keys, by storage key, of sessions that were written there after they had been carried."""
 
     async def take(self, key: SessionKey, found: Found) -> Loaded | Moved | Outdated | None:
         plaintext = self._body(found)
-        # The same content is the same version: by that, the requests of a burst know that one of them has touched it.
+        # Equal content has an equal version, by which touch_throttle recognises concurrent requests for one session.
         version = hashlib.blake2b(plaintext, digest_size=8).digest()
         return self._there(key, found, plaintext, self._header(found)._replace(version=version))
 
     def _there(self, key: SessionKey, found: Found, plaintext: bytes, header: Header) -> Loaded:
-        # Each write makes another key where sessions are in cookies.
+        # Where sessions are in cookies, each write makes a new key.
         key = key if key.secret == found.key else self.key(found.key)
         return Loaded(key, plaintext, header, Elsewhere.of(found))
 
@@ -77,20 +77,20 @@ class Beside(Places):
         try:
             stored = await self.fetch(expected.key)
         except InvalidRecord:
-            return None  # whoever looks again finds out
+            return None  # the caller reads again, and finds out
         if stored is None:
             return self._there(expected.key, found, plaintext, header)
         return await self._overtaken(expected.key, stored, plaintext)
 
     async def _overtaken(self, key: SessionKey, stored: Loaded, plaintext: bytes) -> Loaded | None:
-        """Return what is here if that has what was just written there, None if it is to be brought here."""
+        """Return the session here if it has the change that was just written there; None if it must be made here."""
         if self.meaning(stored) is not stored:
-            # It has ended, or another key has taken its place, and the write has brought it back.
+            # It has ended or changed its key, and the write there has brought it back.
             if not stored.plaintext or await self._confirm(stored):
                 await self.source.remove(key.secret)
             return None
         if self._parsed(stored).data == self._parsed(plaintext).data:
-            return stored  # whoever has carried it saw the change, and removes it there
+            return stored  # the process that has carried it saw the change, and removes it there
         self._left_there[stored.key.storage_key] = key.secret
         return None
 
@@ -101,31 +101,31 @@ class Beside(Places):
         return await self._replace(expected, ENDED, expected.plaintext, header)
 
     async def _replace(self, expected: Loaded, flags: int, body: bytes, header: Header) -> bool:
-        """Put here what stands in the place of a session that is still as expected, then remove that there."""
+        """Put a pointer or tombstone here for a session that is still as expected, then remove it there."""
         if not isinstance(expected.token, Elsewhere):
             return await self._stand_in(expected, flags, body, header)
-        mark = await self.mark(keys_here(expected.key)[0], flags, body, header, self._standing_there(expected))
+        mark = await self.mark(keys_here(expected.key)[0], flags, body, header, self._tombstone_ttl_there(expected))
         if mark is None:
             return False
         if await self.source.remove(expected.key.secret, expected.token.found) is Removal.REMOVED:
             return True
         if await super().delete(mark.key, mark):
             return False
-        # Not a logout there, if somebody has confirmed the mark: see _confirm().
+        # If another process has confirmed the mark, it has removed the session there, and nobody has logged out.
         stored = await self.fetch(mark.key)
         return stored is not None and (stored.header.flags & flags, stored.plaintext) == (flags, body)
 
     async def _confirm(self, mark: Loaded) -> bool:
-        """Put again what stands here in the place of a session; return whether it still stood.
+        """Rewrite the pointer or tombstone that is here; return whether it was still there.
 
-        By that, the process that has put it here learns that nobody has ended its session: another process has
-        written there, has removed it, and goes on with what that says.
+        By the rewrite, the process that had put it here sees that nobody has logged out: this process has written the
+        session there, and will now remove it and follow the mark.
         """
         header = mark.header._replace(version=os.urandom(8))
-        return await self.remark(mark, mark.header.flags, mark.plaintext, header, self._standing_there(mark))
+        return await self.remark(mark, mark.header.flags, mark.plaintext, header, self._tombstone_ttl_there(mark))
 
     async def delete(self, key: SessionKey, expected: Loaded | None = None) -> bool:
-        """See Records.delete(); a tombstone comes here first, then the session is removed there."""
+        """See Records.delete(). First a tombstone is put here, then the session is removed there."""
         if expected is None:
             await self._end_all(key)
         elif expected.is_here:
@@ -137,16 +137,16 @@ class Beside(Places):
         return True
 
     async def _ended_here(self, expected: Loaded) -> bool:
-        """Put a tombstone unless there is something here by now; return whether there was nothing."""
-        key, standing = keys_here(expected.key)[0], self._standing_there(expected)
+        """Put a tombstone here, unless something is here by now; return whether there was nothing."""
+        key, ttl = keys_here(expected.key)[0], self._tombstone_ttl_there(expected)
         try:
-            return await self.mark(key, ENDED, b"", self._ended(), standing) is not None
+            return await self.mark(key, ENDED, b"", self._ended(), ttl) is not None
         except StoreRefused:
-            return True  # a full server: it is at least removed there
+            return True  # a full server; the session is at least removed there
 
-    def _standing_there(self, expected: Loaded) -> int:
-        # Whoever knows of no FALLBACK may prolong it at this moment.
-        return self._standing(max(expected.header.expires_at, time.time() + self._age))
+    def _tombstone_ttl_there(self, expected: Loaded) -> int:
+        # A process without the FALLBACK may prolong it at this moment.
+        return self._tombstone_ttl(max(expected.header.expires_at, time.time() + self._age))
 
     async def _remove(self, key: SessionKey, expected: Loaded | None) -> None:
         found = expected.token.found if expected is not None and isinstance(expected.token, Elsewhere) else None
@@ -154,6 +154,6 @@ class Beside(Places):
             return
         newer = await self.source.read(key.secret)
         if isinstance(newer, FoundMoved):
-            # A process that knows of no FALLBACK has changed the key; the logout follows.
+            # A process without the FALLBACK has changed the key; the logout follows it.
             await self.delete(self.key(newer.key))
         await self.source.remove(key.secret)

@@ -1,12 +1,12 @@
-"""A session that is found there comes here: inserted unless somebody was faster, then removed there.
+"""Carry a session that is found there: insert it here, unless another request was faster, then remove it there.
 
-Whoever inserts also removes, nobody else does. Three others can be at it meanwhile:
+Only the request that has inserted it removes it. Three others may interfere:
 
-- Another request that carries the same session finds the key taken here, and goes on with what is here.
-- A process with "CARRY": False writes there, and then looks here. Either it sees what was inserted, and brings its
-  change here; or it wrote before the removal, which then finds the session changed, and fetches the change.
-- Somebody ends the session. Our processes put a tombstone here first, which takes the key. Whoever knows of no FALLBACK
-  removes it there alone; the removal then finds nothing, and what was inserted is ended.
+- Another request that carries the same session finds the key taken here, and continues with what is here.
+- A process with "CARRY": False writes there, and then looks here. Either it sees what was inserted, and makes its
+  change here; or it has written before the removal, which then finds the session changed, and fetches the change.
+- Somebody ends the session. Our processes put a tombstone here first, which takes the key. A process without the
+  FALLBACK removes the session there only; our removal then finds nothing, and ends what was inserted.
 """
 
 import time
@@ -34,7 +34,7 @@ from .source import Found, Removal, Source
 
 
 class Incoming(NamedTuple):
-    """How what was found there is inserted here: the arguments of carry()."""
+    """How a session that was found there is inserted here: the arguments of carry()."""
 
     key: SessionKey
     plaintext: bytes
@@ -43,7 +43,7 @@ class Incoming(NamedTuple):
 
 
 class Carrying(Places):
-    """New sessions are here alone; those that are there come here as they are asked for."""
+    """Sessions are created here only; those that are there are carried when they are first loaded."""
 
     def __init__(self, store: Store, config: SessionConfig, source: Source) -> None:
         super().__init__(store, config, source)
@@ -54,27 +54,27 @@ class Carrying(Places):
         return await self.here(key) if carried is None else await self.settle(key, found, carried)
 
     async def bring(self, key: SessionKey, found: Found) -> Loaded | None:
-        """Insert here what was found there, None if something is here by now; whoever has inserted must settle()."""
+        """Insert here what was found there, and return it for settle(); None if something is here by now."""
         try:
             return await self.carry(*self.incoming(key, found))
         except SessionTooLarge as error:
             raise _too_large(error) from error
 
     async def bring_many(self, brought: Sequence[Incoming]) -> list[Loaded | InvalidRecord | None]:
-        """See bring(), for what incoming() has returned of each; what that raises of one stands in its place."""
+        """Bring several sessions, each as incoming() has returned it; what bring() raises is returned in its place."""
         carried = await self.carry_many(brought)
         return [_too_large(each) if isinstance(each, SessionTooLarge) else each for each in carried]
 
     def incoming(self, key: SessionKey, found: Found) -> Incoming:
-        """Return what is inserted here of what was found there; InvalidRecord if it cannot be.
+        """Return the insertion for what was found there; InvalidRecord if it cannot be kept here.
 
-        Who tries again after an outage knows its own insertion by the version.
+        Repeated after an outage, it can be recognised by its version.
         """
         header = self._header(found)
         return Incoming(keys_here(key)[0], self._body(found, **{CARRIED_UNTIL: header.expires_at}), header, found.age)
 
     async def settle(self, key: SessionKey, found: Found, carried: Loaded) -> Loaded | Moved | Outdated | None:
-        """Remove there what was inserted here, once that is for good; return what is here then."""
+        """Remove there what was inserted here, once that is committed; return what is here then."""
         alias = self._transaction()
         if alias is None:
             return await self._clear(key, found, carried)
@@ -82,13 +82,13 @@ class Carrying(Places):
         def clear() -> None:
             run_sync(self._clear(key, found, carried))
 
-        transaction.on_commit(clear, using=alias, robust=True)  # what is rolled back here must still be there
+        transaction.on_commit(clear, using=alias, robust=True)  # after a rollback it must still be there
         return carried
 
     async def settle_many(
         self, brought: Sequence[tuple[SessionKey, Found, Loaded]]
     ) -> list[Loaded | Moved | Outdated | None]:
-        """See settle(), whose arguments each of them is; one whose end an outage hides counts as it was carried."""
+        """Settle several, each given by the arguments of settle(); in an outage, one counts as it was carried."""
         if self._transaction() is not None:
             return [await self.settle(*each) for each in brought]
         try:
@@ -106,9 +106,9 @@ class Carrying(Places):
         return here
 
     def _transaction(self) -> str | None:
-        """Return the alias of the transaction that what is written here is a part of."""
+        """Return the alias of the transaction in which this thread writes here; None if there is none."""
         alias: Any = getattr(self.store, "alias", None)
-        # A transaction is one of a thread; what runs in an event loop is in none.
+        # Transactions belong to threads; what runs in an event loop is in none.
         inside = self.store.transactional and driven() and connections[alias].in_atomic_block
         return alias if inside else None
 
@@ -122,7 +122,7 @@ class Carrying(Places):
         return await self._settled(key, carried, removal)
 
     async def _settled(self, key: SessionKey, carried: Loaded, removal: Removal) -> Loaded | Moved | Outdated | None:
-        """Return what is here once what was carried is not there any more."""
+        """Return what is here, given what has become of the removal there."""
         if removal is Removal.REMOVED:
             return carried
         try:
@@ -131,14 +131,14 @@ class Carrying(Places):
             elif await self._end(carried):
                 return None
         except StoreUnavailable as error:
-            # The session is here, and counts. What has stayed there is looked at if it ends here by itself before it
-            # would have ended there; the walk removes it.
+            # The session here counts. What is left there could be loaded only if this one expired before it would have
+            # expired there; migratesessions removes it.
             report(error)
             return carried
         return await self.here(key)
 
     async def _follow(self, key: SessionKey, carried: Loaded) -> None:
-        """Bring here what is written there until it can be removed."""
+        """Make the changes here that are written there, until the session can be removed there."""
         for attempt in range(SWAP_ATTEMPTS):
             await back_off(attempt)
             newer = await self.source.read(key.secret)
@@ -150,18 +150,18 @@ class Carrying(Places):
             carried = carried._replace(plaintext=self._body(newer))
 
     async def _bring(self, base: Loaded, newer: Found) -> None:
-        """Merge into what is here by now what has changed there since ``base``."""
+        """Merge what has changed there since ``base`` into what is here by now."""
         draft = Draft(newer.data, newer.age, lambda data: newer.age, time.time(), newer.options, newer.options)
         for attempt in range(SWAP_ATTEMPTS):
             await back_off(attempt)
             stored = await self.fetch(base.key)
-            # Whoever wrote there may have seen that it was carried, and have brought the change along.
+            # The process that has written there may have seen that it was carried, and made the change here.
             if stored is None or self.meaning(stored) is not stored or self._parsed(stored).data == newer.data:
                 return
             try:
                 merged = self._merger.merge(base, stored, draft)
             except SessionConflict:
-                return  # an identity that was changed on both sides: what is here counts
+                return  # the user was changed on both sides: what is here counts
             plaintext = self._bodies.dump(merged.options, merged.data)
             header = self._header(newer)._replace(flags=stored.header.flags & REGISTERED)
             if await self.replace(stored, plaintext, header, newer.age) is not None:
@@ -174,7 +174,7 @@ class Carrying(Places):
         return await self._stand_in(expected, ENDED, expected.plaintext, header)
 
     async def delete(self, key: SessionKey, expected: Loaded | None = None) -> bool:
-        """See Records.delete(); a tombstone stays of what may have been there."""
+        """See Records.delete(); a tombstone is left for what may still be there."""
         if expected is not None:
             return await self._end(expected)
         await self._end_all(key)

@@ -1,4 +1,4 @@
-"""From a FALLBACK to what stands in the place of Records."""
+"""Make from a FALLBACK what takes the place of Records."""
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -12,7 +12,7 @@ from .source import Source
 
 
 def places_of(store: Store, config: SessionConfig) -> Places | None:
-    """Return the two places of a session name, None if it has no FALLBACK; ImproperlyConfigured if that is wrong."""
+    """Return the two places of a session name; None without a FALLBACK. ImproperlyConfigured if that is wrong."""
     source = source_for(config)
     if source is None:
         return None
@@ -31,17 +31,17 @@ def places_of(store: Store, config: SessionConfig) -> Places | None:
 
 
 def into_cookies(config: SessionConfig) -> IntoCookies | None:
-    """Return where the sessions of a cookie engine come from, None if from nowhere; ImproperlyConfigured if wrong."""
+    """Return the FALLBACK of a cookie engine; None if there is none. ImproperlyConfigured if it is wrong."""
     source = source_for(config)
     return None if source is None else IntoCookies(config, source)
 
 
 def source_for(config: SessionConfig) -> Source | None:
-    """Return the source of a session name, None if it has no FALLBACK; ImproperlyConfigured if that is wrong."""
+    """Return the source of a session name; None without a FALLBACK. ImproperlyConfigured if that is wrong."""
     fallback = config.entry.fallback
     if fallback is None:
         return None
-    from .sources import source_of  # Django's engines, which are none of the business of who does not move
+    from .sources import source_of  # imports Django's engines, which a project without a FALLBACK need not have
 
     name = fallback.entry.cookie.get("NAME")
     if name is not None and name != config.cookie_name() and not fallback.carry:

@@ -1,7 +1,6 @@
-"""Records of an engine of ours, copied as they are to another one: their session keys are known to nobody.
+"""Copy the records of one of our engines to another one as they are: nobody but the visitors knows their session keys.
 
-That goes where both places make the same storage key of a session key, and a visitor's session key opens the record
-here as it does there.
+That works if both places derive the same storage key from a session key, and use the same secrets.
 """
 
 import time
@@ -24,7 +23,7 @@ class Copier:
 
     @property
     def why_not(self) -> str:
-        """Why records cannot be copied, as a sentence without its end; empty where they can."""
+        """Why records cannot be copied, as a sentence without its full stop; empty if they can."""
         if self._is_alike:
             return ""
         return (
@@ -33,7 +32,7 @@ class Copier:
         )
 
     async def copy(self, storage_key: str, *, dry_run: bool) -> bool | None:
-        """Move one record; return whether it was moved, False if it is here already, None if it has ended meanwhile."""
+        """Move one record; return True if it was moved, False if it is here already, None if it has ended."""
         record = await self._there.read(storage_key)
         if record is None:
             return None
@@ -48,12 +47,12 @@ class Copier:
         token = await self._here.insert(storage_key, record.payload, age, header.version)
         if token is None:
             here = await self._here.read(storage_key)
-            # The same version may be a walk's that is about to remove it there: it would take that for a logout.
+            # With the same version, another walk may be about to remove it there, and would take this for a logout.
             if here is not None and Header.unpack(here.payload).version != header.version:
                 await self._there.delete(storage_key, record.token)
             return False
         if await self._there.delete(storage_key, record.token):
             return True
-        # Changed or ended there meanwhile: what was inserted is not the session as it is now.
+        # It was changed or ended there meanwhile, so what was inserted is outdated.
         await self._here.delete(storage_key, token)
         return None if await self._there.read(storage_key) is None else await self.copy(storage_key, dry_run=False)

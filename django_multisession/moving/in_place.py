@@ -1,7 +1,7 @@
-"""A session name whose sessions are to be in cookies, while its FALLBACK does not CARRY.
+"""A FALLBACK with "CARRY": False for a cookie engine.
 
-Whoever comes with a cookie of ours has a CookieSession. Everybody else's session is where it was before, read, made,
-changed and ended there: a ServerSession over the source, with nothing here beside it.
+A visitor with a cookie of ours has a CookieSession. Everybody else's session is read, created, changed and ended in the
+place before: it is a ServerSession on the source, with a store here that keeps nothing.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from .ours import is_ours
 
 
 class Nowhere(Store):
-    """Holds nothing; what is to stand in the place of a session does not."""
+    """A store that keeps nothing, neither sessions nor tombstones."""
 
     local = True
     keeps_tombstones = False
@@ -48,7 +48,7 @@ class Nowhere(Store):
 
 
 class SessionThere(ServerSession):
-    """A session where it was before."""
+    """A session in the place that FALLBACK names."""
 
     store_class = Nowhere
 
@@ -61,16 +61,16 @@ class SessionThere(ServerSession):
 def _repository(name: str) -> Repository:
     config = session_config(name)
     source = source_for(config)
-    assert source is not None  # noqa: S101 - session_there() has looked
+    assert source is not None  # noqa: S101 - session_there() has checked it
     places = Beside(Nowhere(StoreOptions()), config, source)
-    source.keeps_keys = False  # they come into cookies
+    source.keeps_keys = False  # carried, they get a sid
     return Repository(places, config)
 
 
 def session_there(session: Any, value: str | None) -> SessionThere | None:
-    """Return the session where it was before, for a class of cookie sessions and the cookie of a request.
+    """Return the session in the place that FALLBACK names, for a class of cookie sessions and a request's cookie.
 
-    None if that is the cookie's: one of ours, or of nobody's; and where a FALLBACK carries, or there is none.
+    None if the cookie is one of ours, or of neither place; and if the FALLBACK carries, or there is none.
     """
     config = session.config()
     fallback = config.entry.fallback

@@ -1,7 +1,7 @@
-"""A session that is found where its FALLBACK says comes into a cookie: there is no place here for tombstones.
+"""Carry a session from the place that FALLBACK names into a cookie, where no tombstone can be put.
 
-So it is not removed there when it is carried, but ends there a minute later: requests under way still bring its key,
-and the response with the new cookie may be lost. The cookie keeps that key, by which a logout ends the session there.
+So the session is not removed there at once, but ends there a minute later: requests under way still have its key, and
+the response with the new cookie may be lost. The new cookie keeps that key, so that a logout can end the session there.
 """
 
 import os
@@ -17,13 +17,13 @@ from ..sessions.config import SessionConfig
 from .source import Found, Source
 
 STAYS: Final = 60
-"""Seconds that a session which was carried lives on there."""
+"""Seconds for which a carried session lives on there."""
 CARRIED: Final = "carried"
-"""Among the options of a body, the session key under which it was there; no attribute of a cookie has this name."""
+"""The key, among the options of a body, of the session key that it had there; no cookie attribute has this name."""
 
 
 class Carried:
-    """A session as it was found, for as long as this request lasts."""
+    """A session as it was found there, for the rest of this request."""
 
     def __init__(self, found: Found, plaintext: bytes, *, keeps_key: bool) -> None:
         self.found = found
@@ -31,19 +31,19 @@ class Carried:
         self.options: Mapping[str, Any] = {**found.options, CARRIED: found.key} if keeps_key else found.options
 
     def content(self) -> CookieContent:
-        """Return what its cookie would hold, had it been in one."""
+        """Return the content that the session's cookie would have."""
         found, now = self.found, time.time()
         created_at = found.created_at or now
         header = Header.new(os.urandom(8), created_at, found.authenticated_at, now + found.age, now)
         return CookieContent(header, os.urandom(20), 0, self.plaintext)
 
     def age(self, age: int, plaintext: bytes) -> int:
-        """Return how many seconds a session lives: one that nobody has changed keeps what it had left."""
+        """Return how many seconds the session lives: an unchanged one lives no longer than it would have there."""
         return min(age, self.found.age) if plaintext == self.plaintext else age
 
 
 class IntoCookies:
-    """The source of a session name whose sessions are to be in cookies."""
+    """The source of a session name whose engine keeps sessions in cookies."""
 
     def __init__(self, config: SessionConfig, source: Source) -> None:
         self.source = source
@@ -53,15 +53,15 @@ class IntoCookies:
 
     @property
     def is_over(self) -> bool:
-        """Whether the source is not asked any more."""
+        """Whether UNTIL has passed, so that the source is no longer asked."""
         return time.time() >= self._until
 
     def accepts(self, value: str) -> bool:
-        """Tell whether a cookie that is none of ours may lead there."""
+        """Tell whether a cookie that is not ours may lead to a session there."""
         return not self.is_over and self.source.accepts(value)
 
     async def look(self, value: str) -> Carried | None:
-        """Return the session to which a cookie leads, None if there is none; InvalidRecord if it cannot be read."""
+        """Return the session to which a cookie leads; None if there is none. InvalidRecord if it cannot be read."""
         try:
             found = await self.source.read(value)
         except StoreUnavailable as error:
@@ -78,7 +78,7 @@ class IntoCookies:
         return Carried(found, plaintext, keeps_key=not self.source.in_cookies)
 
     async def leave(self, carried: Carried) -> bool:
-        """Let a session end there soon, as its cookie goes to the browser; return whether nobody has ended it yet."""
+        """Let a session end there in STAYS seconds; return False if somebody has already ended it."""
         try:
             return await self.source.shorten(carried.found, STAYS)
         except StoreUnavailable as error:
@@ -88,7 +88,7 @@ class IntoCookies:
             return True
 
     async def end(self, options: Mapping[str, Any]) -> None:
-        """End a session there, by what its cookie has kept."""
+        """End a session there, whose key is among the options of its cookie."""
         key = options.get(CARRIED)
         if key is not None and not self.is_over:
             await self.source.remove(key)

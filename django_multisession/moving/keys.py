@@ -1,4 +1,4 @@
-"""What a cookie that is a session is called in a store."""
+"""The storage key under which a session that was in a cookie is carried to a store."""
 
 import hmac
 from typing import Final
@@ -11,9 +11,9 @@ _PURPOSE: Final = "carry"
 class CookieKey(SessionKey):
     """A cookie of a source that keeps sessions in cookies.
 
-    ``here`` is the session key under which it is carried, HMAC-SHA256(K("carry"), cookie) in hexadecimal; after that of
-    the current secret come those of older ones. So the replay of a cookie meets what was stored for it: its session,
-    or the tombstone of that, also after SECRET_KEY was changed.
+    ``here`` are the session keys under which it may be carried: HMAC-SHA256(K("carry"), cookie) in hexadecimal, for the
+    current secret and then for older ones. So a replayed cookie meets what is stored for it, its session or its
+    tombstone, even after SECRET_KEY was changed.
     """
 
     __slots__ = ("here",)
@@ -34,5 +34,5 @@ def cookie_key(cookie: str, keyring: Keyring, keys: StorageKeys) -> CookieKey:
 
 
 def keys_here(key: SessionKey) -> tuple[SessionKey, ...]:
-    """Return the keys under which our store can hold the session of a key, the one to write under first."""
+    """Return the keys under which our store may have the session of a key; the first is the one to write under."""
     return key.here if isinstance(key, CookieKey) else (key,)

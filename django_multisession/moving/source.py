@@ -1,12 +1,12 @@
-"""What the moving in asks of a source: the place where sessions were kept before, in the format of what wrote them.
+"""The interface of a source: the place where sessions were kept before, in the format of the engine that wrote them.
 
 A source knows one session name of one FALLBACK. Its operations are ``async def`` bodies for both colours (bridge.py):
-driven by run_sync() or in a loop of async_to_sync they must not suspend; in any other loop, whatever is synchronous
-goes to a thread.
+driven by run_sync(), or in a loop of async_to_sync, they must not suspend; in any other loop, synchronous calls go to a
+thread.
 
-Absent is None; broken is StoreUnavailable, which names the location without its password; there and not readable is
-InvalidRecord. One is never taken for another: an outage that is taken for an absence logs visitors out. After a reply
-was lost, a session that is gone counts as removed by the caller.
+A session that is absent is None; a place that does not answer is StoreUnavailable, which names the location without its
+password; a session that cannot be read is InvalidRecord. The three are never confused: an outage that is taken for an
+absence logs visitors out. After a lost reply, a session that is gone counts as removed by the caller.
 """
 
 import enum
@@ -22,7 +22,7 @@ from ..stores.base import Store
 BY_ITSELF: Final = (
     "each session moves with its visitor's next request, and whoever does not come until UNTIL has to log in again"
 )
-"""What happens where sessions cannot be listed."""
+"""What happens if sessions cannot be listed, as the end of a sentence."""
 NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -30,10 +30,10 @@ NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 class Found:
     """A session as a source holds it.
 
-    ``data`` has Django's own values, such as ``_session_expiry``. ``age`` is how many seconds it has left to live, 1 or
-    more; where a source cannot tell, an upper bound. Times are seconds since 1970, 0 where they are not known.
-    ``options`` are what our engines keep beside the data (see Body). ``token`` is opaque: what was read, so that
-    remove() and write() find out that it has changed. ``key`` is the session key under which it is.
+    ``data`` includes Django's own values, such as ``_session_expiry``. ``age`` is how many seconds it has left, 1 or
+    more; an upper bound if the source cannot tell. Times are seconds since 1970, 0 if they are not known. ``options``
+    are what our engines keep beside the data (see Body). ``token`` is opaque: by it, remove() and write() find out
+    whether the session has changed. ``key`` is its session key.
     """
 
     key: str = field(repr=False)
@@ -47,9 +47,9 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """What is to be written to a source; fields as those of Found.
+    """A session to be written to a source; see Found for the fields.
 
-    What its format has no place for is dropped; ``age`` counts from now on.
+    What the source's format cannot hold is dropped; ``age`` counts from now on.
     """
 
     data: dict[str, Any] = field(repr=False)
@@ -61,37 +61,37 @@ class New:
 
 @dataclass(frozen=True, slots=True)
 class FoundMoved:
-    """What an engine of ours has left where the key of a session has changed: the key under which it goes on."""
+    """A pointer of one of our engines: ``key`` is the session key under which the session continues."""
 
     key: str = field(repr=False)
 
 
 class Removal(enum.Enum):
-    """What has become of a session that was to be removed as it was found."""
+    """The result of removing a session as it was found."""
 
-    REMOVED = "it was there as found, and is not any more"
-    GONE = "it was not there any more: somebody has ended it"
-    CHANGED = "it is there, and not as it was found; it stays"
+    REMOVED = "it was there as found, and is removed"
+    GONE = "it was gone: somebody has ended it"
+    CHANGED = "it was changed, and is still there"
 
 
 class Source:
     """A place where sessions were kept before. Constructors do no I/O; ImproperlyConfigured for a wrong FALLBACK."""
 
     in_cookies: ClassVar[bool] = False
-    """Is the session key the session itself? Then nothing can be removed, and each write makes another key."""
+    """Is the session key the session itself? Then nothing can be removed, and each write makes a new key."""
     hashes_keys: ClassVar[bool] = False
-    """Does it keep hashes of session keys only? Then scan() yields those."""
+    """Does it keep only hashes of session keys? Then scan() yields these."""
     keeps_keys = False
-    """Do sessions that come from here keep their storage keys? Whoever asks the source says so."""
+    """Do sessions that are carried from here keep their storage keys? Set by whoever carries them."""
     why_not_scannable: ClassVar[str] = ""
-    """Why scan() is not possible, as a sentence for people without its end; empty where it is."""
+    """Why scan() is not possible, as a sentence without its full stop; empty if it is possible."""
 
     def __init__(self, fallback: Fallback) -> None:
         self.fallback = fallback
 
     @property
     def store(self) -> Store | None:
-        """The store of an engine of ours, None of any other."""
+        """The store of one of our engines; None for other engines."""
         return None
 
     @property
@@ -101,34 +101,34 @@ class Source:
 
     @property
     def pickles(self) -> bool:
-        """Whether reading loads pickles, which run what they say: that needs ALLOW_PICKLE."""
+        """Whether reading loads pickles, which run whatever code they name: that needs ALLOW_PICKLE."""
         return False
 
     def accepts(self, key: str) -> bool:
-        """Tell, without I/O, whether a key that came with a request looks like one of this source's."""
+        """Tell, without I/O, whether a key that came with a request can be one of this source's."""
         raise NotImplementedError
 
     async def read(self, key: str) -> Found | FoundMoved | None:
-        """Return the live session under a key that is accepted, None if there is none."""
+        """Return the live session under an accepted key; None if there is none."""
         raise NotImplementedError
 
     async def exists(self, key: str) -> bool:
-        """Tell whether there is a live session under a key that is accepted."""
+        """Tell whether there is a live session under an accepted key."""
         return isinstance(await self.read(key), Found)
 
     async def remove(self, key: str, found: Found | None = None) -> Removal:
-        """Remove the session; with ``found`` only as it was then, as exactly as the source can.
+        """Remove the session; with ``found`` only if it is still that, as exactly as the source can tell.
 
-        A source without a compare-and-delete reads once more, and removes if that is what was found. REMOVED, always,
-        where sessions are in cookies.
+        A source without a compare-and-delete reads again, and removes the session if that gives what was found. Where
+        sessions are in cookies the result is always REMOVED.
         """
         raise NotImplementedError
 
     async def shorten(self, found: Found, seconds: int) -> bool:
-        """Let the session end in so many seconds, unless it ends earlier or has changed; its data stays.
+        """Let the session end in so many seconds, unless it ends earlier or has changed; its data stay.
 
-        Returns whether it is still there. Where a source cannot shorten, the session stays as it is; True, always,
-        where sessions are in cookies.
+        Returns whether it is still there. A source that cannot shorten leaves the session as it is. Where sessions are
+        in cookies the result is always True.
         """
         raise NotImplementedError
 
@@ -138,28 +138,28 @@ class Source:
     async def create(self, key: str, new: New) -> Found | None:
         """Write a new session under a key of Django's alphabet and length; None if the key is taken.
 
-        Where sessions are in cookies the key counts for nothing: the one that it comes to have is in what is returned.
+        Where sessions are in cookies the key is ignored; what is returned has the one that the session gets.
         """
         raise NotImplementedError
 
     async def write(self, found: Found, new: New) -> Found | None:
-        """Write a session that was found; never creates.
+        """Write a session that was found, and return it as it is then; never creates one.
 
-        Returns it as it stands now. None if it is gone or, where the source can tell, has changed since.
+        None if the session is gone or, as far as the source can tell, has changed since.
         """
         raise NotImplementedError
 
-    # The walk.
+    # Moving all sessions: see walk.py.
 
     def scan(self, batch_size: int = 1000) -> AsyncIterator[str]:
         """Yield the session keys (see ``hashes_keys``) of all live sessions, with constant memory, in any order.
 
-        A place that lists them in portions is asked for so many at a time.
+        A place that lists its sessions in pages is asked for ``batch_size`` at a time.
         """
         raise NotImplementedError(self.why_not_scannable)
 
     async def read_many(self, keys: Sequence[str]) -> dict[str, Found | InvalidRecord]:
-        """Return what read() returns or raises of each key, as far as there is a live session."""
+        """Return by key what read() returns or raises, for those keys that have a session."""
         found: dict[str, Found | InvalidRecord] = {}
         for key in keys:
             try:
@@ -172,12 +172,12 @@ class Source:
         return found
 
     async def remove_many(self, found: Sequence[Found]) -> list[Removal]:
-        """See remove(), with each of what was found."""
+        """Remove several sessions as they were found; see remove()."""
         return [await self.remove(each.key, each) for each in found]
 
     async def count(self) -> int | None:
-        """Return about how many sessions scan() will yield, None where that is not known."""
+        """Return about how many sessions scan() will yield; None if that is not known."""
         return None
 
     def close(self) -> None:
-        """Close what is idle, as the settings have changed."""
+        """Close idle connections, since the settings have changed."""

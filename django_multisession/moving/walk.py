@@ -1,6 +1,6 @@
-"""The walk: whatever a source can list comes here as if its visitor had come, while visitors come and go.
+"""Move all sessions that a source can list, as if their visitors had come, while the site is in use.
 
-It can be stopped at any time and begun anew, and several can walk at once: a session that is here already is passed by.
+A walk can be stopped at any time and started again, and several can run at once: sessions that are here are skipped.
 """
 
 import enum
@@ -21,13 +21,13 @@ from .sources.own import OwnSource
 T = TypeVar("T")
 
 PATIENCE: Final = 30.0
-"""Seconds for which the walk waits for a server that does not answer."""
+"""Seconds for which a walk waits for a server that does not answer."""
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 
 
 class Outcome(enum.Enum):
-    """What has become of one session."""
+    """The result for one session."""
 
     MOVED = "moved"
     SKIPPED = "skipped"
@@ -35,7 +35,7 @@ class Outcome(enum.Enum):
 
 
 class Step(NamedTuple):
-    """One session of the walk; ``reason`` says why it was not moved, and holds no key and no data."""
+    """The result for one session; ``reason`` says why it was not moved, and holds no key and no data."""
 
     outcome: Outcome
     reason: str = ""
@@ -47,28 +47,28 @@ _ENDED: Final = Step(Outcome.SKIPPED, "ended or moved meanwhile")
 
 
 class Walk:
-    """Moves what the source of a session name lists; with ``dry_run`` it only reads."""
+    """Moves the sessions that the source of a session name lists; with ``dry_run`` it only reads."""
 
     def __init__(self, places: Carrying, *, dry_run: bool = False) -> None:
         self._places = places
         self._source = places.source
-        # Whose keys are hashes: what it lists leads to no session.
+        # Our own engines list hashes of session keys, so their records are copied as they are.
         self._copier = Copier(places, self._source) if isinstance(self._source, OwnSource) else None
         self._dry_run = dry_run
 
     @property
     def why_not(self) -> str:
-        """Why nothing can be walked, as a sentence without its end; empty where it can."""
+        """Why nothing can be moved, as a sentence without its full stop; empty if it can."""
         return self._source.why_not_scannable or (self._copier.why_not if self._copier else "")
 
     async def total(self) -> int | None:
-        """Return about how many sessions there are to walk, None where that is not known."""
+        """Return about how many sessions there are to move; None if that is not known."""
         return await self._source.count()
 
     async def steps(self, batch_size: int = 1000, at_once: int = 100) -> AsyncIterator[list[Step]]:
         """Move sessions, ``at_once`` together; StoreUnavailable once a server has not answered for PATIENCE.
 
-        Few at once keep short what is between the look at a session there, and its removal.
+        They are few, to keep the time short between the read of a session there and its removal.
         """
         keys: list[str] = []
         async for key in self._source.scan(batch_size):
@@ -127,14 +127,14 @@ class Walk:
         return steps
 
     async def _own(self, key: SessionKey, come: Incoming) -> Loaded | None:
-        """Return what is here if it was inserted by an attempt whose reply was lost.
+        """Return the session here if this walk has inserted it, in an attempt whose reply was lost.
 
-        Otherwise remove there what was left there when a carrier was stopped.
+        If not, remove there what another carrier, that was stopped, may have left.
         """
         stored = await self._places.fetch(key)
         if stored is None or stored.header.version == come.header.version:
             return stored
-        # One that is at it right now would take its own removal, which then finds nothing, for a logout.
+        # Not at once: a carrier that is about to remove it itself would find nothing, and take that for a logout.
         if stored.header.issued_at < time.time() - POINTER_TTL:
             await self._source.remove(key.secret)
         return None

@@ -1,4 +1,4 @@
-"""Sources by the engine that FALLBACK names, a module for each kind of format."""
+"""The sources for the engines that FALLBACK may name, with a module for each format."""
 
 from collections.abc import Callable
 from functools import partial
@@ -24,7 +24,7 @@ from .tables import TableSource
 
 
 def source_of(fallback: Fallback) -> Source:
-    """Return the source of a FALLBACK; ImproperlyConfigured if its engine is none that can be read."""
+    """Return the source of a FALLBACK; ImproperlyConfigured if its engine's format is not known."""
     path = str(fallback.entry.engine)
     try:
         store_class = import_module(path).SessionStore
@@ -32,7 +32,7 @@ def source_of(fallback: Fallback) -> Source:
         raise ImproperlyConfigured(
             f"ENGINE is {path!r}; it must be the dotted path of a module with a SessionStore: {error}"
         ) from error
-    except RuntimeError as error:  # Django's, of a model whose app is not installed
+    except RuntimeError as error:  # raised by Django for a model whose app is not installed
         raise ImproperlyConfigured(
             f"ENGINE is {path!r}, whose app is not in INSTALLED_APPS. Leave it there until FALLBACK is removed."
         ) from error
@@ -48,7 +48,7 @@ def _own(session: type[Any]) -> Callable[[Fallback], Source]:
 
 
 def _kind_of(path: str, store_class: type[SessionBase]) -> type[Source]:
-    """Return the class of the source for an engine of Django's, of another package, or derived from one of these."""
+    """Return the class of sources for an engine of Django or another package, or for a subclass of one."""
     kinds: dict[Any, type[Source]] = {
         DjangosCache: CacheSource,
         DjangosFiles: FileSource,

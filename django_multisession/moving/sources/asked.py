@@ -1,4 +1,4 @@
-"""How a source asks what keeps its sessions: within the request's budget, by a breaker, on the right thread.
+"""Ask the server that keeps a source's sessions: with a time budget, a circuit breaker, and on the right thread.
 
 Django's connections belong to the thread that has opened them.
 """
@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 
 class Asked(Store):
-    """What a source asks. Of a store it has call() and what that needs, and no records.
+    """The server of a source. Of a Store it has call() and what that needs, but no records.
 
-    ``look`` asks for a session that is not there; its exceptions tell what is wrong.
+    ``look`` asks for a session that does not exist; its exceptions tell what is wrong.
     """
 
     def __init__(self, name: str, timeout: float, look: Callable[[], object]) -> None:
@@ -34,7 +34,7 @@ class Asked(Store):
         return self._name
 
     async def ask(self, query: Callable[[], T], *, again: Callable[[], T] | None = None) -> T:
-        """Return what query returns; after a lost connection, what it or ``again`` returns on a new one."""
+        """Return what query returns; after a lost connection, call it again, or ``again`` instead."""
         try:
             return await self._once(query)
         except StoreUnavailable as error:
@@ -46,16 +46,16 @@ class Asked(Store):
         return await self.call(self._on_thread, query)
 
     async def _on_thread(self, seconds: float, query: Callable[[], T]) -> T:
-        # The client's own limits, from Django's settings, bound it; `seconds` cannot.
+        # `seconds` cannot limit it; the client's own limits, from Django's settings, do.
         return await on_connection(query)
 
     async def probe(self, node: Any) -> None:
-        """See Store.probe(). The limits of a client of Django's can be long."""
+        """See Store.probe(). On a thread of its own, since the clients' limits may be too long."""
         await probe_on_a_thread(partial(_closing, self._look))
 
 
 class AskedDatabase(Asked):
-    """A table of the project's, on Django's connection and in its transactions."""
+    """A table of the project, on Django's connection and in its transactions."""
 
     def __init__(self, alias: str, table: str, timeout: float, look: Callable[[], object]) -> None:
         super().__init__(f"{table} of DATABASES[{alias!r}]", timeout, look)

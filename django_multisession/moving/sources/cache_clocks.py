@@ -1,7 +1,7 @@
-"""How long what is in a cache of Django's will stay there, which no method of Django's tells.
+"""How long an item of one of Django's caches has left, which no method of Django tells.
 
-Without it a session would begin a whole life anew on the day it moves. What is borrowed here of Django stands in
-tests/unit/test_borrowed_names.py.
+Otherwise a session would start a whole new life when it moves. The private names of Django that this needs are listed
+in tests/unit/test_borrowed_names.py.
 """
 
 import pickle
@@ -20,7 +20,7 @@ from django.db import models, router
 from django.utils import timezone
 
 Clock = Callable[[Any, str, str], int | None]
-"""Takes a cache, a key as its server knows it, and the key as it was given; returns seconds, None where unknown."""
+"""Takes a cache, a key as its server knows it, and the key as it was given; returns seconds, or None if unknown."""
 
 
 def _redis(cache: Any, address: str, key: str) -> int | None:
@@ -43,7 +43,6 @@ def _memcached(cache: Any, address: str, key: str) -> int | None:
 def _file(cache: Any, address: str, key: str) -> int | None:
     try:
         with Path(cache._key_to_file(key)).open("rb") as file:
-            # By ALLOW_PICKLE, as the rest of the file.
             ends_at: float | None = pickle.load(file)  # noqa: S301 - ALLOW_PICKLE lets the rest of the file be loaded, too
     except FileNotFoundError:
         return 0
@@ -63,7 +62,7 @@ def _table(cache: Any, address: str, key: str) -> int | None:
 
 
 def _entry(table: str) -> Any:
-    """Return a model of a cache's table, which no registry knows."""
+    """Return a model of a cache's table that is in no registry of apps."""
 
     class Meta:
         apps = Apps()

@@ -1,4 +1,4 @@
-"""Sessions in a table with a cache before it: Django's cached_db engine, and that of django-qsessions."""
+"""Sessions in a table, with copies in a cache: Django's cached_db engine, and that of django-qsessions."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -20,8 +20,8 @@ from .tables import TableSource
 class CachedTableSource(TableSource):
     """The table has every session; the cache has copies of some, which its engine reads first.
 
-    Read is the table alone: what the engine writes is there before it is in the cache, and a row that somebody has
-    deleted is a logout, whatever the cache says. What is written or removed is so in both places.
+    We read the table only: the engine writes it before the cache, and a row that was deleted is a logout, whatever the
+    cache has. We write and remove in both.
     """
 
     def __init__(self, fallback: Fallback) -> None:
@@ -47,7 +47,7 @@ class CachedTableSource(TableSource):
         await self._forget(key)
         removed = await super().remove(key, found)
         if removed is Removal.REMOVED:
-            # Whoever has read the row before puts a copy of it into the cache.
+            # A process that has read the row before may have put a copy of it into the cache.
             await self._forget(key)
         return removed
 
@@ -61,7 +61,7 @@ class CachedTableSource(TableSource):
 
     async def shorten(self, found: Found, seconds: int) -> bool:
         is_there = await super().shorten(found, seconds)
-        await self._forget(found.key)  # whoever reads it next copies it for as long as its row lives
+        await self._forget(found.key)  # the next reader copies it again, for as long as the row lives now
         return is_there
 
     async def create(self, key: str, new: New) -> Found | None:
@@ -73,7 +73,7 @@ class CachedTableSource(TableSource):
         return await self._copied(began, await super().write(found, new))
 
     async def _copied(self, began: datetime, written: Found | None) -> Found | None:
-        """Put a copy of what was written, which would otherwise be that of whoever has read the row before."""
+        """Put a copy of what was written into the cache, which may have one of the row as it was before."""
         if written is None:
             return None
         key, data, age = written.key, written.data, written.age
@@ -81,7 +81,7 @@ class CachedTableSource(TableSource):
             await self._copies.ask(lambda: self._own.cache.set(self._address(key), data, age))
             row = await self._asked.ask(partial(self._row, key))
             if row is None or row[0] != written.token or row[1] < began + timedelta(seconds=min(age, LONGEST_TTL)):
-                # It was removed, changed or shortened before the copy was there, which nobody would take away.
+                # It was removed, changed or shortened before the copy was written, which nobody would remove.
                 await self._forget(key)
         except StoreUnavailable as error:
             warn("A session was written to %s, and not to its copy: %s", self.name, error)

@@ -17,13 +17,13 @@ from .own_caches import OwnCache
 
 UNREADABLE: Final = (
     *(UnpicklingError, zlib.error, EOFError),
-    *(AttributeError, ImportError, LookupError, TypeError, ValueError),  # a class that is not there, or has changed
+    *(AttributeError, ImportError, LookupError, TypeError, ValueError),  # for a class that is gone, or has changed
 )
-"""What deserialising raises of what is no session; any other exception of a cache is its server's."""
+"""What deserialising raises for what is no session; any other exception of a cache is about its server."""
 
 
 class AskedCache(Asked):
-    """A cache: whatever exception its client has, it says that there was no answer."""
+    """A cache. Any exception of its client means that there was no answer."""
 
     def failure(self, error: Exception) -> tuple[Failure, str] | None:
         """See Store.failure()."""
@@ -33,7 +33,7 @@ class AskedCache(Asked):
 
 
 class CacheSource(DjangosSource):
-    """What Django's cache engine keeps under its prefix and the session key."""
+    """The sessions that Django's cache engine keeps, under its prefix and the session key."""
 
     why_not_scannable = f"a cache cannot be listed: {BY_ITSELF}"
 
@@ -71,7 +71,7 @@ class CacheSource(DjangosSource):
             return None
         data = as_session(value)
         left = self._own.seconds_left(self._address(key))
-        if left is None:  # as if it had been written just now
+        if left is None:  # not known: as if it had been written just now
             left = seconds_left(data, time.time(), self.engine.cookie_age)
         return Found(key, data, left, deepcopy(data)) if left > 0 else None
 
@@ -115,7 +115,7 @@ class CacheSource(DjangosSource):
 
     async def write(self, found: Found, new: New) -> Found | None:
         def replace() -> bool:
-            # There is no compare-and-swap in a cache of Django's; what is between the two calls is lost, as before.
+            # Django's caches have no compare-and-swap: a change between the two calls is lost, as it was before.
             if not self._is_as_found(found):
                 return False
             self._own.cache.set(self._address(found.key), new.data, new.age)

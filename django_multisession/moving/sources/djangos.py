@@ -1,4 +1,4 @@
-"""What Django's engines, and those that others have made like them, have in common."""
+"""The base of the sources for Django's engines, and for those of other packages that work like them."""
 
 import pickletools
 import re
@@ -18,11 +18,11 @@ from ...exceptions import InvalidRecord
 from ..source import Source
 
 _KEY: Final = re.compile(r"[a-z0-9]{8,40}", re.ASCII)
-"""What Django makes keys of (django.contrib.sessions.backends.base): at least 8 of these, at most as its table has."""
+"""Django's session keys (django.contrib.sessions.backends.base): 8 characters at least, 40 at most as in its table."""
 
 
 class DjangosEngine:
-    """The engine that FALLBACK names, under the settings that Django has for it."""
+    """The engine that FALLBACK names, with Django's settings for it."""
 
     def __init__(self, fallback: Fallback) -> None:
         entry = fallback.entry
@@ -35,7 +35,7 @@ class DjangosEngine:
         self.serializer: type[Any] = import_string(entry.serializer or settings.SESSION_SERIALIZER)
 
     def store(self, key: str, data: Mapping[str, Any] | None = None) -> Any:
-        """Return a session of the engine's; with data it loads nothing."""
+        """Return a session of the engine; with data, it has these and loads nothing."""
         store: Any = self.store_class(key)
         store.serializer = self.serializer
         if data is not None:
@@ -45,7 +45,7 @@ class DjangosEngine:
 
     @property
     def cookie_age(self) -> int:
-        """Seconds that a session without an expiry of its own lives."""
+        """Seconds that a session without set_expiry() lives."""
         return int(self.store_class().get_session_cookie_age())
 
     @property
@@ -55,7 +55,7 @@ class DjangosEngine:
 
 
 class DjangosSource(Source):
-    """A source on an engine of Django's kind."""
+    """A source for an engine of Django's kind."""
 
     def __init__(self, fallback: Fallback) -> None:
         super().__init__(fallback)
@@ -93,13 +93,13 @@ def _refuse_other_keys(entry: Entry) -> None:
 
 
 class _Any:
-    """A class whose objects come back from a pickle, and from no format of data."""
+    """A class whose instances survive pickling, but no serializer of plain data."""
 
 
 def loads_pickles(serializer: Any) -> bool:
-    """Tell whether a serializer reads pickles, compressed or sealed ones as well, or what else brings back any object.
+    """Tell whether a serializer reads pickles, even compressed or sealed ones, or any format that restores any object.
 
-    It is asked to read what it has just written.
+    It is tried out: it must read what it has just written.
     """
     return _is_pickle(serializer.dumps({"a": 1})) or _brings_objects_back(serializer)
 
@@ -114,22 +114,22 @@ def _is_pickle(dumped: Any) -> bool:
 def _brings_objects_back(serializer: Any) -> bool:
     try:
         return isinstance(serializer.loads(serializer.dumps({"a": _Any()}))["a"], _Any)
-    except Exception:  # noqa: BLE001 - a serializer is the project's own code, and of data it is the rule
+    except Exception:  # noqa: BLE001 - a serializer is the project's own code, and one of plain data must fail here
         return False
 
 
 def as_session(data: Any) -> dict[str, Any]:
-    """Return what was deserialised if it can be a session; InvalidRecord otherwise."""
+    """Return deserialised data if they can be a session; InvalidRecord otherwise."""
     if not isinstance(data, dict):
         raise InvalidRecord("it is no dictionary")
     return data
 
 
 def seconds_left(data: Mapping[str, Any], written_at: float, cookie_age: int) -> int:
-    """Return the whole seconds that a session has left, which was written at a time in seconds since 1970.
+    """Return the whole seconds that a session has left; ``written_at`` is in seconds since 1970.
 
-    By Django's rules for set_expiry(): a number counts from the last write on, a date is the end, and without either
-    it is SESSION_COOKIE_AGE.
+    By Django's rules for set_expiry(): a number counts from the last write, a date is the end; without either,
+    ``cookie_age`` counts from the last write.
     """
     expiry = data.get("_session_expiry")
     try:

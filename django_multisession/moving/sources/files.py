@@ -23,7 +23,7 @@ from .djangos import DjangosSource, as_session, seconds_left
 
 
 class FileSource(DjangosSource):
-    """Files of LOCATION, SESSION_FILE_PATH or the temporary directory, named by the cookie's name and the key."""
+    """Files in LOCATION, SESSION_FILE_PATH or the temporary directory, named after the cookie's name and the key."""
 
     def __init__(self, fallback: Fallback) -> None:
         super().__init__(fallback)
@@ -40,7 +40,7 @@ class FileSource(DjangosSource):
         return Asked(self.name, self.fallback.entry.timeout, partial(self._content, ABSENT_KEY))
 
     def _path(self, key: str) -> Path:
-        # accepts() lets nothing pass that leads to another directory; this holds for whoever did not ask it.
+        # A key that accepts() refuses could lead to another directory; check it even if the caller has not.
         if not self.accepts(key):
             raise InvalidRecord("its key is none of Django's")
         return self._directory / f"{self._prefix}{key}"
@@ -71,7 +71,7 @@ class FileSource(DjangosSource):
 
     def _decoded(self, key: str, text: str) -> dict[str, Any]:
         if not text:
-            return {}  # where the disk was full, Django leaves an empty file for a new session
+            return {}  # Django leaves an empty file for a new session if the disk is full
         store = self.engine.store(key)
         try:
             return as_session(signing.loads(text, salt=store.key_salt, serializer=self.engine.serializer))
@@ -97,7 +97,7 @@ class FileSource(DjangosSource):
             if content is None:
                 return False
             if content[0] == found.token and found.age > seconds:
-                # What counts is when it was written; a date of set_expiry() stays.
+                # The file's time decides when it expires, except with a date of set_expiry().
                 now = time.time()
                 written_at = now + seconds - seconds_left(found.data, now, self.engine.cookie_age)
                 with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Engines of ours that keep sessions on a server, as a source."""
+"""The source for our own engines that keep sessions on a server."""
 
 import os
 import time
@@ -38,7 +38,7 @@ class OwnSource(Source):
         return self.store.name
 
     @property
-    def why_not_scannable(self) -> str:  # type: ignore[override]  # known of the store alone
+    def why_not_scannable(self) -> str:  # type: ignore[override]  # it depends on the store
         if self.store.local:
             return f"its sessions are in the memory of the site's processes: {BY_ITSELF}"
         return "" if self.store.scannable else f"{self.store.name} cannot list its keys: {BY_ITSELF}"
@@ -51,7 +51,7 @@ class OwnSource(Source):
         if isinstance(found, Moved):
             return FoundMoved(found.key.secret)
         now = time.time()
-        # What was set aside is for the process that changes the password at this moment.
+        # A session that was set aside is for the request that is just changing the password.
         if not isinstance(found, Loaded) or found.header.expired(now, self._skew):
             return None
         body = self._bodies.parse(found.plaintext)
@@ -114,7 +114,7 @@ class OwnSource(Source):
         return self.store.scan()
 
     async def count(self) -> int | None:
-        """See Source.count(); by listing them, as servers do not count what is theirs and live."""
+        """See Source.count(). By listing them: servers cannot count the live records of one prefix."""
         count = 0
         async for _ in self.store.scan():
             count += 1

@@ -1,7 +1,7 @@
-"""Caches of the project's, as sources ask them: with its settings, but for those that hide a failure of the server.
+"""The project's caches as sources use them: with its settings, except for those that hide a server's failure.
 
-A cache that is asked for a page says "not there" when its server is away, and the page is made anew. Of a session that
-would log its visitor out.
+Some caches answer "not there" while their server is away: a page is then rendered again, but a session's visitor would
+be logged out.
 """
 
 import sys
@@ -25,11 +25,11 @@ from .djangos import loads_pickles
 
 _DJANGO_REDIS: Final = "django_redis.cache"
 _FORGETFUL: Final = ("locmem", "dummy")
-"""Django's caches that nothing outlives the process in."""
+"""Django's caches that keep nothing beyond the process, or nothing at all."""
 
 
 class _Caches:
-    """A cache of each alias for each thread: clients need not be safe for threads."""
+    """One cache object for each alias and thread, since clients need not be thread-safe."""
 
     def __init__(self) -> None:
         self.here = threading.local()
@@ -46,14 +46,14 @@ def _close_caches() -> None:
     _caches.renew()
 
 
-on(Event.FORK)(_caches.renew)  # the parent goes on with its connections
+on(Event.FORK)(_caches.renew)  # without closing: the connections are the parent's
 
 
 class OwnCache:
-    """One alias of CACHES. No method but ``cache`` does I/O, and that none before it is used."""
+    """One alias of CACHES. Only look() and seconds_left() do I/O, and what is called on ``cache``."""
 
     def __init__(self, alias: str, timeout: float) -> None:
-        """``timeout`` is how many seconds its server has for an answer, where the project's settings name no less."""
+        """``timeout`` is how many seconds its server has for an answer, unless the project's settings allow less."""
         self.alias = alias
         self._timeout = timeout
         try:
@@ -82,7 +82,7 @@ class OwnCache:
 
     @property
     def cache(self) -> Any:
-        """The cache of this thread."""
+        """The cache object of this thread."""
         caches = _caches.value
         found: Any = getattr(caches.here, self.alias, None)
         if found is None:
@@ -92,7 +92,7 @@ class OwnCache:
         return found
 
     def look(self, key: str) -> object:
-        """Read a key on a connection of its own."""
+        """Read a key on a new connection."""
         cache = self._class(self._location, self._params)
         try:
             return cache.get(key)
@@ -101,7 +101,7 @@ class OwnCache:
 
     @property
     def database(self) -> str | None:
-        """The alias of DATABASES whose table this is; None for other caches."""
+        """The alias of DATABASES that has the cache's table; None for other caches."""
         if not issubclass(self._class, BaseDatabaseCache):
             return None
         return router.db_for_read(self.cache.cache_model_class)
@@ -115,10 +115,10 @@ class OwnCache:
         return any(kind.__module__ == package for kind in self._class.__mro__)
 
     def _correct(self) -> None:
-        """Change the settings under which the cache would not tell an outage, or ask a replica that lags."""
+        """Change the settings with which the cache would hide an outage, or read from a replica that lags."""
         options = dict(self._params.get("OPTIONS") or {})
         if issubclass(self._class, PyMemcacheCache):
-            # After an error it would say for a second that nothing is there, and then ask another node.
+            # After an error it would answer "not there" for a while, and then ask another node.
             options.update(ignore_exc=False, retry_attempts=sys.maxsize, retry_timeout=-1)
             options |= self._limits(options, "timeout", "connect_timeout")
         elif issubclass(self._class, RedisCache):
@@ -131,12 +131,12 @@ class OwnCache:
         self._params["OPTIONS"] = options
 
     def _limits(self, options: Mapping[str, Any], *names: str) -> dict[str, float]:
-        """Return what the project allows its server, or less: pages may wait for as long as that, sessions may not."""
+        """Return the project's limits for its server, reduced to what a session may wait."""
         return {name: min(options.get(name) or self._timeout, self._timeout) for name in names}
 
     @property
     def pickles(self) -> bool:
-        """Whether reading loads pickles; what is not known does."""
+        """Whether reading loads pickles; True if that is not known."""
         options: Mapping[str, Any] = self._params["OPTIONS"]
         if issubclass(self._class, RedisCache) and "serializer" in options:
             serializer: Any = options["serializer"]
@@ -147,7 +147,7 @@ class OwnCache:
         return True
 
     def seconds_left(self, key: str) -> int | None:
-        """Return how many seconds what is under a key has left; None if the cache does not tell. Does I/O."""
+        """Return how many seconds the item under a key has left; None if the cache cannot tell. Does I/O."""
         cache = self.cache
         if self._is(_DJANGO_REDIS):
             left: int | None = cache.ttl(key)
@@ -159,7 +159,7 @@ class OwnCache:
 
 
 def _first(location: Any, separators: str) -> Any:
-    """Return the first of several servers, which is the one that is written to."""
+    """Return the first of several servers, which is the primary."""
     if not isinstance(location, str):
         return list(location)[:1]
     for separator in separators:

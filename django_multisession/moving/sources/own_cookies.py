@@ -1,4 +1,4 @@
-"""Engines of ours that keep sessions in cookies, as a source."""
+"""The source for our own engines that keep sessions in cookies."""
 
 import os
 import time
@@ -20,7 +20,7 @@ _SID_BYTES = 20
 
 
 class OwnCookieSource(Source):
-    """What a cookie of the same session name holds."""
+    """The session in a cookie of the same session name."""
 
     in_cookies = True
     why_not_scannable = f"its sessions are in the visitors' browsers: {BY_ITSELF}"

@@ -12,11 +12,11 @@ from .djangos import DjangosSource, as_session, seconds_left
 
 SALT: Final = "django.contrib.sessions.backends.signed_cookies"
 _LONGEST: Final = 4096
-"""Bytes of a cookie that browsers keep (RFC 6265, section 6.1)."""
+"""The most bytes of a cookie that browsers keep (RFC 6265, section 6.1)."""
 
 
 class SignedCookieSource(DjangosSource):
-    """What a cookie holds: data, when it was signed, and a signature with SECRET_KEY or one of its fallbacks."""
+    """The session in a cookie: its data, the time of its signature, and the signature by SECRET_KEY or a fallback."""
 
     in_cookies = True
     why_not_scannable = f"its sessions are in the visitors' browsers: {BY_ITSELF}"

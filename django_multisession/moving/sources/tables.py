@@ -1,4 +1,4 @@
-"""Sessions in a table of the database: Django's db engine, django-user-sessions, django-qsessions, and their like."""
+"""Sessions in a table of a database: Django's db engine, django-user-sessions, django-qsessions, and similar ones."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
@@ -22,11 +22,11 @@ from .asked import AskedDatabase
 from .djangos import DjangosSource, as_session
 
 _ABOUT_THE_REQUEST: Final = ("user_agent", "ip", "created_at")
-"""Columns that the packages fill from a request, which is not known here: they stay as they are."""
+"""Columns that the packages fill from the request, which is not known here: they are left as they are."""
 
 
 class TableSource(DjangosSource):
-    """Rows of a model with session_key, session_data and expire_date, as AbstractBaseSession has them."""
+    """The rows of a model with session_key, session_data and expire_date, such as AbstractBaseSession."""
 
     def __init__(self, fallback: Fallback) -> None:
         super().__init__(fallback)
@@ -40,7 +40,7 @@ class TableSource(DjangosSource):
         return self._asked.name
 
     def _model(self) -> Any:
-        """Return the engine's model: that of Django's documented get_model_class(), or the one of its module."""
+        """Return the engine's model: from Django's documented get_model_class(), or that of django-user-sessions."""
         store_class: Any = self.engine.store_class
         try:
             if hasattr(store_class, "get_model_class"):
@@ -48,28 +48,28 @@ class TableSource(DjangosSource):
             from user_sessions.models import Session  # type: ignore[import-untyped]  # it ships no types
 
             return Session
-        except RuntimeError as error:  # Django's, of a model whose app is not installed
+        except RuntimeError as error:  # raised by Django for a model whose app is not installed
             raise ImproperlyConfigured(
                 f"it reads the table of {self.engine.path!r}, whose app is not in INSTALLED_APPS. "
                 "Leave it there until FALLBACK is removed."
             ) from error
 
     def _database(self) -> str:
-        """Return the key of DATABASES that LOCATION names, or that the project's routers say."""
+        """Return the key of DATABASES that LOCATION names; by default, the one that the project's routers name."""
         location = self.fallback.entry.location
         if location is not None:
             return alias_of(StoreOptions(location))
-        # A replica may not have yet what the browser's last request has written.
+        # The primary: a replica may not have yet what the browser's last request has written.
         return router.db_for_write(self.model)
 
     @property
     def _is_referred_to(self) -> bool:
-        """Whether other tables of the project, or receivers of its signals, count on every deletion of a row."""
+        """Whether related tables, or receivers of signals, rely on Django's deletion of each row."""
         signals = (pre_delete, post_delete)
         return bool(self.model._meta.related_objects) or any(each.has_listeners(self.model) for each in signals)
 
     def _rows(self, **conditions: Any) -> "QuerySet[Any]":
-        # Not the model's own manager: that of django-qsessions asks SESSION_ENGINE, which is ours by now.
+        # Not the model's manager: that of django-qsessions imports SESSION_ENGINE, which is ours by now.
         return QuerySet(self.model, using=self._alias).filter(**conditions)
 
     def _live(self, **conditions: Any) -> "QuerySet[Any]":
@@ -90,7 +90,7 @@ class TableSource(DjangosSource):
         return Found(key, self._decoded(key, text), age, text) if age > 0 else None
 
     async def read_many(self, keys: Sequence[str]) -> dict[str, Found | InvalidRecord]:
-        """See Source.read_many(); with one query."""
+        """See Source.read_many(). With one query."""
         columns = "session_key", "session_data", "expire_date"
         rows = await self._asked.ask(lambda: list(self._live(session_key__in=keys).values_list(*columns)))
         found: dict[str, Found | InvalidRecord] = {}
@@ -108,7 +108,7 @@ class TableSource(DjangosSource):
         store = self.engine.store(key)
         data = as_session(store.decode(text))
         if not data:
-            # Django's decode() returns an empty session for one that it cannot read.
+            # Django's decode() returns an empty session if it cannot read one.
             try:
                 as_session(signing.loads(text, salt=store.key_salt, serializer=self.engine.serializer))
             except Exception as error:  # a serializer is the project's own code
@@ -123,7 +123,7 @@ class TableSource(DjangosSource):
 
         def delete() -> Removal:
             rows = self._rows(session_key=key, **as_found)
-            # delete() opens a transaction, which is three round trips.
+            # _raw_delete(), since delete() opens a transaction: three round trips.
             if rows.delete()[0] if self._is_referred_to else rows._raw_delete(self._alias):
                 return Removal.REMOVED
             return Removal.CHANGED if found and self._live(session_key=key).exists() else Removal.GONE
@@ -135,7 +135,7 @@ class TableSource(DjangosSource):
         return await self._asked.ask(delete, again=delete_again)
 
     async def remove_many(self, found: Sequence[Found]) -> list[Removal]:
-        """See Source.remove_many(); in one transaction, where rows can be locked between the look and the deletion."""
+        """See Source.remove_many(). In one transaction, if rows can be locked between the read and the deletion."""
         if self._is_referred_to or not connections[self._alias].features.has_select_for_update:
             return await super().remove_many(found)
         removals = await self._asked.ask(partial(self._delete_many, found), again=partial(self._delete_again, found))
@@ -143,7 +143,7 @@ class TableSource(DjangosSource):
 
     def _delete_many(self, found: Sequence[Found]) -> dict[str, Removal]:
         with transaction.atomic(using=self._alias):
-            # In the order in which another walk locks them.
+            # Ordered, so that two walks lock them in the same order.
             rows = self._live(session_key__in=[each.key for each in found]).order_by("session_key").select_for_update()
             there = dict(rows.values_list("session_key", "session_data"))
             removals = {
@@ -198,7 +198,7 @@ class TableSource(DjangosSource):
         return await self._asked.ask(update)
 
     def _instance(self, key: str, new: New) -> Any:
-        """Return a row, unsaved, with the columns that the engine has."""
+        """Return an unsaved row, with the columns that the engine fills."""
         data = new.data
         store = self.engine.store(key, data)
         if hasattr(store, "create_model_instance"):
