@@ -14,8 +14,8 @@ class MultisessionConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # For what is mailed outside of requests, and under Django's middleware: it shows all settings, LOCATION with
-        # its password among them. A project's own filter stays; it can be a subclass of ours.
+        # For reports outside of requests, and with Django's middleware: they show all settings, including LOCATION
+        # with its password. A project's own filter is kept; it can be a subclass of ours.
         if settings.DEFAULT_EXCEPTION_REPORTER_FILTER == global_settings.DEFAULT_EXCEPTION_REPORTER_FILTER:
             settings.DEFAULT_EXCEPTION_REPORTER_FILTER = REPORTER_FILTER
 

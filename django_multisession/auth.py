@@ -1,4 +1,4 @@
-"""A logout that logs out though the store of the sessions does not answer."""
+"""A logout that works although the session's store does not answer."""
 
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def logout(request: HttpRequest) -> None:
-    """Log the user out as django.contrib.auth.logout() does, also during an outage of the session's store.
+    """Log the user out as django.contrib.auth.logout() does, even during an outage of the session's store.
 
-    The browser loses the session's cookie then. The record cannot be deleted, and ends when its time is over: whoever
-    has a copy of the cookie can use it until then. Nothing is raised for that; user_logged_out is not sent, for nobody
-    knows who it was.
+    In an outage the browser only loses the session's cookie. The record cannot be deleted: whoever has a copy of the
+    cookie can use it until the record expires. Nothing is raised for that, and user_logged_out is not sent, since the
+    user is not known.
     """
     try:
         auth.logout(request)
@@ -42,7 +42,7 @@ async def alogout(request: HttpRequest) -> None:
 
 
 def _nobody() -> "AnonymousUser":
-    # Its module can be imported only where django.contrib.auth is installed.
+    # Imported late: its module needs django.contrib.auth to be installed.
     from django.contrib.auth.models import AnonymousUser
 
     return AnonymousUser()

@@ -1,11 +1,11 @@
 """Sessions of WebSocket consumers, for Channels: ``scope["session"]``, and ``scope["sessions"]`` with the named ones.
 
-The handshake is a request with cookies, so that its sessions are loaded before the consumer runs; reading them does no
-I/O then. What was changed is saved when the consumer accepts, whose message carries the cookies, and when the
-connection ends, where nothing can be told to the browser any more. An outage refuses the handshake, or closes the
-connection, with code 1013 ("try again later") and the same single line in the log as a page.
+The handshake is a request with cookies: its sessions are loaded before the consumer runs, so that reading them does no
+I/O. Changes are saved when the consumer accepts, with the cookies in that message, and again when the connection ends,
+when no cookie can be sent any more. An outage refuses the handshake, or closes the connection, with code 1013 ("try
+again later"), and is logged once, as for pages.
 
-It needs nothing of Channels itself: an ASGI application goes in, and one comes out.
+This needs nothing of Channels itself: it wraps any ASGI application.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -35,7 +35,7 @@ TRY_AGAIN_LATER: Final = 1013
 
 
 class SessionMiddleware:
-    """Stands in the place of channels.sessions.SessionMiddlewareStack; other scopes than "websocket" pass by."""
+    """Takes the place of channels.sessions.SessionMiddlewareStack; passes scopes other than "websocket" through."""
 
     def __init__(self, inner: Application) -> None:
         self.inner = inner
@@ -49,7 +49,7 @@ class SessionMiddleware:
 
 
 class _Connection:
-    """One WebSocket, whose handshake is a request."""
+    """One WebSocket, with its handshake as a request."""
 
     def __init__(self, scope: MutableMapping[str, Any], send: Send) -> None:
         self._send = send
@@ -65,11 +65,11 @@ class _Connection:
         }
 
     async def serve(self, inner: Application, receive: Receive) -> Any:
-        """Run the consumer; an outage that it meets closes the connection."""
+        """Run the consumer; close the connection if it meets an outage."""
         try:
             await self._preload()
         except StoreUnavailable as error:
-            await receive()  # websocket.connect, which has to come before an answer
+            await receive()  # websocket.connect, which must be received before an answer is sent
             await self._refuse(error)
             return None
 
@@ -101,7 +101,7 @@ class _Connection:
             response = await self._save()
             cookies = [(b"set-cookie", morsel.OutputString().encode("latin-1")) for morsel in response.cookies.values()]
             message = {**message, "headers": [*message.get("headers", ()), *cookies]}
-            self._request.is_answered = True  # from now on the browser could not be told of another key
+            self._request.is_answered = True  # from now on the browser cannot get another key
         elif message["type"] == "websocket.close":
             await self._save()
             self._is_closed = True
@@ -109,7 +109,7 @@ class _Connection:
             await self._send(message)
 
     async def _save(self) -> Any:
-        """Save what was changed; return a response with the cookies of it. StoreUnavailable where that fails."""
+        """Save what was changed; return a response with its cookies. StoreUnavailable if that fails."""
         response = await finish(self._request, HttpResponse(), self._sessions.opened())
         sessions = [session for session in self._sessions.opened() if isinstance(session, MultisessionBase)]
         outage = next((session.outage for session in sessions if session.outage is not None), None)
@@ -121,7 +121,7 @@ class _Connection:
         return response
 
     async def _abandon(self) -> None:
-        """Leave the sessions as the last save has left them, as a page does that fails."""
+        """Leave the sessions as the last save has left them, as for a page that fails."""
         await finish(self._request, HttpResponse(status=500), self._sessions.opened())
 
     async def _refuse(self, error: StoreUnavailable) -> None:

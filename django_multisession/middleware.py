@@ -1,4 +1,4 @@
-"""The sessions of a request: opened on demand, saved together, and an outage answered with 503."""
+"""The middleware: it opens a request's sessions on demand, saves them together, and answers an outage with 503."""
 
 from collections.abc import Awaitable
 from typing import Any, ClassVar, cast
@@ -31,8 +31,8 @@ _reporter_filter = ExceptionReporterFilter()
 class SessionMiddleware(DjangoSessionMiddleware):
     """Django's SessionMiddleware, for any number of sessions and in the colour of the request.
 
-    A store that does not answer makes the response a 503 and leaves its session's cookie alone; see http/finish.py.
-    With settings under which sessions cannot work it does not start (ImproperlyConfigured): gunicorn runs no checks.
+    If a store does not answer, the response is a 503, and the session's cookie stays as it is; see http/finish.py.
+    With settings that sessions cannot work with, it does not start (ImproperlyConfigured): gunicorn runs no checks.
     """
 
     applies_cookie_options: ClassVar[bool] = True
@@ -87,7 +87,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
         return await finish(request, response, opened) if opened else response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer a view's StoreUnavailable with 503 and its UpdateError with 400; other exceptions are not ours."""
+        """Answer a view's StoreUnavailable with 503, and its UpdateError with 400; leave other exceptions to others."""
         if isinstance(exception, StoreUnavailable):
             return Outage(exception)
         return interrupted(request, exception) if isinstance(exception, UpdateError) else None
@@ -106,23 +106,23 @@ async def _preload(request: HttpRequest) -> HttpResponse | None:
 
 @cached
 def _takes_our_filter() -> bool:
-    # A project's own filter stays; it can be a subclass of ours.
+    # A project's own filter is kept; it can be a subclass of ours.
     return settings.DEFAULT_EXCEPTION_REPORTER_FILTER == _DJANGOS_FILTER
 
 
 def _sessions(request: HttpRequest) -> Sessions:
-    # A subclass' process_request() may have set request.session alone.
+    # A subclass' process_request() may have set request.session only.
     sessions: Sessions | None = getattr(request, "sessions", None)
     return Sessions(request) if sessions is None else sessions
 
 
 def _opened(request: HttpRequest) -> list[SessionBase]:
-    """Return the sessions that a response may say something of: none for a page that has not looked at any."""
+    """Return the sessions that the response may have to save or to set cookies for; none if none was accessed."""
     sessions = _sessions(request)
     if not sessions.has_named and not settings.SESSION_SAVE_EVERY_REQUEST:
         session = getattr(request, "session", None)
         if isinstance(session, SessionBase) and not (session.accessed or session.modified or _ends(session)):
-            # An empty one is looked at: its cookie is deleted.
+            # But an empty session counts if the request brought cookies: its cookie must be deleted.
             return [] if session.session_key or not request.COOKIES else [session]
     return sessions.opened()
 

@@ -1,1 +1,1 @@
-"""The request's way: what a response stores, which cookies it sets, what it says of an outage."""
+"""The end of a request: what is saved, which cookies the response sets, and how an outage is answered."""

@@ -1,4 +1,4 @@
-"""Error reports without session keys and passwords, also those that Django mails to the admins (decisions.md, D18)."""
+"""Keep session keys and passwords out of error reports, and of Django's mails to the admins (decisions.md, D18)."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,7 +16,7 @@ _PASSWORDS = ("@", "://", "password=")
 
 
 class ExceptionReporterFilter(SafeExceptionReporterFilter):
-    """Django's filter, which knows of one session cookie, and of secrets by the names of settings only."""
+    """Django's filter, extended: that knows one session cookie only, and secrets only by the names of settings."""
 
     def cleanse_setting(self, key: Any, value: Any) -> Any:
         if _is_session_cookie(key) or (key == "LOCATION" and any(mark in str(value) for mark in _PASSWORDS)):
@@ -24,7 +24,7 @@ class ExceptionReporterFilter(SafeExceptionReporterFilter):
         return super().cleanse_setting(key, value)
 
     def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: FrameType) -> Any:
-        # Session keys, secrets and connection parameters are locals all over this package.
+        # Throughout this package, local variables hold session keys, secrets and connection parameters.
         if tb_frame.f_globals.get("__name__", "").startswith("django_multisession"):
             return [(name, self.cleansed_substitute) for name in tb_frame.f_locals]
         return super().get_traceback_frame_variables(request, tb_frame)
@@ -39,7 +39,7 @@ def _is_session_cookie(key: Any) -> bool:
 def _cookie_names() -> Iterator[str]:
     for session in names():
         yield cookie_options(session).name
-        with suppress(ImproperlyConfigured):  # an entry that is wrong opens no session
+        with suppress(ImproperlyConfigured):  # with a wrong entry no session is opened
             fallback = entry(session).fallback
             if fallback is not None and "NAME" in fallback.entry.cookie:
                 yield fallback.entry.cookie["NAME"]  # under which it still comes, with a key that is in use

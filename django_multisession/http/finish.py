@@ -1,8 +1,7 @@
 """The end of a request: sessions are saved, outages answered, cookies set.
 
-Everything is serialised first; saves go to the stores next; cookies are set last, for every session that was saved,
-also when another one failed. A response of 500 or above saves nothing, and leaves each session as it was before the
-request.
+First all sessions are serialised, then saved; last, cookies are set for every session that was saved, even if another
+one failed. A response of 500 or above saves nothing, and leaves each session as it was before the request.
 """
 
 from collections.abc import Awaitable, Callable
@@ -26,13 +25,13 @@ from .unavailable import Outage, unavailable
 
 
 async def finish(request: HttpRequest, response: HttpResponseBase, opened: list[SessionBase]) -> HttpResponseBase:
-    """Return the response to send: the given one, or another if an outage or a failed save has to be answered."""
+    """Return the response to send: the given one, or another that answers an outage or a failed save."""
     handles = [Handle(session, request) for session in opened]
     try:
         return await _finish(request, response, handles)
     finally:
         for handle in handles:
-            await handle.close()  # what has ended has, also where the request fails for something else
+            await handle.close()  # sessions have ended even if the request fails for another reason
 
 
 async def _finish(request: HttpRequest, response: HttpResponseBase, handles: list[Handle]) -> HttpResponseBase:
@@ -63,17 +62,17 @@ async def _finish(request: HttpRequest, response: HttpResponseBase, handles: lis
 
 
 def _outage_behind(response: HttpResponseBase, handles: list[Handle]) -> StoreUnavailable | None:
-    """Return the outage that has led to a response of 500 or above, None if none did, or if a view has answered it."""
+    """Return the outage that has led to a response of 500 or above; None if none has, or a view has answered it."""
     if isinstance(response, Outage):
         return response.error
     if response.status_code == 503:
         return None  # a view's own page
-    # Another middleware, or a template, met it first.
+    # Another middleware, or a template, has met it and failed.
     return next((handle.outage for handle in handles if handle.outage is not None), None)
 
 
 async def _all_left(request: HttpRequest, handles: list[Handle]) -> list[Handle]:
-    """End what a logout has left, as far as that is possible; return the handles of all sessions, these included."""
+    """End the sessions that a logout has left, as far as possible; return the handles of all sessions."""
     known = {id(handle.session): handle for handle in handles}
     every = [known.get(id(session)) or Handle(session, request) for session in request.sessions.opened()]  # type: ignore[attr-defined]  # the attribute that middleware.py adds
     for handle in every:
@@ -84,7 +83,7 @@ async def _all_left(request: HttpRequest, handles: list[Handle]) -> list[Handle]
 
 
 async def _show(request: HttpRequest, response: HttpResponseBase, handle: Handle) -> None:
-    """Let a response say what has become of a session."""
+    """Set or delete a session's cookie in the response, and the headers about caching."""
     if handle.is_saved:
         await response_cookies.send(request, response, handle)
     elif handle.is_to_be_deleted:
@@ -94,12 +93,12 @@ async def _show(request: HttpRequest, response: HttpResponseBase, handle: Handle
     if handle.outage is not None:
         report(handle.outage)
     if handle.outage is not None and response.status_code < 500:
-        # A page that was made without the session, by ON_OUTAGE or by a view that expects outages.
+        # The page was made without the session, by ON_OUTAGE or by a view that handles outages.
         patch_cache_control(response, private=True, no_store=True)
 
 
 async def _store(handles: list[Handle]) -> list[Exception]:
-    """End and save what is to be; return what went wrong: the other sessions' cookies must be sent all the same."""
+    """End and save sessions; return what went wrong, since the cookies of the others must be sent all the same."""
     errors: list[Exception] = []
 
     async def succeeds(action: Callable[[], Awaitable[object]]) -> bool:
@@ -134,7 +133,7 @@ async def _store(handles: list[Handle]) -> list[Exception]:
 
 
 async def _failed(request: HttpRequest, error: Exception, alone: bool) -> HttpResponseBase:
-    """Return the answer to a request whose session cannot be saved; raise, as Django's does, if it is the only one."""
+    """Return the response for a session that cannot be saved; if it is the only one, raise as Django's middleware."""
     if isinstance(error, StoreUnavailable):
         return unavailable(request, error)
     fail = raising(error)
@@ -146,12 +145,12 @@ async def _failed(request: HttpRequest, error: Exception, alone: bool) -> HttpRe
     async def afail(request: HttpRequest) -> NoReturn:
         fail(request)
 
-    # On a thread, for a project's error pages may do anything.
+    # On a thread, since a project's error pages may do anything.
     return await cast(Awaitable[HttpResponseBase], convert_exception_to_response(afail)(request))
 
 
 def interrupted(request: HttpRequest, error: UpdateError) -> HttpResponse:
-    """Return Django's answer, 400, to a request whose session was deleted before its end."""
+    """Return Django's response, 400, for a request whose session was deleted meanwhile."""
     return cast(HttpResponse, convert_exception_to_response(raising(error))(request))
 
 

@@ -1,4 +1,4 @@
-"""One session of a request as the end of the request sees it: ours, or a foreign one that another engine made."""
+"""One session at the end of its request, with one interface for ours and for those of other engines."""
 
 from typing import cast
 
@@ -21,7 +21,7 @@ from .ownership import ownership_of
 
 
 class Handle:
-    """Asks a session in the colour of the caller, and knows what a foreign one lacks."""
+    """Calls a session in the colour of the caller, and makes up for what another engine's session lacks."""
 
     __slots__ = ("is_saved", "ours", "ownership", "request", "server", "session")
 
@@ -35,17 +35,17 @@ class Handle:
 
     @property
     def outage(self) -> StoreUnavailable | None:
-        """What kept the store from answering this request."""
+        """The outage that the session has met in this request."""
         return None if self.ours is None else self.ours.outage
 
     @property
     def is_ended(self) -> bool:
-        """Whether the view asked for the end of the session and its cookie."""
+        """Whether the session and its cookie must end with this response."""
         has_left = self.ownership is not None and self.ownership.left is not None
         return has_left or (self.ours is not None and self.ours.ends)
 
     async def is_dirty(self) -> bool:
-        """Tell whether the session is to be saved. It is loaded for that: it may turn out to be gone."""
+        """Tell whether the session must be saved. That loads it: it may turn out to be gone."""
         if self.is_ended or not (self.session.modified or settings.SESSION_SAVE_EVERY_REQUEST or self._is_used()):
             return False
         await self.expires_with_browser()
@@ -54,25 +54,25 @@ class Handle:
         return not self.session.is_empty()
 
     def _is_used(self) -> bool:
-        """Tell whether this request counts as use, by which an IDLE_TIMEOUT begins anew."""
+        """Tell whether this request counts as use, and so restarts an IDLE_TIMEOUT."""
         if not self.session.accessed or self.ours is None:
             return False
         return self.ours.config().entry.idle_timeout is not None
 
     async def expires_with_browser(self) -> bool:
-        """Tell whether the cookie is to end with the browser."""
+        """Tell whether the cookie must end with the browser."""
         session = self.session
         return await maybe_await(
             session.get_expire_at_browser_close() if driven() else session.aget_expire_at_browser_close()
         )
 
     async def expiry_age(self) -> int:
-        """Return the seconds that the cookie is to live."""
+        """Return the cookie's age in seconds."""
         session = self.session
         return await maybe_await(session.get_expiry_age() if driven() else session.aget_expiry_age())
 
     async def end(self) -> None:
-        """End the session; what was written after a logout has left it is a new one."""
+        """End the session; what was written after a logout is saved as a new one."""
         written = {} if self.ownership is None else self.ownership.take_written()
         if driven():
             self.session.flush()
@@ -86,12 +86,12 @@ class Handle:
             await self.save()
 
     async def end_again(self) -> None:
-        """End anew what the view has logged out, if that has come back with its transaction."""
+        """End again what the view has logged out, in case its transaction was rolled back."""
         if self.server is not None:
             await end_again(self.server)
 
     async def _renew(self, session: MultisessionBase) -> None:
-        """Give a session whose user has logged in again a new key, and its login the time of now."""
+        """Give a session whose user has logged in again a new key, and its login the present time."""
         session.is_login_renewed = False
         session.login.forget_user()
         await self._change_key(session)
@@ -103,31 +103,31 @@ class Handle:
             await session.acycle_key()
 
     def _is_known_elsewhere(self, session: ServerSession) -> bool:
-        """Tell whether somebody beside the browser may know the key of a visitor's session, which they have planted."""
+        """Tell whether the key of a visitor's session came with the request, so that somebody may have planted it."""
         was_brought = session.brought_key is not None and session.session_key is not None
         can_move = session.state in (State.LOADED, State.CLEARED) and not session.has_rotated
         return was_brought and can_move and not getattr(self.request, "is_answered", False)
 
     async def see(self) -> None:
-        """Have written down that the session is in use."""
+        """Have the session's use written down."""
         if self.ours is not None and self.ours.registration is not None:
             await registering.see(self.ours)
 
     async def close(self) -> None:
-        """Have written down what has ended."""
+        """Have the sessions that have ended written down."""
         if self.ours is not None and self.ours.registration is not None:
             await registering.close(self.ours)
 
     async def settle(self) -> None:
-        """Make a visitor's session that of the user who has logged in, if somebody has."""
+        """Give a visitor's session to the user who has logged in, if somebody has."""
         if self.ownership is not None:
             await self.ownership.settle()
 
     async def save(self) -> None:
-        """Save the session, and end the old key if it has a new one; if that fails, all is as it was before."""
+        """Save the session, and end its old key if it has a new one; if that fails, undo all of it."""
         session, server = self.session, self.server
         if server is not None and server.session_key != server.brought_key and await was_rolled_back(server):
-            # What the view has set aside with its transaction is not for us to save; its answer stands.
+            # The view has rolled the new session back: it must not be saved, and the response goes out as it is.
             await self.abandon()
             return
         was_a_visitors = self.ownership is not None and await self.ownership.claim()
@@ -136,7 +136,7 @@ class Handle:
             if self.ours is not None and self.ours.is_login_renewed:
                 await self._renew(self.ours)
             elif was_a_visitors and server is not None and self._is_known_elsewhere(server):
-                await self._change_key(server)  # as a login does with its own
+                await self._change_key(server)  # as a login does with the default session
             if driven():
                 session.save()
             else:
@@ -150,30 +150,30 @@ class Handle:
                 await registering.undo(self.ours)
             await self.abandon()
             if isinstance(error, SessionEnded) and self.server is None and not is_changed:
-                return  # a cookie that was to live longer has been revoked: nothing is lost
+                return  # an unchanged cookie that was only to be prolonged has been revoked: nothing is lost
             raise
         self.is_saved = await self._is_to_be_sent()
 
     async def abandon(self) -> None:
-        """Leave the session under the key that it had before, for the response saves nothing."""
+        """Leave the session under the key that it had before, as the response saves nothing."""
         if self.server is not None and self.server.has_rotated:
             await abandon(self.server)
 
     @property
     def is_to_be_deleted(self) -> bool:
-        """Tell whether the browser is to forget the cookie: of a session that this request has ended or emptied.
+        """Whether the browser must delete the cookie, since this request has ended or emptied the session.
 
-        That nothing is stored under a cookie's key does not tell whether the browser still has that cookie: a logout
-        and a login may have been answered meanwhile.
+        A key without a session is no reason: the browser may have another cookie by now, after a logout and a login in
+        other requests.
         """
         is_gone = self.server is not None and self.server.state is State.GONE
         return self.session.is_empty() and not is_gone
 
     async def _is_to_be_sent(self) -> bool:
-        """Tell whether the browser is to have the cookie.
+        """Tell whether the cookie must be sent to the browser.
 
-        With the key that the request brought, only if the session is known to live: another response may have taken a
-        new key to the browser meanwhile.
+        With the key that the request brought, only if the session is known to live: another response may have brought
+        the browser a new key meanwhile.
         """
         if self.ours is None:
             return True
@@ -192,7 +192,7 @@ class Handle:
     # Its cookie.
 
     def cookie(self) -> CookieOptions:
-        """Return the options that the cookie is to have."""
+        """Return the options that the cookie has in this response."""
         return cookie_options(DEFAULT, self.request) if self.ours is None else self.ours.cookie()
 
     def cookie_at_load(self) -> CookieOptions:

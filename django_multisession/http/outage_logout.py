@@ -1,6 +1,6 @@
-"""Logging out while the store is away: the browser forgets the session, though its server cannot be told.
+"""A logout during an outage: the browser loses its cookie, although the session's server does not answer.
 
-logout() of django.contrib.auth looks for the user first, which raises; the cookie would stay, and with it the login.
+django.contrib.auth.logout() reads the user first, which raises; the cookie, and with it the login, would stay.
 """
 
 from contextlib import suppress
@@ -19,10 +19,10 @@ from .ownership import leave_all
 
 
 def is_logout(request: HttpRequest, match: ResolverMatch | None) -> bool:
-    """Tell whether a request is to log out by a view that is known for that.
+    """Tell whether a request logs out through a view that is known for that.
 
-    These are LogoutView of django.contrib.auth and of allauth, subclasses, logout_then_login(), and the admin's. Not
-    told in process_view(): a synchronous one costs every request under ASGI a thread.
+    These are LogoutView of django.contrib.auth and of allauth, subclasses, logout_then_login(), and the admin's view.
+    This is not noted in process_view(), since a synchronous one costs every request under ASGI a thread.
     """
     if match is None or not apps.is_installed("django.contrib.auth"):
         return False
@@ -31,12 +31,12 @@ def is_logout(request: HttpRequest, match: ResolverMatch | None) -> bool:
 
 
 def _logs_out_by_links(view: Any) -> bool | None:
-    """Tell whether a view that logs out does that by GET as well; None if it is no such view."""
-    from django.contrib.auth.views import LogoutView, logout_then_login  # needs the registry of applications
+    """Tell whether a view that logs out also does so by GET; None if it is no such view."""
+    from django.contrib.auth.views import LogoutView, logout_then_login  # once all apps are ready
 
     view_class, site = getattr(view, "view_class", None), getattr(view, "admin_site", None)
     if isinstance(view_class, type) and issubclass(view_class, LogoutView):
-        # Django's takes none; a project's may.
+        # Django's view does not allow GET; a project's may.
         return "get" in getattr(view, "view_initkwargs", {}).get("http_method_names", view_class.http_method_names)
     if isinstance(view_class, type) and issubclass(view_class, _allauths_view()):
         return bool(getattr(settings, "ACCOUNT_LOGOUT_ON_GET", False))
@@ -45,7 +45,7 @@ def _logs_out_by_links(view: Any) -> bool | None:
 
 
 def _allauths_view() -> tuple[type, ...]:
-    """Return allauth's LogoutView, which is none of Django's, if it is installed."""
+    """Return allauth's LogoutView, which is no subclass of Django's, if it is installed."""
     if not apps.is_installed("allauth.account"):
         return ()
     from allauth.account.views import LogoutView  # type: ignore[import-untyped]  # it has no types
@@ -54,7 +54,7 @@ def _allauths_view() -> tuple[type, ...]:
 
 
 def leads_to_logout(request: HttpRequest) -> bool:
-    """Tell whether a request that has not come to its view yet is to log out."""
+    """Tell whether a request that has not reached its view yet will log out."""
     try:
         return is_logout(request, resolve(request.path_info, getattr(request, "urlconf", None)))
     except Resolver404:
@@ -62,16 +62,16 @@ def leads_to_logout(request: HttpRequest) -> bool:
 
 
 def is_logout_of_the_user(request: HttpRequest, *, in_view: bool) -> bool:
-    """Tell whether a request that has met an outage is a logout, and no other site's doing.
+    """Tell whether a request that has met an outage is a logout, which no other site has forged.
 
-    A view runs after CsrfViewMiddleware. Another middleware, such as LoginRequiredMiddleware, may look at the user
-    before that; then only what CsrfViewMiddleware notes on the request tells that it has passed it.
+    A view runs after CsrfViewMiddleware. Another middleware, such as LoginRequiredMiddleware, may access the user
+    earlier; then the attribute that CsrfViewMiddleware sets on the request tells whether it has passed that.
     """
     return is_logout(request, request.resolver_match) and (in_view or getattr(request, "csrf_processing_done", False))
 
 
 async def forget(request: HttpRequest) -> None:
-    """End the default session and those that end with it, as far as that is possible now; their cookies go."""
+    """End the default session, and those that end with it, as far as possible now; their cookies are deleted."""
     leave_all(request)
     session = getattr(request, "session", None)
     if isinstance(session, SessionBase):
@@ -83,6 +83,6 @@ async def forget(request: HttpRequest) -> None:
 
 
 def is_forgotten(request: HttpRequest) -> bool:
-    """Tell whether the browser brought a default session and is to lose it with this response."""
+    """Tell whether the request brought a default session that the browser loses with this response."""
     session = getattr(request, "session", None)
     return isinstance(session, MultisessionBase) and session.brought_key is not None and session.is_empty()

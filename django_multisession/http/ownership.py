@@ -1,11 +1,11 @@
-"""Whose a named session is: with ENDS_WITH_LOGIN, it ends at the logout and when another user logs in.
+"""The owner of a named session: with ENDS_WITH_LOGIN, it ends when its user logs out or another user logs in.
 
-Each such session seals the id of the user that it was last saved for, and is compared with the request's user when it
-is loaded: the login may have expired before the next user comes, and no logout ever told of the end. A visitor's
-session has no owner, and becomes that of whoever logs in: a cart is kept.
+Such a session stores the id of the user for whom it was last saved, and is compared with the request's user when it is
+loaded: a login may expire without a logout before the next user comes. A visitor's session has no owner, and becomes
+that of the user who logs in, so that a cart is kept.
 
-What django.contrib.auth tells by its signals is noted without I/O, also for sessions that the request has not opened
-but whose cookie it brought. They end, or are sealed, together with the response. See decisions.md, D36.
+The signals of django.contrib.auth are noted without I/O, also for sessions that the request has not opened but whose
+cookie it brought. These end, or get their owner, with the response. See decisions.md, D36.
 """
 
 from typing import Any, NamedTuple
@@ -24,18 +24,19 @@ _USER = "_auth_user_id"
 
 
 class LeftSession(NamedTuple):
-    """A session that ends with the response, and whether its cookie's options are known."""
+    """A session that a logout has left, and that ends with the response."""
 
     was_loaded: bool
+    """Whether it was loaded by then, so that its cookie's options are known."""
 
 
 class Ownership:
-    """Compares one session with the user of its request."""
+    """The owner of one session, compared with the user of its request."""
 
     is_to_be_adopted = False
     """Whether a login in this request makes this visitor's session the user's."""
     left: LeftSession | None = None
-    """What was there when the session was left, by a logout."""
+    """The session that a logout in this request has left, None without one."""
 
     def __init__(self, session: MultisessionBase, request: HttpRequest) -> None:
         self._session = session
@@ -43,11 +44,11 @@ class Ownership:
 
     @property
     def _owner(self) -> str | None:
-        """The id of the user for whom the session was saved last, as far as it is loaded."""
+        """The id of the user for whom the session was last saved; None if it is not loaded, or a visitor's."""
         return self._session.cookie_changes().owner
 
     async def shown(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Return what was loaded; nothing of a session that is another user's, which ends."""
+        """Return the loaded data; if they are another user's, end the session and return an empty one's."""
         owner, session = self._owner, self._session
         user = None if owner is None else await self.user()
         if user is None or user == owner:
@@ -61,14 +62,14 @@ class Ownership:
         return session._session_cache
 
     async def claim(self) -> bool:
-        """Seal the user in a session that is about to be saved; its owner stays while nobody is logged in.
+        """Make the request's user the owner of a session that is about to be saved; a visitor changes nothing.
 
-        Returns whether it was a visitor's until now.
+        Returns whether it was a visitor's session until now.
         """
         try:
             user = await self.user()
         except StoreUnavailable:
-            return False  # nobody knows who it is, and this session is not to be lost for that
+            return False  # the user is not known; this session must not be lost for that
         if user is None:
             return False
         was_a_visitors = self._owner is None
@@ -76,7 +77,7 @@ class Ownership:
         return was_a_visitors
 
     async def settle(self) -> None:
-        """Give a visitor's session to the user who has logged in; another user's ends by being loaded."""
+        """Give a visitor's session to the user who has logged in; loading ends the session of another user."""
         session = self._session
         if not self.is_to_be_adopted:
             return
@@ -88,7 +89,7 @@ class Ownership:
             session.modified = True
 
     def leave(self) -> None:
-        """Have the session end with the response; what is written from now on is a new one. No I/O."""
+        """Let the session end with the response; what is written from now on is a new session. No I/O."""
         session = self._session
         if self.left is None:
             self.left = LeftSession(hasattr(session, "_session_cache"))
@@ -96,7 +97,7 @@ class Ownership:
         session.modified = True
 
     def take_written(self) -> dict[str, Any]:
-        """Return what was written since leave(), and have the session be the one that was left."""
+        """Return what was written since leave(), and make the session the one that was left again, to end it."""
         if self.left is None:
             return {}
         session = self._session
@@ -109,18 +110,18 @@ class Ownership:
         return written
 
     async def user(self) -> str | None:
-        """Return the id of the request's user, None if nobody is logged in. May raise StoreUnavailable."""
+        """Return the id of the request's user; None if nobody is logged in. May raise StoreUnavailable."""
         default: Any = getattr(self._request, "session", None)
         if not isinstance(default, SessionBase):
             return None
         accessed = default.accessed
         user: str | None = default.get(_USER) if driven() else await default.aget(_USER)
-        default.accessed = accessed  # the page does not depend on it but through a session that it has looked at
+        default.accessed = accessed  # the page depends on the user only if it accesses a session
         return user
 
 
 def follow_logins() -> None:
-    """Listen to logins and logouts of django.contrib.auth."""
+    """Connect to the signals of django.contrib.auth for logins and logouts."""
     user_logged_in.connect(_logged_in, dispatch_uid="django_multisession.http.ownership")
     user_logged_out.connect(_logged_out, dispatch_uid="django_multisession.http.ownership")
 
@@ -135,7 +136,7 @@ def _logged_out(request: Any, **kwargs: Any) -> None:
 
 
 def leave_all(request: Any) -> None:
-    """Have all sessions of a request that end with the login end with its response."""
+    """Let all sessions of a request that end with the login end with its response."""
     default, sessions = getattr(request, "session", None), getattr(request, "sessions", None)
     if sessions is not None:
         sessions.has_logged_out = True
@@ -146,12 +147,12 @@ def leave_all(request: Any) -> None:
 
 
 def _of_the_user(request: Any) -> list[Ownership]:
-    # The test client's login() has a request without our middleware.
+    # The request of the test client's login() has not passed our middleware.
     found = getattr(getattr(request, "sessions", None), "of_the_user", None)
     return [] if found is None else [ownership for session in found() if (ownership := ownership_of(session))]
 
 
 def ownership_of(session: SessionBase) -> Ownership | None:
-    """Return what knows whose a session is; None of one that does not end with the login."""
+    """Return the Ownership of a session; None for one that does not end with the login."""
     found = session.ownership if isinstance(session, MultisessionBase) else None
     return found if isinstance(found, Ownership) else None

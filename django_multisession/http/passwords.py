@@ -1,4 +1,4 @@
-"""Whether a session's login still fits its user's password, as django.contrib.auth.get_user() sees it."""
+"""Check whether a session's login still fits its user's password, as django.contrib.auth.get_user() does."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,11 @@ from ..bridge import driven
 
 
 async def is_outdated(data: Mapping[str, Any]) -> bool:
-    """Tell whether the user of this session has another password than when it was last saved.
+    """Tell whether the user of this session has changed the password since the login.
 
-    False where nobody is logged in, where there is no such user, and where the database does not tell.
+    False if nobody is logged in, if there is no such user, and if the database does not answer.
     """
-    # Needs the registry of applications.
+    # Imported once all apps are ready.
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model, load_backend
 
     path: Any = data.get(BACKEND_SESSION_KEY)

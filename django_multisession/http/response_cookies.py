@@ -1,4 +1,4 @@
-"""What a response tells the browser of a session's cookie and its chunks."""
+"""Set and delete a session's cookie, and its chunks, in a response."""
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -9,7 +9,7 @@ from .handle import Handle
 
 
 async def send(request: HttpRequest, response: HttpResponseBase, handle: Handle) -> None:
-    """Set the cookie of a session that was saved; delete what the browser holds of it elsewhere or beyond that."""
+    """Set the cookie of a saved session; delete its superfluous chunks, and the cookie at its former place."""
     age = None if await handle.expires_with_browser() else await handle.expiry_age()
     patch_vary_headers(response, ("Cookie",))
     cookie, before, parts = handle.cookie(), handle.cookie_at_load(), handle.cookie_parts()
@@ -17,7 +17,7 @@ async def send(request: HttpRequest, response: HttpResponseBase, handle: Handle)
     for name, part in zip(names, parts, strict=False):
         cookie.set(response, part, age, name)
     if len(parts) > 1:
-        # Django's test client makes client.session of the morsel's value; what is sent is its coded value.
+        # Django's test client makes client.session from the morsel's value; its coded value is what is sent.
         response.cookies[cookie.name].set(cookie.name, handle.session.session_key or "", parts[0])
     for name in names[len(parts) if before.same_place(cookie) else 0 :]:
         if name in request.COOKIES:
@@ -25,7 +25,7 @@ async def send(request: HttpRequest, response: HttpResponseBase, handle: Handle)
 
 
 def delete(request: HttpRequest, response: HttpResponseBase, handle: Handle) -> None:
-    """Delete the cookie of an empty session where the browser holds it, if it has sent one."""
+    """Delete the cookie of an empty session, at the place where the browser has it, if the request brought it."""
     if not request.COOKIES:
         return
     cookie = handle.cookie_at_load()
@@ -38,7 +38,7 @@ def delete(request: HttpRequest, response: HttpResponseBase, handle: Handle) -> 
 def delete_beyond_path(request: HttpRequest, response: HttpResponseBase) -> None:
     """Delete, after a logout, the cookies that browsers do not send to this URL, such as a shop's with a PATH.
 
-    What they lead to on a server is out of reach.
+    Their records cannot be deleted, since their keys are not known here.
     """
     sessions = getattr(request, "sessions", None)
     if sessions is None or not sessions.has_logged_out:

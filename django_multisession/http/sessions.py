@@ -1,4 +1,4 @@
-"""``request.sessions``: every configured session by name, made when it is asked for."""
+"""``request.sessions``: every configured session by name, opened when it is first accessed."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
@@ -22,7 +22,7 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110
 
 
 class Sessions(Mapping[str, Any]):
-    """The sessions of one request. ``["default"]`` is request.session, also when that was assigned anew."""
+    """The sessions of one request. ``["default"]`` is request.session, even if that was assigned anew."""
 
     __slots__ = ("_named", "_request", "has_logged_out")
 
@@ -30,11 +30,11 @@ class Sessions(Mapping[str, Any]):
         self._request = request
         self._named: dict[str, SessionBase] = {}
         self.has_logged_out = False
-        """Whether django.contrib.auth has told that the user logs out."""
+        """Whether django.contrib.auth has signalled that the user logs out."""
 
     @property
     def has_named(self) -> bool:
-        """Whether any but the default session was opened."""
+        """Whether a session other than the default one was opened."""
         return bool(self._named)
 
     def __getitem__(self, name: str) -> Any:
@@ -60,14 +60,14 @@ class Sessions(Mapping[str, Any]):
         return len(names())
 
     def of_the_user(self) -> list[MultisessionBase]:
-        """Return the sessions that end with the login: those that are open, and those whose cookie has come."""
+        """Return the sessions that end with the login: those that are open, and those whose cookie came along."""
         return [self[name] for name in _ending_with_login() if self._is_here(name)]
 
     def _is_here(self, name: str) -> bool:
         return name in self._named or _opening(name).store.joined(self._request.COOKIES) is not None
 
     def beyond_path(self) -> list[tuple[CookieOptions, int]]:
-        """Return the cookies of those that end with the login and are not sent to this URL, with their CHUNKS."""
+        """Return the cookies, with their CHUNKS, of sessions that end with the login and are not sent to this URL."""
         found = []
         for name in _ending_with_login():
             if not self._is_here(name):
@@ -79,7 +79,7 @@ class Sessions(Mapping[str, Any]):
     def opened(self) -> list[SessionBase]:
         """Return the sessions that this request may have used."""
         default = getattr(self._request, "session", None)
-        # A project may have put something else there, or have taken it away.
+        # A project may have replaced or removed request.session.
         return [*([default] if isinstance(default, SessionBase) else []), *self._named.values()]
 
 
@@ -89,7 +89,7 @@ def _ending_with_login() -> tuple[str, ...]:
 
 
 class _Opening(NamedTuple):
-    """What is known of a session before a request comes."""
+    """What is known about a session name before a request comes."""
 
     store: type[Any]
     is_ours: bool
@@ -98,7 +98,7 @@ class _Opening(NamedTuple):
     needs_request: bool = False
     """Whether the domain of its cookie is a function of the request."""
     asks_for_password: bool = False
-    """Whether a flush may be of a login that no longer fits the user's password."""
+    """Whether django.contrib.auth may flush it since the login no longer fits the user's password."""
 
 
 @cached
@@ -118,7 +118,7 @@ def _opening(name: str) -> _Opening:
 
 
 def open_session(request: HttpRequest, name: str) -> Any:
-    """Return the session of a request's cookies, unloaded."""
+    """Return a request's session of this name, which is not loaded yet."""
     opening = _opening(name)
     if not opening.is_ours:
         return opening.store(request.COOKIES.get(cookie_options(name).name))
@@ -140,7 +140,7 @@ def open_session(request: HttpRequest, name: str) -> Any:
 
 @cached
 def preloaded() -> tuple[str, ...]:
-    """Return the session names that are loaded before the view."""
-    # The entry of "default" is for an engine of ours only.
+    """Return the names of the sessions that are loaded before the view (PRELOAD)."""
+    # The entry "default" counts only if SESSION_ENGINE is an engine of ours.
     ours = issubclass(session_class(DEFAULT), MultisessionBase)
     return tuple(name for name in names() if (ours or name != DEFAULT) and session_config(name).entry.preload)

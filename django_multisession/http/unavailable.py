@@ -1,4 +1,4 @@
-"""An outage as visitors and logs see it: 503 for every request, and one line in the log for the store."""
+"""An outage as visitors and logs see it: 503 for each request, and one line in the log for the store."""
 
 import logging
 
@@ -12,14 +12,13 @@ from ..exceptions import StoreUnavailable
 from .outage_logout import is_forgotten
 
 RETRY_AFTER = 5
-"""Seconds after which a visitor who met an outage may try again."""
+"""Seconds after which a visitor should try again."""
 
 
 def unavailable(request: HttpRequest, error: StoreUnavailable) -> HttpResponse:
-    """Return the answer to a request that an outage keeps from its session, in HTML or JSON by its Accept header.
+    """Return the response for a request that cannot reach its session, in HTML or JSON by its Accept header.
 
-    It says what has become of the login: nothing, or that the browser has lost it by a logout. With DEBUG it gives the
-    reason too.
+    It says whether the login is kept, or was lost by a logout. With DEBUG it also gives the reason.
     """
     report(error)
     response: HttpResponse
@@ -45,16 +44,16 @@ def unavailable(request: HttpRequest, error: StoreUnavailable) -> HttpResponse:
 
 
 def _language(request: HttpRequest) -> str:
-    """Return the language of the request, as LocaleMiddleware found it where it is used."""
+    """Return the language of the request: that of LocaleMiddleware, if it is used."""
     if any(dotted.endswith(".LocaleMiddleware") for dotted in settings.MIDDLEWARE):
-        found: str | None = getattr(request, "LANGUAGE_CODE", None)  # not set yet where a session was preloaded
+        found: str | None = getattr(request, "LANGUAGE_CODE", None)  # not set yet if preloading a session has failed
         return found or get_language_from_request(request)
     language: str = settings.LANGUAGE_CODE
     return language
 
 
 class Outage(HttpResponse):
-    """Stands in for the response to a view that has met an outage, until the request ends and the page is made."""
+    """Stands for the response of a view that has met an outage, until finish() makes the page."""
 
     status_code = 503
 
@@ -65,7 +64,7 @@ class Outage(HttpResponse):
 
 
 class _Once(logging.Filter):
-    """Where another middleware meets the outage first, Django logs a traceback a request, and mails it."""
+    """Drops Django's log entries for outages: each request would log, and mail, a traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -79,5 +78,5 @@ _once = _Once()
 
 
 def log_once() -> None:
-    """Have Django's log of failed requests leave outages to report()."""
+    """Make Django's logger of failed requests leave outages to report()."""
     logging.getLogger("django.request").addFilter(_once)
