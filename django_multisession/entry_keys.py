@@ -75,7 +75,10 @@ ALLOWED: Final[Table] = MappingProxyType(
             "None, or the size in bytes from which on to compress",
         ),
         "ENCRYPT": (lambda v: v is None or isinstance(v, bool), "True or False, or None for True on a server"),
-        "KEYS": (lambda v: _is_strings(v) and isinstance(v, list | tuple) and v, "a list of secrets, the newest first"),
+        "KEYS": (
+            lambda v: _is_strings(v) and isinstance(v, list | tuple) and v,
+            "a list of secrets, strings that are not empty, the newest first",
+        ),
         "ON_CONFLICT": (lambda v: v in ("merge", "strict", "overwrite"), '"merge", "strict" or "overwrite"'),
         "MERGE": (
             lambda v: _is_mapping(v) and all(callable(rule) or isinstance(rule, str) for rule in v.values()),
@@ -188,5 +191,5 @@ def wrong_values(where: str, given: Mapping[Any, Any], table: Table) -> Iterator
             continue
         accepts, allowed = table[key]
         if not accepts(value):
-            shown = f"of type {type(value).__name__}" if key in _SECRET else repr(value)
+            shown = f"of type {type(value).__name__}" if value and key in _SECRET else repr(value)
             yield f"{where}[{key!r}] is {shown}; it must be {allowed}."

@@ -119,6 +119,12 @@ def test_check_of_what_may_be_secret_shows_its_type_alone(key: str, value: Any) 
     assert type(value).__name__ in sentence
 
 
+@pytest.mark.parametrize(("key", "value"), [("LOCATION", ""), ("LOCATION", []), ("LOCATION", None), ("KEYS", [])])
+def test_check_of_what_may_be_secret_shows_that_it_is_empty(key: str, value: Any) -> None:
+    (sentence,) = found({"default": {key: value}})["E002"]
+    assert sentence.startswith(f"MULTISESSION['default'][{key!r}] is {value!r}; it must be ")
+
+
 def test_check_of_an_entry_that_is_no_dictionary_does_not_show_it() -> None:
     assert "hush-hush" not in found({"cart": "redis://:hush-hush@127.0.0.1/0"})["E002"][0]
 
