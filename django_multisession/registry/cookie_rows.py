@@ -7,6 +7,7 @@ wherever it comes from. Run by database.ask().
 import time
 from datetime import datetime, timedelta
 from functools import partial
+from hashlib import blake2b
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -17,7 +18,7 @@ from . import pending
 from .database import alias
 from .models import PendingDeletion, RegisteredSession
 from .pending import Key
-from .policy import is_due
+from .policy import LENGTHENED, is_due
 from .rows import insert, is_refused, living, lock, values_of
 
 
@@ -67,7 +68,12 @@ def admit(row: RegisteredSession, authenticated_at: datetime | None) -> bool:
             found = RegisteredSession.objects.using(alias()).filter(storage_key=row.storage_key).first()
             if found is not None:
                 return found.revoked_at is None and found.user_id == row.user_id
-            return insert(row)
+            if was_admitted(row.storage_key) or not insert(row):
+                return False
+            # The row goes with the session, which may be given a shorter life than its copies without a mark have.
+            copies_end = row.expires_at + timedelta(seconds=LENGTHENED)
+            pending.add([Key(row.session_name, _note_of(row.storage_key))], due_at=copies_end)
+            return True
     except IntegrityError:
         return False  # there is no such user any more
 
@@ -78,6 +84,16 @@ def was_left(sid: str) -> bool:
         RegisteredSession.objects.using(alias()).filter(previous_key=sid).exists()
         or PendingDeletion.objects.using(alias()).filter(storage_key=sid).exists()
     )
+
+
+def was_admitted(sid: str) -> bool:
+    """Tell whether a cookie without a mark has had its row before."""
+    return PendingDeletion.objects.using(alias()).filter(storage_key=_note_of(sid)).exists()
+
+
+def _note_of(sid: str) -> str:
+    """Return what stands in the outbox for a sid that was admitted, and is the key of nothing."""
+    return blake2b(sid.encode(), digest_size=20, person=b"dms1-admitted").hexdigest()
 
 
 def rotate(old: str, row: RegisteredSession, *, was_marked: bool) -> str | None:

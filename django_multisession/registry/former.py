@@ -13,7 +13,7 @@ from ..breaker import warn
 from ..envelope import REGISTERED
 from ..exceptions import StoreUnavailable
 from ..sessions.registration import StoredLogin
-from .cookie_rows import was_left
+from .cookie_rows import was_admitted, was_left
 from .database import alias, ask, at
 from .models import RegisteredSession
 from .new_rows import row_of
@@ -42,7 +42,8 @@ def _lives(row: RegisteredSession, authenticated_at: datetime | None, *, is_mark
     if found is not None:
         lives = found.revoked_at is None or found.revoked_at > timezone.now()  # see _end()
         return lives and found.user_id == row.user_id
-    return not (is_marked or was_left(row.storage_key) or is_refused(row.user_id, authenticated_at))
+    has_ended = is_marked or was_left(row.storage_key) or was_admitted(row.storage_key)
+    return not (has_ended or is_refused(row.user_id, authenticated_at))
 
 
 def _end(key: str, seconds: int) -> None:

@@ -524,6 +524,25 @@ def test_copy_from_before_is_refused_after_the_end_of_its_session(site: Site, ol
     site.drive(check())
 
 
+@pytest.mark.parametrize("end", ["logout", "change of key"])
+def test_copy_from_before_is_refused_also_when_its_row_is_gone(site: Site, old: Browser, end: str) -> None:
+    async def check() -> None:
+        copy = old.key
+        await old.visit(lambda request: request.look())
+        (row,) = await live()
+        await old.visit(Exchange.logout if end == "logout" else Exchange.cycle_key)
+        # The session has been given a shorter life than the copy has, and that is over.
+        over = timezone.now() - timedelta(hours=2)
+        await ask(lambda: RegisteredSession.objects.update(expires_at=over))
+        await ask(lambda: PendingDeletion.objects.filter(storage_key=row.storage_key).delete())
+        await ask(lambda: list(purging.purge()))
+        assert not await ask(RegisteredSession.objects.exists)
+        assert await user_of(site, copy) is None
+        assert await live() == []
+
+    site.drive(check())
+
+
 def test_cookie_from_before_of_a_user_who_is_gone_is_refused(site: Site, old: Browser) -> None:
     async def check() -> None:
         # As the database itself would, without Django's signals.
