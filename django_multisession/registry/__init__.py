@@ -1,6 +1,6 @@
-"""Every session that somebody is logged in to: list them, and end any of them.
+"""The registry of logins: list the sessions that users are logged in to, and end any of them.
 
-Add ``"django_multisession.registry"`` to INSTALLED_APPS and migrate. Each function has a twin for event loops, such as
+Add ``"django_multisession.registry"`` to INSTALLED_APPS and migrate. Each function has an asynchronous twin, such as
 ``arevoke_all()``.
 """
 
@@ -42,7 +42,7 @@ _EXCEPTIONS = {"NotRevocable": "revocable", "RegistryUnavailable": "database"}
 
 
 def __getattr__(name: str) -> Any:
-    # Models can be imported only once Django has loaded the applications, and this package is one of them.
+    # Lazily: models can be imported only once all apps are ready, and this package is one of the apps.
     if name in __all__:
         return getattr(import_module(f"{__name__}.{_EXCEPTIONS.get(name, 'revocation')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

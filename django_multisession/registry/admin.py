@@ -35,7 +35,7 @@ else:
 SHOWN = (
     "device", "ip_address", "session_name", "created_at", "authenticated_at", "last_seen", "expires_at", "revoked_at",
 )  # fmt: skip
-"""What the admin shows of a session. Keys are of no use to anybody there."""
+"""The fields that the admin shows. Storage keys are not among them, since nobody there needs them."""
 REVOKED = "Revoked."
 PENDING = _("The store of these sessions is not answering. They are marked, and end soon after it answers again.")
 
@@ -60,7 +60,7 @@ class LiveFilter(admin.SimpleListFilter):
 
 
 class NameFilter(admin.SimpleListFilter):
-    """The session name. Django's own filter would look through all rows for those that there are."""
+    """The session name. Django's own filter would search all rows for the names."""
 
     title = _("session")
     parameter_name = "session_name"
@@ -93,7 +93,7 @@ class AgeFilter(admin.SimpleListFilter):
 
 
 class _Untouched:
-    """What an admin of sessions and an inline have in common: rows are made and ended by logins and logouts alone."""
+    """The base of the admin and the inline: only logins and logouts create and end rows."""
 
     @admin.display(description=_("device"))
     def device(self, row: RegisteredSession) -> str:
@@ -108,7 +108,7 @@ class _Untouched:
 
 @admin.register(RegisteredSession)
 class RegisteredSessionAdmin(_Untouched, _ModelAdmin):
-    """List of sessions; the action "revoke" ends those that are chosen."""
+    """The list of sessions; the action "revoke" ends the selected ones."""
 
     list_display = (
         "user",
@@ -124,7 +124,7 @@ class RegisteredSessionAdmin(_Untouched, _ModelAdmin):
     list_filter = (LiveFilter, AgeFilter, NameFilter)
     list_select_related = ("user",)
     list_per_page = 50
-    # Of a million rows, only those of the page are counted.
+    # Do not count a million rows for each page.
     show_full_result_count = False
     ordering = ("-pk",)
     actions = ("revoke",)
@@ -137,7 +137,7 @@ class RegisteredSessionAdmin(_Untouched, _ModelAdmin):
         return row.is_live
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
-        """Search by the name of the user, and by the mail address, as the project's own model has them."""
+        """Return the user's name and mail address, by the fields of the project's user model."""
         model = get_user_model()
         found = [f"user__{model.USERNAME_FIELD}"]
         mail = model.get_email_field_name()
@@ -148,22 +148,22 @@ class RegisteredSessionAdmin(_Untouched, _ModelAdmin):
         return [*found, f"user__{mail}"]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Refuse to search by keys: what is not shown is not to be guessed either, letter by letter."""
+        """Refuse lookups of storage keys: what is not shown must not be guessed letter by letter either."""
         return not lookup.startswith(("storage_key", "previous_key")) and super().lookup_allowed(lookup, value, request)
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the admin's user may end sessions of others."""
+        """Tell whether the admin's user may end other users' sessions."""
         return bool(request.user.has_perm(f"{self.opts.app_label}.revoke_session"))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse to delete a session here, but not its row together with the user: Django asks here for that."""
+        """Refuse to delete sessions on the pages of this admin. Django also asks here when a user is deleted."""
         place = request.resolver_match
         prefix = f"{self.opts.app_label}_{self.opts.model_name}_"
         return place is not None and not str(place.url_name).startswith(prefix)
 
     @admin.action(description=_("Revoke the selected sessions"), permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[RegisteredSession]) -> None:
-        """End the chosen sessions, and write into the admin's history who did so."""
+        """End the selected sessions, and record in the admin's history who did so."""
         user: Any = request.user
         ended, is_pending, refused = 0, False, ""
         try:

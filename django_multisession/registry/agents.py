@@ -1,4 +1,4 @@
-"""The words for a user agent: "Firefox on Windows"."""
+"""Describe a user agent in words, such as "Firefox on Windows"."""
 
 import re
 from functools import cache
@@ -7,17 +7,17 @@ from typing import Any, Final
 from django.utils.translation import gettext as _
 
 _VARIANTS: Final = re.compile(r"^(?:Mobile |Headless)|(?: Mobile| iOS| WebView| UI/WKWebView)+$")
-"""What ua-parser adds to a browser's name, and which says no more than the system beside it."""
+"""Parts of ua-parser's browser names that only repeat what the system says."""
 _SYSTEMS: Final = {"Mac OS X": "macOS"}
 _DEVICES: Final = frozenset({"iPhone", "iPad", "iPod"})
-"""Devices that people call by name rather than by their system's."""
+"""Devices that people know by their name rather than by their system."""
 
 
 def words_of(agent: str) -> str:
-    """Return words for a user agent in the active language, or its text as it is if they are not known.
+    """Return a description of a user agent in the active language, or its text as it is if it is not recognised.
 
-    They are not without the extra ``registry``, which installs ua-parser. Whoever sends the text may write anything:
-    it names a device to the person who has it, and to no program.
+    Nothing is recognised without ua-parser, which the extra ``registry`` installs. Clients may send anything: the
+    description helps people to recognise their devices, and proves nothing to a program.
     """
     browser, system = _recognised(agent)
     if browser and system:
@@ -39,10 +39,10 @@ def _recognised(agent: str) -> tuple[str, str]:
 
 @cache
 def _parser() -> Any:
-    """Return ua-parser's parse(), None without it.
+    """Return ua-parser's parse(); None if it is not installed.
 
-    The extra installs its matcher in Rust: its time is linear in the length of the text, which Python's ``re`` does not
-    promise of patterns that others wrote, on a text that anybody may send.
+    The extra installs its matcher in Rust, whose time is linear in the length of the text. Python's ``re`` does not
+    promise that for foreign patterns, on a text that anybody may send.
     """
     try:
         from ua_parser import parse

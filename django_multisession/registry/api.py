@@ -1,4 +1,4 @@
-"""The devices of a user for single-page applications: list, end one, end all others, in JSON.
+"""The devices of a user in JSON, for single-page applications: list them, end one, end all others.
 
 A client sends the token of Django's CSRF cookie in ``X-CSRFToken``; the list sets that cookie.
 """
@@ -27,7 +27,7 @@ View = Callable[..., HttpResponse]
 
 
 def _for_users(view: View) -> View:
-    """Answer in JSON what goes wrong: 401 without a login, 404 for what is not the user's, 409 for what cannot end.
+    """Answer errors in JSON: 401 without a login, 404 for another user's session, 409 for one that cannot be revoked.
 
     Not in a transaction, see views.py.
     """
@@ -58,7 +58,7 @@ def _for_users(view: View) -> View:
 @require_http_methods(["GET", "HEAD", "DELETE"])
 @_for_users
 def sessions(request: HttpRequest) -> HttpResponse:
-    """List the sessions of the user; DELETE ends all of them but the request's own."""
+    """List the user's sessions; DELETE ends all of them except the request's own."""
     if request.method != "DELETE":
         return JsonResponse({"sessions": [asdict(device) for device in devices_of(request)]})
     return _first(request) or _answer(end_others(request))
@@ -67,18 +67,18 @@ def sessions(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["DELETE"])
 @_for_users
 def session(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """End one session of the user; the request's own by a logout."""
+    """End one session of the user; the request's own is logged out."""
     first = None if is_own_login(one_of(request, public_id)) else _first(request)
     return first or _answer(end(request, public_id))
 
 
 def _answer(ended: Ended) -> JsonResponse:
-    # 202: it is written down that they are to end, and they have not yet (RFC 9110, section 15.3.3).
+    # 202: they are marked, but have not ended yet (RFC 9110, section 15.3.3).
     return JsonResponse(asdict(ended), status=202 if ended.pending else 200)
 
 
 def _first(request: HttpRequest) -> JsonResponse | None:
-    """Return 403 with the address of the page to go to, if the user has to log in anew first."""
+    """Return a 403 with the URL of the login page, if the user must log in again first."""
     response = asked_first(request)
     if response is None:
         return None

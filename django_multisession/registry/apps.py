@@ -1,4 +1,4 @@
-"""The application of the registry, for INSTALLED_APPS."""
+"""The registry's AppConfig."""
 
 from django.apps import AppConfig
 from django.core import checks

@@ -37,7 +37,7 @@ def check_registry(app_configs: object = None, **kwargs: Any) -> Messages:
 
 
 def check_tables(app_configs: object = None, databases: Sequence[str] | None = None, **kwargs: Any) -> Messages:
-    """Check that the tables can be there, and are, if Django allows a check to ask their database."""
+    """Check that the database supports the tables and has them, if Django allows a check to ask it."""
     name = alias()
     if name not in (databases or ()):
         return []
@@ -63,7 +63,7 @@ def check_tables(app_configs: object = None, databases: Sequence[str] | None = N
 
 
 def _check_database() -> Found:
-    """Check that one transaction can write a user, the user's rows and what is still to be deleted."""
+    """Check that users, their rows and pending deletions are in one database, for one transaction."""
     user = get_user_model()
     there = router.db_for_write(user)
     for model in (RegisteredSession, RegisteredUser, PendingDeletion):

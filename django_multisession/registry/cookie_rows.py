@@ -1,7 +1,7 @@
-"""The rows of logins in cookies, which have no record: whether a cookie may be used, its row alone says.
+"""The rows of logins in cookies, which have no record: only the row decides whether a cookie may be used.
 
-A row is found by the ``sid`` that its cookie has now. Of one that a change of key has left nothing is valid any more,
-wherever it comes from. Run by database.ask().
+A row is found by the present ``sid`` of its cookie. A cookie with a former ``sid`` is never valid. These functions are
+run by database.ask().
 """
 
 import time
@@ -23,13 +23,13 @@ from .rows import insert, is_refused, living, lock, values_of
 
 
 def lives(row: RegisteredSession) -> bool:
-    """Tell whether there is a living row for a cookie, of the same user; write that it is in use, if that is due."""
+    """Tell whether a cookie has a living row of the same user; write down its use, if that is due."""
     found = living().filter(storage_key=row.storage_key, user=row.user_id)
     last_seen = found.values_list("last_seen", flat=True).first()
     if last_seen is None:
         return False
     if is_due(row.storage_key, int(last_seen.timestamp()), time.time()):
-        # After the caller's transaction, if there is one: other requests of the session would wait for its end.
+        # After the caller's transaction, if there is one: until its end, other requests of the session would wait.
         transaction.on_commit(partial(_see, found.filter(last_seen=last_seen), row), using=alias(), robust=True)
     return True
 
@@ -40,15 +40,15 @@ def _see(found: QuerySet[RegisteredSession], row: RegisteredSession) -> None:
 
 
 def has_moved(row: RegisteredSession) -> bool:
-    """Tell whether a change of key has just left this cookie behind."""
+    """Tell whether a change of key has just replaced this cookie."""
     just = timezone.now() - timedelta(seconds=POINTER_TTL)
     return living().filter(previous_key=row.storage_key, user=row.user_id, last_seen__gt=just).exists()
 
 
 def begun(row: RegisteredSession) -> str | None:
-    """Return the ``sid`` of the login that its user has just made with the same cookie of a visitor, if there is one.
+    """Return the ``sid`` of a login that the user has just made from the same visitor's cookie; None if there is none.
 
-    Who clicks twice goes on under one ``sid``, whichever of the two cookies the browser keeps.
+    After a double click on "log in", both logins use one ``sid``, whichever of the two cookies the browser keeps.
     """
     just = timezone.now() - timedelta(seconds=POINTER_TTL)
     there = living().filter(previous_key=row.previous_key, user=row.user_id, authenticated_at__gt=just)
@@ -58,7 +58,7 @@ def begun(row: RegisteredSession) -> str | None:
 def admit(row: RegisteredSession, authenticated_at: datetime | None) -> bool:
     """Write the row of a cookie that has neither row nor mark, unless it was revoked; tell whether it may be used.
 
-    ``authenticated_at`` is None where nobody knows when its user logged in: that counts as before any revocation.
+    ``authenticated_at`` is None if the time of the login is not known, which counts as before any revocation.
     """
     try:
         with transaction.atomic(alias()):
@@ -97,10 +97,10 @@ def _note_of(sid: str) -> str:
 
 
 def rotate(old: str, row: RegisteredSession, *, was_marked: bool) -> str | None:
-    """Give the row of an old ``sid`` what this one says; return the session's ``sid`` then, None if it has ended.
+    """Update the row of an old ``sid`` from this one; return the session's ``sid`` then, or None if it has ended.
 
-    Of two requests that change the ``sid`` of one cookie at once, both go on under that of the first: nobody knows
-    which of the two cookies the browser will keep.
+    Two requests that change the ``sid`` of one cookie at once both continue under that of the first, since it is not
+    known which of the two cookies the browser will keep.
     """
     values = values_of(row) | {"storage_key": row.storage_key, "previous_key": old}
     with transaction.atomic(alias()):
@@ -108,6 +108,7 @@ def rotate(old: str, row: RegisteredSession, *, was_marked: bool) -> str | None:
             there = living().filter(previous_key=old, user=row.user_id)
             return there.values_list("storage_key", flat=True).first()
         if not was_marked:
-            # The row forgets it with the next change, and a cookie without the mark would be taken for a new one.
+            # After the next change the row will not have it any more, and its cookie, without a mark, would count as
+            # new.
             pending.add([Key(row.session_name, old)], due_at=row.expires_at)
     return row.storage_key

@@ -1,4 +1,4 @@
-"""Where the registry's tables are, and how they are asked: on Django's own connection, in both colours."""
+"""The database of the registry: which one it is, and how it is asked, on Django's own connection in both colours."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def alias() -> str:
-    """Return the key of DATABASES that the registry is written to."""
+    """Return the key of DATABASES that has the registry's tables."""
     return router.db_for_write(RegisteredSession)
 
 
@@ -27,14 +27,14 @@ def in_transaction() -> bool:
 
 
 def by_itself() -> AbstractContextManager[Any]:
-    """Return what keeps a statement that fails from spoiling the caller's transaction, if there is one."""
+    """Return a context manager in which a failing statement does not break the caller's transaction."""
     return transaction.atomic(alias()) if in_transaction() else nullcontext()
 
 
 class RegistryUnavailable(MultisessionError):
-    """The database of the registry did not answer a revocation, and sessions go on. Try again.
+    """The registry's database did not answer, so that nothing was revoked. Try again.
 
-    StoreUnavailable comes later: then they are marked, and end once their store answers.
+    StoreUnavailable, in contrast, is raised after the rows are marked: the sessions end once their store answers.
     """
 
     def __init__(self, outage: StoreUnavailable) -> None:
@@ -47,7 +47,7 @@ class RegistryUnavailable(MultisessionError):
 
 @contextmanager
 def before_the_mark() -> Iterator[None]:
-    """Raise RegistryUnavailable for an outage in the block, in which sessions are marked."""
+    """Raise RegistryUnavailable for an outage in the block, which marks rows."""
     try:
         yield
     except StoreUnavailable as outage:
@@ -55,7 +55,7 @@ def before_the_mark() -> Iterator[None]:
 
 
 async def ask(query: Callable[[], T]) -> T:
-    """Return what a query returns.
+    """Call a query on the thread of Django's connections, and return what it returns.
 
     Raises StoreUnavailable if the database does not answer, and ImproperlyConfigured if the tables are missing.
     """
@@ -73,11 +73,11 @@ async def ask(query: Callable[[], T]) -> T:
 
 
 def missing_tables(name: str) -> str:
-    """Say how to make the tables on a database."""
+    """Return a sentence that says how to create the tables on a database."""
     app = RegisteredSession._meta.app_label
     return f"The tables of the registry are missing. Run: python manage.py migrate {app} --database {name}."
 
 
 def at(timestamp: float) -> datetime:
-    """Return seconds since 1970 as a point in time."""
+    """Return seconds since 1970 as an aware datetime."""
     return datetime.fromtimestamp(timestamp, UTC)

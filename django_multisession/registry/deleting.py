@@ -1,4 +1,4 @@
-"""The records of rows that are marked: deleted at once, or where there is a transaction, when that commits."""
+"""Delete the records of marked rows: at once, or when the caller's transaction commits."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,16 +18,16 @@ Batches = list[list[RegisteredSession]]
 
 
 async def delete(batches: Batches) -> None:
-    """Delete the records of rows; StoreUnavailable at the end if some could not be.
+    """Delete the records of marked rows; StoreUnavailable at the end if some could not be deleted.
 
-    If the caller is in a transaction, that is done when it commits, and what goes wrong then is logged.
+    If the caller is in a transaction, they are deleted when it commits, and errors are then logged.
     """
     if any(batches) and not await ask(partial(_waits, batches)):
         await _delete_all(batches)
 
 
 def _waits(batches: Batches) -> bool:
-    """Have records deleted when the caller's transaction commits; tell whether there is one, on this thread."""
+    """Schedule the deletion for the commit of the caller's transaction; return False if there is none."""
     if not in_transaction():
         return False
     transaction.on_commit(lambda: run_sync(_delete_later(batches)), using=alias(), robust=True)
@@ -35,7 +35,7 @@ def _waits(batches: Batches) -> bool:
 
 
 async def _delete_all(batches: Batches) -> None:
-    """Delete the records of all batches; StoreUnavailable at the end if some could not be."""
+    """Delete the records of all batches; StoreUnavailable at the end if some could not be deleted."""
     outage: StoreUnavailable | None = None
     for batch in batches:
         try:
@@ -62,7 +62,7 @@ async def _delete_later(batches: Batches) -> None:
 
 
 async def delete_later(keys: list[Key]) -> None:
-    """Delete records; log where that is not possible yet."""
+    """Delete records, and log those that cannot be deleted yet."""
     with _logged():
         await pending.delete(keys)
 

@@ -1,4 +1,4 @@
-"""A user's sessions as people see them, and how users end their own: what the pages and the JSON have in common."""
+"""A user's sessions as devices, and how users end them: shared by the pages and the JSON."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from .revocation import revoke, revoke_all, sessions_of
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One session of a user, in words; nothing of it leads to its record."""
+    """One session of a user, as it is shown; it holds no key."""
 
     id: UUID
     name: str
     """Such as "Firefox on Windows"."""
     label: str
     session: str
-    """The session's name, "default" for that of ``request.session``."""
+    """The session name, "default" for ``request.session``."""
     address: str | None
     signed_in: datetime
     last_seen: datetime
@@ -35,13 +35,13 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What has become of the sessions that a user wanted to end."""
+    """The result of ending sessions."""
 
     count: int = 0
     pending: bool = False
-    """The store did not answer: they are marked, and will have ended once it does."""
+    """Whether the store did not answer: the sessions are marked, and end once it does."""
     logged_out: bool = False
-    """The session of this request was among them."""
+    """Whether the session of this request was among them."""
 
 
 def devices_of(request: HttpRequest) -> Iterator[Device]:
@@ -62,9 +62,9 @@ def devices_of(request: HttpRequest) -> Iterator[Device]:
 
 
 def end(request: HttpRequest, public_id: UUID) -> Ended:
-    """End one session of the request's user. Http404 for those of others, and those that have ended.
+    """End one session of the request's user. Http404 for another user's, and for one that has ended.
 
-    Raises NotRevocable for a session in a cookie that nobody asks the registry about.
+    Raises NotRevocable for a session in a cookie without REVOCABLE.
     """
     row = one_of(request, public_id)
     if is_own_login(row):
@@ -77,7 +77,7 @@ def end(request: HttpRequest, public_id: UUID) -> Ended:
 
 
 def end_others(request: HttpRequest) -> Ended:
-    """End all sessions of the request's user but its own."""
+    """End all sessions of the request's user except the request's own."""
     try:
         return Ended(revoke_all(_user(request), keep=request))
     except StoreUnavailable:
@@ -93,7 +93,7 @@ def one_of(request: HttpRequest, public_id: UUID) -> RegisteredSession:
 
 
 def is_own_login(row: RegisteredSession) -> bool:
-    """Tell whether to end a session is to log out: it is the default one of the request."""
+    """Tell whether a session is the request's own login, its default session."""
     return row.current and row.session_name == DEFAULT
 
 

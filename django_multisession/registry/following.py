@@ -1,8 +1,8 @@
-"""One session object of a request, as the registry follows it: what is loaded, saved, moved and ended becomes rows.
+"""The registry's Registration: it writes a row for what a session object loads, saves, moves and ends.
 
-The rows are written in the commit of a response: after the view's transaction, when the record is safe, and before the
-old record ends and a cookie is sent. Outside of requests they are written at once, or where there is a transaction,
-with its commit; the record has no mark until then, and is looked at once more when it is loaded.
+In a request, rows are written at its end: after the view's transaction and the new record, but before the old record
+ends and a cookie is sent. Outside of requests they are written at once, or when the caller's transaction commits; until
+then the record has no mark, so that its row is checked when it is loaded.
 """
 
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ from .starting import Start
 
 
 class Rotated(NamedTuple):
-    """A change of key: the row with the new one, the one that was ``left``, and the one that the row ``had``."""
+    """A change of key: the row with its new key, the key before it (``left``), and the key that the row ``had``."""
 
     row: RegisteredSession
     left: str
@@ -45,9 +45,9 @@ class Following:
         self._logins = logins_of(session)
         self._request: ReferenceType[Any] | None = None
         self.known: StoredLogin | None = None
-        """The login that has a row, as its record was seen last."""
+        """The login that has a row, as it was last loaded or saved."""
         self.description: dict[str, str] = {}
-        """What the row of this login is to say beside; see describe()."""
+        """Further fields for the row of this login; see describe()."""
         self._began_inside = False
         self.is_sure = True
         self.start = Start(self.name)
@@ -58,24 +58,24 @@ class Following:
         self._aside: tuple[str, float] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # A session that is copied or pickled leaves its request behind.
+        # A copy or pickle of a session does not belong to the request.
         return {**self.__dict__, "_request": None}
 
     def opened_for(self, request: Any) -> None:
         self._request, self._began_inside = ref(request), in_transaction()
 
     def _is_safe(self) -> bool:
-        """Tell whether what is written now stays whatever becomes of the view's transaction; TestCase's is another."""
+        """Tell whether a row that is written now is kept if the view's transaction (not TestCase's) is rolled back."""
         return self._logins.in_cookies or self._began_inside or not in_transaction()
 
     @property
     def request(self) -> Any:
-        """The request that the session was opened for, None outside of any."""
+        """The request that the session was opened for; None outside of requests."""
         return None if self._request is None else self._request()
 
     @property
     def marks(self) -> bool:
-        # An event loop does not know whether there is a transaction, on the connection's thread.
+        # In an event loop it is not known whether the connection's thread is in a transaction.
         return self._request is not None or (driven() and not (self._logins.in_cookies or in_transaction()))
 
     # Loading.
@@ -83,7 +83,7 @@ class Following:
     async def admits(self, found: StoredLogin) -> bool:
         row = self._row(found)
         if row is None:
-            return True  # no user of this project: nobody is logged in by that
+            return True  # nobody is logged in, or no user of this project
         if await self._logins.admits(row, found.header):
             self.known = found
             self.is_sure = bool(found.header.flags & REGISTERED) or self._is_safe()
@@ -103,7 +103,7 @@ class Following:
     async def saved(self, now: StoredLogin, left: str | None) -> str | None:
         known, row = self.known, self._row(now)
         if row is None:
-            if known is not None:  # its user was taken out of it
+            if known is not None:  # the user was removed from the session
                 self.will_end(known.key)
                 self.ended([known.key])
             self.known = None
@@ -111,7 +111,7 @@ class Following:
         if known is not None and known.user != now.user and known.key != now.key:
             self.ended([known.key])
         if known is not None and known.user == now.user and not self.is_sure:
-            # It was loaded in a transaction, and its row may have gone with that.
+            # Its row was written in a transaction, and may have been rolled back.
             self.is_sure = await self._logins.admits(self._row(known) or row, known.header)
             if not self.is_sure:
                 raise self._revoked()
@@ -120,7 +120,7 @@ class Following:
         if known.key == now.key:
             await self._use(row, known, now)
         elif left is None:
-            return None  # another request has changed the key, and the row: what this one has changed was taken along
+            return None  # another request has changed the key and the row, and this one's changes were merged there
         elif (had := await self._logins.rotate(known, row)) is None:
             raise self._revoked()
         elif self._logins.in_cookies and had != now.key:
@@ -135,7 +135,7 @@ class Following:
         row.previous_key = left
         if self._request is None and await self.start.waits_with(row, partial(setattr, self, "known", now)):
             return None
-        await self.close(successor=row.user_id)  # what this request has ended counts for no limit
+        await self.close(successor=row.user_id)  # first, so that what this request has ended counts for no limit
         if (key := await self.start.write(row, in_cookie=self._logins.in_cookies)) is None:
             raise self._revoked()
         self.known = now._replace(key=key)
@@ -155,7 +155,7 @@ class Following:
             left = [Key(self.name, key) for key in outcome.unsure]
             await self._try(partial(rows.leave, left, "" if mine is None else mine.key))
         if mine is not None and mine.key != now.key:
-            # Two logins or changes of the key at the same time are one: this one has joined the other.
+            # Of two concurrent logins or changes of the key, this one has joined the other.
             self.known = now
             if rotated is not None:
                 await self._try(partial(rows.move, mine.key, now.key))
@@ -190,7 +190,7 @@ class Following:
         return row is None or await self._touch(row)
 
     async def _touch(self, row: RegisteredSession) -> bool:
-        """Write the last use; whether it may go on. Where the database does not answer, the next window will tell."""
+        """Write down the use; tell whether the session may go on. In an outage it may, until the next write is due."""
         try:
             return await ask(partial(rows.touch, row))
         except (StoreUnavailable, DatabaseError):
@@ -230,7 +230,7 @@ class Following:
             await self._logins.end([*keys, *(row.storage_key for row in gone)])
 
     async def _try(self, query: Any) -> Any:
-        """Ask for what must not fail the request: the store has ended by now what is to be ended."""
+        """Run a query that must not fail the request, since the store has already ended the session."""
         try:
             return await ask(query)
         except (StoreUnavailable, DatabaseError) as error:

@@ -1,6 +1,6 @@
-"""Logins in the place that a FALLBACK names: what has ended there does not come here, under another storage key.
+"""Logins in the place that a FALLBACK names, if they get another storage key here: an ended one must not be carried.
 
-Their rows are of the storage keys, or the sids, that they have there.
+Their rows have the storage keys, or the sids, that they have there.
 """
 
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ class FormerLogins:
         try:
             await ask(partial(_end, key, seconds))
         except (StoreUnavailable, DatabaseError) as error:
-            warn("The registry could not be written: %s", error)  # the session is elsewhere already, or has ended
+            warn("The registry could not be written: %s", error)  # the session was already carried, or has ended
 
 
 def _lives(row: RegisteredSession, authenticated_at: datetime | None, *, is_marked: bool) -> bool:
@@ -47,5 +47,5 @@ def _lives(row: RegisteredSession, authenticated_at: datetime | None, *, is_mark
 
 
 def _end(key: str, seconds: int) -> None:
-    # Listed no more from now on: the session has another row.
+    # It is no longer listed from now on: the session has another row.
     living().filter(storage_key=key).update(revoked_at=timezone.now() + timedelta(seconds=seconds))

@@ -1,4 +1,4 @@
-"""The row of a login, as far as the user's other sessions count: refused, or in the place of the oldest one."""
+"""MAX_SESSIONS_PER_USER: a login beyond the limit is refused, or the oldest one is evicted."""
 
 from datetime import datetime
 
@@ -13,10 +13,10 @@ from .policy import SessionLimitReached
 
 
 def start(row: RegisteredSession, since: datetime | None, limit: int | None, *, in_cookie: bool) -> str | None:
-    """Write the row of a login; return the key that it stands under, None if its user is gone or was revoked ``since``.
+    """Write the row of a login; return its key, or None if the user is gone or was revoked ``since``.
 
-    That key is the row's, but where somebody has clicked twice on a login that is kept in a cookie. With a limit,
-    raises SessionLimitReached if the user has as many sessions already.
+    After a double click on a login in a cookie, it is the key of the first one. With a limit, raises
+    SessionLimitReached if the user already has as many sessions.
     """
     may_be_second = in_cookie and row.previous_key
     try:
@@ -39,7 +39,7 @@ def start(row: RegisteredSession, since: datetime | None, limit: int | None, *, 
 def _inserted(row: RegisteredSession, since: datetime | None) -> str | None:
     if not rows.insert(row):
         return None
-    # After the row is there, for which it has waited for a revocation under way: that has seen the row, or is seen.
+    # After the insertion, which waits for a revocation under way: either that has seen the row, or it is seen here.
     if since is not None and rows.is_refused(row.user_id, since):
         rows.forget(row)
         return None
@@ -50,17 +50,16 @@ def _others(row: RegisteredSession) -> QuerySet[RegisteredSession]:
     """Return the live rows that count for the limit beside a new one."""
     others = rows.living().filter(user=row.user_id, session_name=row.session_name, expires_at__gt=timezone.now())
     if row.previous_key:
-        # A login that was clicked twice: one of the two will join the other.
+        # After a double click, one of the two logins will join the other.
         others = others.exclude(previous_key=row.previous_key)
-    # The session that the login has left may be there for a while: one that is set aside for a new password.
+    # The session before the login may still have a row: one that is set aside for a new password.
     return others.exclude(storage_key__in=[key for key in (row.storage_key, row.previous_key) if key])
 
 
 def evict(row: RegisteredSession, limit: int) -> list[RegisteredSession]:
-    """Revoke those sessions of a row's user that are too many, the oldest logins first; return them.
+    """Revoke the sessions of a row's user beyond the limit, the oldest logins first; return them.
 
-    Never the row itself, even where all other logins are newer: their rows were written first. Nothing is revoked if
-    the row has ended by now.
+    Never the row itself, even if all other logins are newer. Nothing is revoked if the row has ended by now.
     """
     with transaction.atomic(alias()):
         rows.lock(row.user_id)

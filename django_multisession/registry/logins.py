@@ -1,10 +1,10 @@
-"""Logins on servers and in cookies: what the registry asks and writes where a session is loaded, and changes its key.
+"""Where logins on servers and logins in cookies differ for the registry: when they are loaded, and change their key.
 
-On a server, it is the record that decides: it goes when the session is revoked, and the mark in it says that there is a
-row. A cookie cannot be deleted. With REVOCABLE, each that somebody is logged in with is looked up when it is loaded,
-and once more before it is sent: in the cache, which knows most of them (verdicts.py), then in the database
-(cookie_rows.py). If neither answers, nobody is let in: the request is answered with 503, and the browser keeps its
-cookie. One that a late response brings back after a logout, or that somebody has copied, is refused for its ``sid``.
+On a server the record decides: it is deleted when the session is revoked, and its mark says that there is a row. A
+cookie cannot be deleted. With REVOCABLE, each cookie with a login is looked up when it is loaded, and again before it
+is sent: in the cache, which knows most of them (verdicts.py), then in the database (cookie_rows.py). If neither
+answers, the request is answered with 503, and the browser keeps its cookie. A cookie that a late response brings back
+after a logout, or that somebody has copied, is refused by its ``sid``.
 """
 
 from collections.abc import Iterable
@@ -33,23 +33,23 @@ class Logins(Protocol):
     in_cookies: bool
 
     async def admits(self, row: RegisteredSession, header: Header) -> bool:
-        """Tell whether a session may be used whose row would be like this; StoreUnavailable if nobody knows."""
+        """Tell whether a session with this row may be used; StoreUnavailable if that is not known."""
 
     async def lives(self, row: RegisteredSession, header: Header) -> bool:
-        """Tell whether a session that was admitted still lives, before the browser is sent what it holds."""
+        """Tell whether an admitted session still lives, before its cookie is sent to the browser."""
 
     async def has_moved(self, row: RegisteredSession) -> bool:
-        """Tell whether what was not admitted has just got another key."""
+        """Tell whether a session that was not admitted has just got another key."""
 
     async def rotate(self, left: StoredLogin, row: RegisteredSession) -> str | None:
-        """Give the row of what is left what this one says; None if it has ended. See rows.py and cookie_rows.py."""
+        """Update the row of the old key from this one; None if it has ended. See rows.py and cookie_rows.py."""
 
     async def end(self, keys: Iterable[str], *, moved: bool = False) -> None:
-        """Have refused at once what the rows refuse already, as far as that is possible; what has ``moved`` goes on."""
+        """Make ended sessions be refused at once, as far as possible; ``moved`` ones continue under another key."""
 
 
 class ServerLogins:
-    """Logins whose records are on a server."""
+    """Logins with a record on a server."""
 
     in_cookies = False
 
@@ -61,7 +61,7 @@ class ServerLogins:
         return True  # its record was just written
 
     async def has_moved(self, row: RegisteredSession) -> bool:
-        return False  # its record would say so
+        return False  # a record that has moved is a pointer
 
     async def rotate(self, left: StoredLogin, row: RegisteredSession) -> str | None:
         return await ask(partial(rows.rotate, left.key, row))
@@ -71,7 +71,7 @@ class ServerLogins:
 
 
 class CookieLogins:
-    """The logins in the cookies of one session name. Without REVOCABLE, they have rows that end nothing."""
+    """The logins in the cookies of one session name. Without REVOCABLE, their rows are only informative."""
 
     in_cookies = True
 
@@ -93,7 +93,7 @@ class CookieLogins:
             return known
         lives = cookie_rows.lives(row)
         if not is_marked:
-            # Its row may go with the caller's transaction: nothing that is to be remembered.
+            # Not remembered in the cache: its row may be rolled back with the caller's transaction.
             since = header.authenticated_at
             return lives or cookie_rows.admit(row, at(since) if since else None)
         if lives and self._verdicts is not None:
@@ -115,7 +115,7 @@ class CookieLogins:
 
     async def end(self, keys: Iterable[str], *, moved: bool = False) -> None:
         if self._verdicts is not None:
-            with suppress(StoreUnavailable):  # of which the log has been told
+            with suppress(StoreUnavailable):  # already logged
                 await verdicts.end(self._name, keys, moved=moved)
 
 

@@ -1,4 +1,4 @@
-"""Revoke more sessions than fit into one transaction, a batch at a time; and those of everybody."""
+"""Revoke many sessions, in batches of one transaction each; and those of all users."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,23 +27,23 @@ BATCH_SIZE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What has become of a batch of sessions."""
+    """The result of revoking a batch of sessions."""
 
     keys: list[int]
     ended: int = 0
     pending: StoreUnavailable | None = None
-    """Why their records are still there; they are marked, and purgesessions deletes them."""
+    """Why their records could not be deleted yet; they are marked, and purgesessions deletes them."""
     refused: NotRevocable | None = None
-    """Why some of them go on; the others have ended."""
+    """Why some of them could not be revoked; the others have ended."""
 
 
 def live() -> QuerySet[RegisteredSession]:
-    """Return the rows of the sessions that somebody can still use, as far as the rows tell."""
+    """Return the rows of sessions that are neither revoked nor expired."""
     return living().filter(expires_at__gt=timezone.now())
 
 
 def revoke_many(rows: QuerySet[RegisteredSession], batch_size: int = BATCH_SIZE) -> Iterator[Batch]:
-    """End all sessions of a query; yield after each batch what has become of it. An outage stops nothing."""
+    """End all sessions of a query in batches, and yield the result of each. An outage does not stop it."""
     keys = rows.order_by("pk").values_list("pk", flat=True)
     last = 0
     while found := list(keys.filter(pk__gt=last)[:batch_size]):
@@ -58,7 +58,7 @@ def revoke_many(rows: QuerySet[RegisteredSession], batch_size: int = BATCH_SIZE)
 
 
 def revoke_users(moment: datetime, user: AbstractBaseUser | None = None, batch_size: int = BATCH_SIZE) -> Iterator[int]:
-    """Refuse to a user, or to all, what was logged in to before a moment, row or not; yield counts of users."""
+    """Refuse the logins of one user, or of all, from before a moment, with or without a row; yield counts of users."""
     model: Any = get_user_model()
     users = model._base_manager.using(alias()).order_by("pk").values_list("pk", flat=True)
     if user is not None:
@@ -70,7 +70,7 @@ def revoke_users(moment: datetime, user: AbstractBaseUser | None = None, batch_s
 
 
 def _refused(users: QuerySet[Any], moment: datetime) -> list[Any]:
-    """Refuse to some users what was logged in to before a moment; return their keys. Raises RegistryUnavailable."""
+    """Refuse some users' logins from before a moment; return the users' keys. Raises RegistryUnavailable."""
 
     def refuse() -> list[Any]:
         found, registered = list(users), RegisteredUser.objects.using(alias())
@@ -79,7 +79,7 @@ def _refused(users: QuerySet[Any], moment: datetime) -> list[Any]:
         with transaction.atomic(alias()):
             lock_users(found)
             earlier.filter(pk__in=found).update(revoked_at=moment)
-            # Those that have a row by now keep it: MySQL knows no other way to tell which key is in conflict.
+            # Users that have a row by now keep it. (MySQL cannot name the key that an upsert may conflict with.)
             registered.bulk_create(marked, ignore_conflicts=True)
         return found
 
@@ -88,10 +88,10 @@ def _refused(users: QuerySet[Any], moment: datetime) -> list[Any]:
 
 
 def delete_records(session: type[ServerSession], moment: datetime, batch_size: int = BATCH_SIZE) -> Iterator[int]:
-    """Delete every record that a session's store lists, whoever's it is; yield counts of records.
+    """Delete all records that a session's store lists, those of visitors too; yield counts of records.
 
-    What somebody has logged in to since that moment stays. Raises StoreUnavailable, and NotImplementedError of a store
-    that is not ``scannable``.
+    Logins since that moment are kept. Raises StoreUnavailable, and NotImplementedError for a store that is not
+    ``scannable``.
     """
     records = session.records()
     keys = iterate(records.store.scan())

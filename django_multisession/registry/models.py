@@ -1,4 +1,4 @@
-"""Who is logged in where: a row a login, what was revoked of a user, and the records that are still to be deleted."""
+"""The tables of the registry: logins, revocations of users, and records that are still to be deleted."""
 
 import uuid
 from typing import ClassVar
@@ -16,12 +16,12 @@ LONGEST_EXTERNAL_ID = 255
 
 
 class RegisteredSession(models.Model):
-    """A session that somebody is logged in to, whatever engine holds it. Never its session key.
+    """A session with a login, in any engine. The session key itself is never stored.
 
-    ``storage_key`` is where its record is, and ``previous_key`` where it was before its key changed last; of a session
-    in a cookie, the ``sid`` as 40 hexadecimal characters. ``created_at`` is when the session began, as a visitor's
-    perhaps, and ``authenticated_at`` when its user logged in. ``expires_at`` may be some minutes behind what the
-    store knows. A row with ``revoked_at`` is dead, and goes with a purge.
+    ``storage_key`` is that of its record, and ``previous_key`` the one before the last change of key; for a session in
+    a cookie they are its ``sid`` in hexadecimal. ``created_at`` is when the session began, maybe as a visitor's, and
+    ``authenticated_at`` when its user logged in. ``expires_at`` may be some minutes behind the store's. A row with
+    ``revoked_at`` is dead, and will be purged.
     """
 
     public_id = models.UUIDField(_("public id"), default=uuid.uuid4, unique=True, editable=False)
@@ -46,7 +46,7 @@ class RegisteredSession(models.Model):
     external_id = models.CharField(_("external id"), max_length=LONGEST_EXTERNAL_ID, blank=True, db_index=True)
 
     current = False
-    """Whether it is the session of the request that sessions_of() was asked with."""
+    """Whether it is a session of the request that was passed to sessions_of()."""
 
     objects: ClassVar[models.Manager["RegisteredSession"]] = models.Manager()
 
@@ -67,12 +67,12 @@ class RegisteredSession(models.Model):
 
     @property
     def is_live(self) -> bool:
-        """Whether somebody can still use it, as far as the row tells."""
+        """Whether the session is neither revoked nor expired, as far as the row tells."""
         return self.revoked_at is None and self.expires_at > timezone.now()
 
 
 class RegisteredUser(models.Model):
-    """What the registry knows of a user: before which moment logins are refused."""
+    """What the registry knows about a user: the moment before which logins are refused."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL,
@@ -82,9 +82,9 @@ class RegisteredUser(models.Model):
         verbose_name=_("user"),
     )
     revoked_at = models.DateTimeField(_("revoked"), null=True)
-    """Sessions from before that are refused, also those that have no row yet."""
+    """Logins from before this moment are refused, even those that have no row yet."""
     locked_at = models.DateTimeField(_("locked"), null=True)
-    """When the row was locked last, by writing this: SQLite knows no other lock. Elsewhere, the user's own row is."""
+    """Written to lock the user on SQLite, which has no other lock. Elsewhere the user's own row is locked."""
 
     objects: ClassVar[models.Manager["RegisteredUser"]] = models.Manager()
 
@@ -105,9 +105,9 @@ class PendingDeletion(models.Model):
     session_name = models.CharField(_("session"), max_length=32)
     due_at = models.DateTimeField(_("due"), db_index=True)
     row_id = models.BigIntegerField(_("row"), null=True, db_index=True)
-    """The registered session whose key this was until another request changed that."""
+    """The id of the RegisteredSession that had this key until another request changed it."""
     is_left = models.BooleanField(_("left"), default=False)
-    """Whether that session has left the key for good; otherwise, it may yet turn out to be the one that counts."""
+    """Whether that session has left the key for good; otherwise this key may still turn out to be its key."""
 
     objects: ClassVar[models.Manager["PendingDeletion"]] = models.Manager()
 

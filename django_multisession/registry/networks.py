@@ -1,4 +1,4 @@
-"""MULTISESSION_TRUSTED_PROXIES and MULTISESSION_IP_PREFIX: who is believed, and how much of an address is kept."""
+"""MULTISESSION_TRUSTED_PROXIES and MULTISESSION_IP_PREFIX: trusted proxies, and how much of an address is kept."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -23,7 +23,7 @@ Network = IPv4Network | IPv6Network
 PROXIES: Final = "MULTISESSION_TRUSTED_PROXIES"
 PREFIX: Final = "MULTISESSION_IP_PREFIX"
 SOCKET: Final = "unix:"
-"""What stands for the peer at the other end of a Unix socket, as in nginx (set_real_ip_from)."""
+"""Stands for the peer of a Unix socket, as in nginx (set_real_ip_from)."""
 _WHOLE: Final = (32, 128)
 
 
@@ -78,15 +78,15 @@ def _is_prefix(value: Any) -> bool:
 @cached
 def _checked() -> tuple[frozenset[Network], bool, tuple[int, int]]:
     """Return the trusted networks, whether a Unix socket is trusted, and the bits to keep."""
-    for sentence in problems():
-        raise ImproperlyConfigured(sentence)
+    if (problem := next(problems(), None)) is not None:
+        raise ImproperlyConfigured(problem)
     given = getattr(settings, PROXIES, ())
     ipv4, ipv6 = getattr(settings, PREFIX, None) or _WHOLE
     return frozenset(ip_network(text) for text in given if text != SOCKET), SOCKET in given, (ipv4, ipv6)
 
 
 def trusted(address: Address | None, via_socket: bool) -> bool:
-    """Tell whether whoever has this address, or the other end of the socket, is believed to know who has asked."""
+    """Tell whether the proxy with this address, or at the other end of a Unix socket, is trusted."""
     networks, socket, _ = _checked()
     if address is None:
         return via_socket and socket
@@ -94,14 +94,14 @@ def trusted(address: Address | None, via_socket: bool) -> bool:
 
 
 def prefixed(address: Address) -> str:
-    """Return the network's part of an address, with zeros after it."""
+    """Return the part of an address that MULTISESSION_IP_PREFIX keeps, followed by zeros."""
     _, _, (ipv4, ipv6) = _checked()
     bits = ipv4 if isinstance(address, IPv4Address) else ipv6
     return str(ip_network((address, bits), strict=False).network_address)
 
 
 def peer(text: str) -> Address | None:
-    """Return the address that the web server has put into REMOTE_ADDR, None if it is none."""
+    """Return the address in REMOTE_ADDR; None if it is no address."""
     try:
         return _plain(ip_address(text.strip()))
     except ValueError:
@@ -109,9 +109,9 @@ def peer(text: str) -> Address | None:
 
 
 def relayed(hop: str) -> Address | None:
-    """Return the address that a proxy has written into a header, None if it is none: it may have a port and brackets.
+    """Return the address that a proxy has written into a header, maybe with port and brackets; None if it is none.
 
-    Multicast, reserved and unspecified addresses are nobody's.
+    Multicast, reserved and unspecified addresses do not count.
     """
     found, _ = _reader()({"HOP": hop.strip()})
     return None if found is None else _plain(found)
@@ -121,9 +121,9 @@ def relayed(hop: str) -> Address | None:
 def _reader() -> Any:
     """Return python-ipware's reader of a single hop.
 
-    Of a chain it wants to know each proxy's place, and never asks whether the peer is one of them: whoever reaches
-    the application directly could then claim any address (decisions.md, D58). Which hop to believe is decided in
-    clients.py.
+    Its own handling of a chain needs each proxy's position, and never checks whether the peer is a proxy: whoever
+    reaches the application directly could claim any address (decisions.md, D58). clients.py decides which hop to
+    believe.
     """
     try:
         from python_ipware import IpWare

@@ -1,4 +1,4 @@
-"""What the row of a login says: of its record, and of the request that it came with."""
+"""Make the row of a login from its stored session and from its request."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from .models import RegisteredSession
 def row_of(
     session_name: str, now: StoredLogin, request: Any, description: Mapping[str, str]
 ) -> RegisteredSession | None:
-    """Return the row of a session as it stands; None if nobody is logged in, or no user of this project."""
+    """Return an unsaved row for a stored session; None if nobody is logged in, or no user of this project."""
     if now.user is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The outbox: storage keys whose records are still to be deleted, kept until their stores have confirmed that."""
+"""The outbox: storage keys whose records must be deleted, kept until their stores have confirmed that."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ from .database import alias, ask
 from .models import PendingDeletion
 
 UNDER_WAY: Final = timedelta(seconds=120)
-"""How long a request may be under way that still goes on with a key which another has taken from its row."""
+"""How long a request may still be under way with a key that another request has replaced in its row."""
 
 
 class Key(NamedTuple):
@@ -35,7 +35,7 @@ class Key(NamedTuple):
 def add(
     keys: Iterable[Key], due_at: datetime | None = None, row_id: int | None = None, *, is_left: bool = False
 ) -> None:
-    """Note keys to be deleted, at once or later; those that are noted already stay as they are."""
+    """Add keys whose records must be deleted, at once or from ``due_at`` on; keys that are there stay as they are."""
     due_at = due_at or timezone.now()
     noted = [
         PendingDeletion(
@@ -48,25 +48,25 @@ def add(
 
 
 def remove(storage_keys: Iterable[str]) -> None:
-    """Forget keys: their records are gone, or are not to be deleted any more."""
+    """Remove keys whose records are gone, or must no longer be deleted."""
     PendingDeletion.objects.using(alias()).filter(storage_key__in=list(storage_keys)).delete()
 
 
 def put_off(key: Key) -> None:
-    """Have a key come due again later."""
+    """Postpone a key by UNDER_WAY."""
     noted = PendingDeletion.objects.using(alias()).filter(storage_key=key.storage_key)
     noted.update(due_at=timezone.now() + UNDER_WAY)
 
 
 def of_rows(row_ids: Iterable[int]) -> list[Key]:
-    """Return the keys that rows had, and whose records may be there still; make them due."""
+    """Return the keys that were taken from rows, and whose records may still exist; make them due."""
     found = PendingDeletion.objects.using(alias()).filter(row_id__in=list(row_ids))
     found.update(due_at=timezone.now())
     return [Key(name, key) for name, key in found.values_list("session_name", "storage_key")]
 
 
 def due(batch_size: int) -> Iterator[list[Key]]:
-    """Yield the keys that are due, in batches; one that stays is not yielded again."""
+    """Yield the keys that are due, in batches, each key once."""
     last = ""
     found = PendingDeletion.objects.using(alias()).filter(due_at__lte=timezone.now()).order_by("storage_key")
     keys = found.values_list("session_name", "storage_key", "row_id", "is_left")
@@ -76,14 +76,14 @@ def due(batch_size: int) -> Iterator[list[Key]]:
 
 
 async def delete(keys: Iterable[Key]) -> None:
-    """Delete records, and forget those that are gone; StoreUnavailable for those that are not, after the others."""
+    """Delete records, and remove their keys; StoreUnavailable at the end if some could not be deleted."""
     by_name: defaultdict[str, list[str]] = defaultdict(list)
     for key in keys:
         by_name[key.session_name].append(key.storage_key)
     outage: StoreUnavailable | None = None
     for name, storage_keys in by_name.items():
         if name not in names():
-            # Nobody can read the records of a session that is configured no more. They stay noted, see purging.py.
+            # Nobody can read the records of a session that is no longer configured. Their keys stay: see purging.py.
             warn("Records of session %r cannot be deleted: it is not in MULTISESSION any more.", name)
             continue
         try:
@@ -100,7 +100,7 @@ async def _delete(name: str, storage_keys: list[str]) -> None:
     try:
         found = session_class(name)
     except ImproperlyConfigured as error:
-        # Its entry is wrong: nobody can read the record here.
+        # With a wrong entry, nobody can read the record here.
         raise StoreUnavailable(f"MULTISESSION[{name!r}]", str(error)) from error
     if issubclass(found, ServerSession):
         await found.records().delete_many(storage_keys)

@@ -1,4 +1,4 @@
-"""What the settings say of the registry."""
+"""The settings of the registry, and when a session's use is written down."""
 
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from ..runtime import cached
 
 LAST_SEEN: Final = "MULTISESSION_LAST_SEEN"
 LENGTHENED: Final = 3600
-"""Seconds by which a write must lengthen a session's life for its row to be written."""
+"""Seconds by which a save must lengthen a session's life for its row to be updated."""
 _DEFAULT: Final = 300
 _LONGEST: Final = 3600
 
@@ -32,16 +32,16 @@ def problems() -> list[str]:
 
 @cached
 def last_seen_interval() -> int:
-    """Return the seconds in which the use of a session is written down once; ImproperlyConfigured if that is wrong."""
-    for sentence in problems():
-        raise ImproperlyConfigured(sentence)
+    """Return how many seconds lie between two updates of a session's last use; ImproperlyConfigured if it is wrong."""
+    if found := problems():
+        raise ImproperlyConfigured(found[0])
     return int(getattr(settings, LAST_SEEN, _DEFAULT))
 
 
 def is_due(key: str, written_at: int, now: float) -> bool:
-    """Tell whether a session was written in an earlier window of time than now.
+    """Tell whether a session was written in an earlier window of time than the present one.
 
-    Windows begin at another second for each storage key, so that not all sessions come due in one.
+    The windows of each storage key begin at a different second, so that not all sessions come due at once.
     """
     interval = last_seen_interval()
     offset = int(key[:8], 16) % interval

@@ -1,7 +1,7 @@
-"""What purgesessions does for the registry: records that are still to be deleted, then rows that nobody needs any more.
+"""What purgesessions does for the registry: delete pending records, then rows that are no longer needed.
 
-A row goes only when the store has neither of its keys: a session that has lived longer than its row knew keeps it, and
-the record of one that was revoked is deleted first.
+A row is deleted only if the store has neither of its keys: a session that lives longer than its row says keeps the row,
+and the record of a revoked one is deleted first.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ from .pending import Key
 from .policy import LENGTHENED
 
 KEPT: Final = timedelta(hours=1)
-"""How long a revoked row is kept, and by how much one is prolonged whose session lives."""
+"""How long a revoked row is kept, and by how much a row is prolonged whose session still lives."""
 
 
 def stale() -> int:
@@ -39,8 +39,7 @@ def stale() -> int:
 def purge(batch_size: int = 1000) -> Iterator[int]:
     """Delete records that are due, then rows, in batches; yield how many rows each has removed.
 
-    Raises StoreUnavailable at the end if a store does not answer. What it holds is left for the next run, with its
-    rows; those of others go.
+    Raises StoreUnavailable at the end if a store does not answer; its records and rows are left for the next run.
     """
     outages: dict[str, StoreUnavailable] = {}
     run_sync(_delete_pending(batch_size, outages))
@@ -69,7 +68,7 @@ async def _delete_pending(batch_size: int, outages: dict[str, StoreUnavailable])
 
 
 def _give_up(keys: list[Key]) -> None:
-    """Forget the keys of a session that is configured no more, once their rows are gone: the records expire as well."""
+    """Remove the keys of a session that is no longer configured, once their rows are gone; the records expire."""
     had = [key.storage_key for key in keys]
     there = RegisteredSession.objects.using(alias()).filter(
         Q(storage_key__in=had) | Q(previous_key__in=had) | Q(pk__in=[key.row_id for key in keys if key.row_id])
@@ -79,11 +78,11 @@ def _give_up(keys: list[Key]) -> None:
 
 
 async def _is_given_back(key: Key) -> bool:
-    """Give a key back to the row that it was taken from, if its session lives; tell whether its record is to stay.
+    """Give a key back to the row that it was taken from, if its session lives; tell whether its record must stay.
 
-    Of two requests that have changed the key, the process of the later one has died before it could do so. Its own
-    record may be there, too, under a key that nobody knows: then it is not told which is whose, and both stay.
-    A revocation ends both.
+    Two requests had changed the key, and the process of the later one died before it could give the key back. If its
+    own record exists too, under a key that was sent to nobody, the two cannot be told apart, and both stay. A
+    revocation ends both.
     """
     row = rows.living().filter(pk__in=[key.row_id or 0]).first()
     if row is None or not _has_class(key.session_name, ServerSession):
@@ -103,7 +102,7 @@ async def _is_given_back(key: Key) -> bool:
 def _expired() -> QuerySet[RegisteredSession]:
     now = timezone.now()
     found = RegisteredSession.objects.using(alias()).filter(expires_at__lte=now)
-    # A cookie may live for longer than its row knows, and nobody could be asked.
+    # A cookie may live longer than its row says, and there is no store to ask.
     lagging = Q(session_name__in=_named(CookieSession), expires_at__gt=now - timedelta(seconds=LENGTHENED + SKEW))
     return found.exclude(lagging).order_by("expires_at")
 
@@ -114,11 +113,7 @@ def _revoked() -> QuerySet[RegisteredSession]:
 
 
 def _named(kind: type[SessionBase]) -> list[str]:
-    """Return the names of the sessions of a kind.
-
-    No store can be asked whether a cookie has expired, nor for a session that is configured no more: such rows stay
-    until then.
-    """
+    """Return the names of the configured sessions of a kind."""
     return [name for name in names() if _has_class(name, kind)]
 
 
@@ -126,7 +121,7 @@ def _has_class(name: str, kind: type[SessionBase]) -> bool:
     try:
         return issubclass(session_class(name), kind)
     except ImproperlyConfigured:
-        return False  # nothing here can read such a session
+        return False  # with a wrong entry, nobody can read such a session here
 
 
 async def _remove(found: list[RegisteredSession], outages: dict[str, StoreUnavailable]) -> int:
@@ -141,7 +136,7 @@ async def _remove(found: list[RegisteredSession], outages: dict[str, StoreUnavai
     gone = [row for row in asked if living.isdisjoint(key.storage_key for key in rows.keys_of(row))]
     _prolong({row.pk for row in asked} - {row.pk for row in gone})
     there = RegisteredSession.objects.using(alias()).filter(pk__in=[row.pk for row in gone])
-    # A request that was under way may have written one since, which is not expired then.
+    # Checked again: a request that was under way may have prolonged a row meanwhile.
     removed, _ = there.filter(Q(expires_at__lte=timezone.now()) | Q(revoked_at__isnull=False)).delete()
     for row in gone:
         if row.revoked_at is None:
@@ -150,7 +145,7 @@ async def _remove(found: list[RegisteredSession], outages: dict[str, StoreUnavai
 
 
 async def _living(session: type[Any], found: list[RegisteredSession]) -> set[str]:
-    """Return those keys of rows that the store has; none of what was revoked, which is deleted."""
+    """Return those keys of rows that the store still has, after deleting the records of revoked ones."""
     records: Any = session.records()
     revoked = [key.storage_key for row in found if row.revoked_at is not None for key in rows.keys_of(row)]
     others = [key.storage_key for row in found if row.revoked_at is None for key in rows.keys_of(row)]

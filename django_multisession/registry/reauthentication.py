@@ -1,4 +1,4 @@
-"""MULTISESSION_REAUTHENTICATE: whether users have to log in anew before they end sessions of their other devices."""
+"""MULTISESSION_REAUTHENTICATE: whether users must log in again before they end sessions on their other devices."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -37,9 +37,9 @@ def problems() -> Iterator[str]:
 
 
 def asked_first(request: HttpRequest, back: str = "multisession:devices") -> HttpResponse | None:
-    """Return what has to come before a user may end sessions, such as a redirect to a login; None if nothing.
+    """Return a response that must come before a user may end sessions, such as a redirect to the login; None if none.
 
-    The login leads back to the page ``back``, the name of a URL. Raises ImproperlyConfigured for a wrong setting.
+    The login leads back to ``back``, the name of a URL. Raises ImproperlyConfigured for a wrong setting.
     """
     hook = _hook()
     if callable(hook):
@@ -56,7 +56,7 @@ def _has_just_logged_in(request: HttpRequest, within: timedelta) -> bool:
 
 @cached
 def _hook() -> Hook | int | None:
-    for sentence in problems():
-        raise ImproperlyConfigured(sentence)
+    if (problem := next(problems(), None)) is not None:
+        raise ImproperlyConfigured(problem)
     given = getattr(settings, SETTING, None)
     return import_string(given) if isinstance(given, str) else given

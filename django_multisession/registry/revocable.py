@@ -1,4 +1,4 @@
-"""Which sessions can be ended: all that are on a server, and cookies with REVOCABLE."""
+"""Which sessions can be revoked: all on servers, and those in cookies with REVOCABLE."""
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -12,7 +12,7 @@ from .models import RegisteredSession
 
 
 class NotRevocable(MultisessionError):
-    """The session lives in a cookie that nobody asks the registry about: set REVOCABLE of its entry."""
+    """The session is in a cookie without REVOCABLE, and so works until it expires."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -23,18 +23,18 @@ class NotRevocable(MultisessionError):
 
 @cached
 def out_of_reach() -> frozenset[str]:
-    """Return the names of the sessions that are in cookies and cannot be revoked."""
+    """Return the names of the sessions in cookies that cannot be revoked."""
     return frozenset(
         name for name in names() if issubclass(session_class(name), CookieSession) and not entry(name).revocable
     )
 
 
 def within_reach(found: QuerySet[RegisteredSession]) -> QuerySet[RegisteredSession]:
-    """Return those of some rows whose sessions can be ended."""
+    """Return those of the rows whose sessions can be revoked."""
     names = out_of_reach()
     return found.exclude(session_name__in=names) if names else found
 
 
 def beyond_reach(found: QuerySet[RegisteredSession]) -> QuerySet[RegisteredSession]:
-    """Return those of some rows whose cookies work until they expire, and still do."""
+    """Return those of the rows whose sessions cannot be revoked, and have not expired."""
     return found.filter(session_name__in=out_of_reach(), expires_at__gt=timezone.now())

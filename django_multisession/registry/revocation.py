@@ -1,9 +1,9 @@
-"""What a project calls: a user's sessions, and their end.
+"""The functions that a project calls: list a user's sessions, describe and revoke them.
 
-A revocation is a mark on the row, which nothing undoes, and keys in the outbox, both in one transaction: the caller's,
-if there is one. Then the records are deleted, which is what the next request in any process meets. A record that could
-not be deleted is tried again by purgesessions. Until then it can be used, for nobody asks the registry about a record
-on a server; the mark keeps it from a new key, and ends it when its use is written down next.
+A revocation marks the row, which nothing undoes, and adds its keys to the outbox, in one transaction: the caller's, if
+there is one. Then the record is deleted, so that the next request in any process finds the session ended. If it could
+not be deleted, purgesessions tries again. Until then the session can be used, as the registry is not asked about
+records on servers; but the mark refuses it a new key, and ends it when its use is next written down.
 """
 
 import time
@@ -48,9 +48,9 @@ async def asessions_of(user: Any, request: HttpRequest | None = None) -> list[Re
 def revoke(row: RegisteredSession) -> int:
     """End one session; return 1, or 0 if it had ended before.
 
-    Raises StoreUnavailable, after the row is marked, if its record could not be deleted yet; RegistryUnavailable
-    before that, if the database did not answer and the session goes on. Inside of a transaction
-    the record is deleted when that commits, and what goes wrong then is logged.
+    Raises RegistryUnavailable if the database did not answer, so that the session goes on; and StoreUnavailable if the
+    row is marked, but the record could not be deleted yet. Inside of a transaction the record is deleted when that
+    commits, and errors are then logged.
     """
     return run_sync(_revoke(row))
 
@@ -61,11 +61,11 @@ async def arevoke(row: RegisteredSession) -> int:
 
 
 def revoke_all(user: Any, keep: HttpRequest | None = None) -> int:
-    """End all sessions of a user, but for those that the request ``keep`` came with; return how many. See revoke().
+    """End all sessions of a user, except those of the request ``keep``; return how many. See revoke().
 
     Sessions that have no row yet, since they are older than the registry, are refused when they are loaded. Raises
-    NotRevocable, after the others have ended, if some are in cookies without REVOCABLE: within a transaction, catch it
-    there, or what was revoked is rolled back.
+    NotRevocable, after the others have ended, if some are in cookies without REVOCABLE: catch it inside of a
+    transaction, or the revocations are rolled back.
     """
     return run_sync(_revoke_all(user, keep))
 
@@ -78,7 +78,7 @@ async def arevoke_all(user: Any, keep: HttpRequest | None = None) -> int:
 def revoke_where(**filters: Any) -> int:
     """End the sessions that RegisteredSession.objects.filter() finds; return how many. See revoke_all().
 
-    Raises ValueError without a filter, and for one that asks for an empty ``external_id``: most sessions have none.
+    Raises ValueError without a filter, and for an empty ``external_id``, which most sessions have.
     """
     return run_sync(_revoke_where(filters))
 
@@ -89,11 +89,10 @@ async def arevoke_where(**filters: Any) -> int:
 
 
 def describe(request: HttpRequest, *, label: str | None = None, external_id: str | None = None) -> None:
-    """Say more of the session that a request has logged in to: a name for people, and an identity provider's ``sid``.
+    """Describe the session of a request: by a ``label`` for people, or the ``external_id`` of an identity provider.
 
-    Before the response the row may not be written yet; it then has that from the beginning. A label is cut to 100
-    characters. Raises ValueError for an external_id of more than 255, or with characters that are not printable: that
-    one is looked for, and would not be found.
+    If its row is not written yet, it will have them from the beginning. A label is cut to 100 characters. Raises
+    ValueError for an external_id of more than 255 characters, or with characters that are not printable.
     """
     run_sync(_describe(request, label, external_id))
 
@@ -116,7 +115,7 @@ async def _sessions_of(user: Any, request: HttpRequest | None) -> list[Registere
 
 
 async def _keys_of(request: Any, names: Iterable[str]) -> set[str]:
-    """Return the storage keys by which the registry knows the sessions of a request."""
+    """Return the storage keys of a request's sessions that have a row."""
     keys = set()
     for name in names:
         session = request.session if name == "default" else getattr(request, "sessions", {}).get(name)
@@ -126,7 +125,7 @@ async def _keys_of(request: Any, names: Iterable[str]) -> set[str]:
 
 
 async def _following(session: Any) -> Following | None:
-    """Return what follows a session, which is loaded for that; None of one that is not ours."""
+    """Load a session and return its Registration; None if it is not one of ours."""
     if not isinstance(session, RegistrableSession) or not isinstance(session.registration, Following):
         return None
     await preload(session)
@@ -143,7 +142,7 @@ async def _revoke(row: RegisteredSession) -> int:
 
 async def _revoke_all(user: Any, keep: Any) -> int:
     if user.pk is None:
-        return 0  # a visitor, or a user who is not saved yet
+        return 0  # AnonymousUser, or a user who is not saved yet
 
     def begin() -> Marked:
         with transaction.atomic(alias()):
@@ -163,7 +162,7 @@ async def _revoke_all(user: Any, keep: Any) -> int:
             kept = await _keys_of(keep, names)
     marked = await _marked(begin)
     if keep is not None and (following := await _following(keep.session)) is not None:
-        following.start.since = time.time()  # its own login stays as well, whose row is still to come
+        following.start.since = time.time()  # keep a login of this request, too, whose row is not written yet
     return await _end(marked, rest=lambda: all_of_user().exclude(pk__in=rows.numbers_of(kept)))
 
 
@@ -183,16 +182,16 @@ async def _revoke_where(filters: dict[str, Any]) -> int:
 
 
 class Marked(NamedTuple):
-    """Rows that one transaction has marked, and the numbers of the rest, which are still to be."""
+    """The rows that one transaction has marked, and the ids of those that must still be marked."""
 
     rows: list[RegisteredSession]
     rest: list[int]
 
 
 async def _marked(begin: Callable[[], Marked]) -> list[list[RegisteredSession]]:
-    """Mark rows in batches, from the one on that ``begin`` marks; return them.
+    """Mark rows in batches, of which ``begin`` marks the first; return them.
 
-    RegistryUnavailable if the database stops answering, after those that it has marked by then have ended.
+    RegistryUnavailable if the database stops answering; those that are marked by then have ended.
     """
     marked: list[list[RegisteredSession]] = []
     try:
@@ -217,9 +216,9 @@ def _mark(row_ids: list[int]) -> Marked:
 async def _end(
     batches: list[list[RegisteredSession]], rest: Callable[[], QuerySet[RegisteredSession]] | None = None
 ) -> int:
-    """Delete the records of rows that are marked, now or when the transaction commits; return how many were live.
+    """Delete the records of marked rows, now or when the transaction commits; return how many were live.
 
-    Raises NotRevocable after that if the ``rest``, which was to end as well, is in cookies that cannot be revoked.
+    Then raises NotRevocable if ``rest`` finds rows that should end as well, but cannot be revoked.
     """
     revoked = [row for batch in batches for row in batch]
     await delete(batches)

@@ -1,8 +1,8 @@
-"""The rows of logins, as requests write them: each a statement or a transaction. Run by database.ask().
+"""Queries and updates of the rows of logins, each one statement or transaction. Run by database.ask().
 
-A row is found by its storage key, or by the one that it had before, as long as requests may be under way that know it
-by that. Whoever takes a key from a row whose record may live puts it into the outbox, with the row's number: so that a
-revocation ends it too.
+A row is found by its storage key, or by its previous one, which requests under way may still have. A key that is taken
+from a row, and whose record may still exist, is put into the outbox with the row's id, so that a revocation ends that
+record too.
 """
 
 from collections.abc import Iterable
@@ -21,26 +21,26 @@ from .pending import UNDER_WAY, Key
 
 
 def living() -> QuerySet[RegisteredSession]:
-    """Return the rows that were not revoked, expired or not."""
+    """Return the rows that are not revoked, whether expired or not."""
     return RegisteredSession.objects.using(alias()).filter(revoked_at=None)
 
 
 def lock(user: Any, *, holds_logins: bool = False) -> None:
-    """Keep others from changing what a user's sessions are, until the transaction ends.
+    """Lock a user's sessions against other callers of lock(), until the transaction ends.
 
-    A login without a limit does not call this. Where ``holds_logins`` is set, it waits all the same, by the foreign key
-    of its row: either the caller sees that row, or the login sees what the caller has written.
+    A login without a limit does not call this. With ``holds_logins`` it waits all the same, through the foreign key of
+    its row: either the caller sees that row, or the login sees what the caller has written.
     """
     if not lock_users([user], holds_logins=holds_logins):
-        # SQLite: a transaction that has read first may not write any more.
+        # SQLite: write first, since a transaction that has read first may not be able to write any more.
         _write_user(user, locked_at=timezone.now())
 
 
 def lock_users(users: Iterable[Any], *, holds_logins: bool = False) -> bool:
-    """Lock the rows of users, in one order; return False on SQLite, which knows no lock but a write.
+    """Lock the rows of users, in a fixed order; return False on SQLite, where only a write locks.
 
-    Call it before anything of the registry is written about them: two transactions, of which one had written and the
-    other held the lock, would wait for one another.
+    Call it before the transaction writes anything about them to the registry: otherwise two transactions, one of which
+    has written and the other holds the lock, would wait for each other.
     """
     features = connections[alias()].features
     if features.has_select_for_update:
@@ -52,7 +52,7 @@ def lock_users(users: Iterable[Any], *, holds_logins: bool = False) -> bool:
 
 
 def refuse_earlier(user: Any) -> None:
-    """Refuse all logins of a user from before now, whether they have a row or not."""
+    """Refuse all logins of a user from before now, with or without a row."""
     _write_user(user, revoked_at=timezone.now())
 
 
@@ -64,13 +64,13 @@ def _write_user(user: Any, **values: datetime) -> None:
 
 
 def is_refused(user: Any, since: datetime | None) -> bool:
-    """Tell whether a user was revoked ``since`` the login; None, an unknown time, counts as before."""
+    """Tell whether a user was revoked ``since`` a login; an unknown time (None) counts as before any revocation."""
     revoked = RegisteredUser.objects.using(alias()).filter(pk=user, revoked_at__isnull=False)
     return (revoked if since is None else revoked.filter(revoked_at__gte=since)).exists()
 
 
 def insert(row: RegisteredSession) -> bool:
-    """Write the row of a login; return whether there is its user."""
+    """Write the row of a login; return False if its user is gone, or its key has a revoked row."""
     try:
         with by_itself():
             row.save(using=alias(), force_insert=True)
@@ -80,38 +80,38 @@ def insert(row: RegisteredSession) -> bool:
 
 
 def _take_over(row: RegisteredSession) -> bool:
-    """Let the row that has the key of this one be of this login from now on, if it lives."""
+    """Make the living row that already has this row's key the row of this login."""
     there = living().filter(storage_key=row.storage_key)
     values = {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
     for name in ("id", "public_id", "revoked_at"):
         del values[name]
     if not there.update(**values):
-        return False  # it was revoked; or what is violated is the key of the user, who is gone
+        return False  # it was revoked; or the user is gone, and the foreign key was violated
     row.pk = there.values_list("pk", flat=True).first()
     return True
 
 
 def revoke(row_ids: Iterable[int]) -> list[RegisteredSession]:
-    """Mark rows, and put their keys into the outbox; return those that were not marked before. In a transaction."""
+    """Mark rows, and add their keys to the outbox; return the newly marked ones. Must be called in a transaction."""
     ids, now = list(row_ids), timezone.now()
     if not ids or not living().filter(pk__in=ids).update(revoked_at=now):
         return []
-    # Nobody changes their keys from now on.
+    # Read after the mark, since nobody changes their keys from then on.
     revoked = list(RegisteredSession.objects.using(alias()).filter(pk__in=ids, revoked_at=now))
     pending.add(key for row in revoked for key in keys_of(row))
     return revoked
 
 
 def keys_of(row: RegisteredSession) -> list[Key]:
-    """Return the keys of a row."""
+    """Return the storage key of a row, and its previous one."""
     return [Key(row.session_name, key) for key in (row.storage_key, row.previous_key) if key]
 
 
 def rotate(old: str, row: RegisteredSession) -> str | None:
-    """Give the row of an old key what this one says; return the key that the row had, None if it does not live.
+    """Update the row of an old key from this one; return the key that the row had, or None if it does not live.
 
-    Where another request has changed the key at the same time, its key goes to the outbox for later: of the two, the
-    store decides which one counts, and move() brings the row to that.
+    If another request has changed the key at the same time, its key is put into the outbox for later: the store decides
+    which of the two counts, and move() then gives the row that one.
     """
     values = values_of(row) | {"storage_key": row.storage_key, "previous_key": old}
     if living().filter(storage_key=old).update(**values):
@@ -129,7 +129,7 @@ def rotate(old: str, row: RegisteredSession) -> str | None:
 
 
 def numbers_of(keys: Iterable[str]) -> set[int]:
-    """Return the numbers of the living rows that have, or had, one of these keys."""
+    """Return the ids of the living rows that have, or had, one of these keys."""
     had = list(keys)
     without = [row_id for key in had for row_id in _rows_without(key)]
     found = living().filter(Q(storage_key__in=had) | Q(previous_key__in=had) | Q(pk__in=without))
@@ -137,33 +137,33 @@ def numbers_of(keys: Iterable[str]) -> set[int]:
 
 
 def _by_former(key: str) -> RegisteredSession | None:
-    """Return the living row that had a key before, locked."""
+    """Lock and return the living row that had a key before; None if there is none."""
     return _locked(living().filter(previous_key=key)) or _locked(living().filter(pk__in=_rows_without(key)))
 
 
 def _locked(found: QuerySet[RegisteredSession]) -> RegisteredSession | None:
     if connections[alias()].features.has_select_for_update:
-        # Not by a write: at the transaction's next one PostgreSQL would check the row's foreign key again, and wait for
-        # a revoke_all() that holds the user's row and waits for this one.
+        # Not by a write: PostgreSQL would check the row's foreign key again at the next write, and wait for a
+        # revoke_all() that holds the user's row and waits for this row.
         return found.select_for_update().first()
     found.update(last_seen=F("last_seen"))
     return found.first()
 
 
 def _rows_without(key: str) -> list[int]:
-    """Return the numbers of the rows that a key was taken from."""
+    """Return the ids of the rows that a key was taken from."""
     found = PendingDeletion.objects.using(alias()).filter(storage_key=key, is_left=False)
     return [row_id for row_id in found.values_list("row_id", flat=True) if row_id is not None]
 
 
 def leave(keys: Iterable[Key], now: str) -> None:
-    """Note keys that the session under the key ``now`` has left, but may live still: a revocation ends them, too."""
+    """Add former keys of the session under ``now`` to the outbox: their records may exist, and must end with it."""
     there = living().filter(storage_key=now).values_list("pk", flat=True).first()
     pending.add(keys, row_id=there, is_left=True)
 
 
 def move(mine: str, target: str) -> None:
-    """Bring a row to the key under which its session goes on, after all; if it has another by now, others will."""
+    """Give the row with the key ``mine`` the key ``target``, under which its session continues after all."""
     with transaction.atomic(alias()):
         moved = living().filter(storage_key=mine).update(storage_key=target)
         if moved or living().filter(storage_key=target).exists():
@@ -171,7 +171,7 @@ def move(mine: str, target: str) -> None:
 
 
 def touch(row: RegisteredSession) -> bool:
-    """Write what a row says of its last use; return whether it lives."""
+    """Update a row's last use from this one; return whether it lives."""
     values = values_of(row)
     if living().filter(storage_key=row.storage_key).update(**values):
         return True
@@ -181,7 +181,7 @@ def touch(row: RegisteredSession) -> bool:
 
 
 def values_of(row: RegisteredSession) -> dict[str, Any]:
-    """Return what a row says of the last use of its session."""
+    """Return the fields of a row that each use of its session updates."""
     values: dict[str, Any] = {
         "authenticated_at": row.authenticated_at,
         "last_seen": row.last_seen,
@@ -195,7 +195,7 @@ def values_of(row: RegisteredSession) -> dict[str, Any]:
 def admit(row: RegisteredSession, authenticated_at: datetime | None) -> bool:
     """Write the row of a session that has none yet, unless it was revoked; return whether it may be used.
 
-    ``authenticated_at`` is None where nobody knows when its user logged in: that counts as before any revocation.
+    ``authenticated_at`` is None if the time of the login is not known, which counts as before any revocation.
     """
     try:
         return _admit(row, authenticated_at)
@@ -216,7 +216,7 @@ def _admit(row: RegisteredSession, authenticated_at: datetime | None) -> bool:
 
 
 def end(keys: Iterable[str], *, tells: bool) -> list[RegisteredSession]:
-    """Mark the rows of sessions whose records are gone; return them if somebody is to be told."""
+    """Mark the rows of sessions whose records are gone; return them if ``tells``, for a signal."""
     had, now, without = list(keys), timezone.now(), list[int]()
     if not living().filter(storage_key__in=had).update(revoked_at=now):
         former = living().filter(previous_key__in=had) if had else living().none()
@@ -230,10 +230,10 @@ def end(keys: Iterable[str], *, tells: bool) -> list[RegisteredSession]:
 
 
 def expire(key: str, at: datetime) -> None:
-    """Let a row end at a time, if that is earlier than its end."""
+    """Let a row expire at a moment, if that is earlier than before."""
     living().filter(storage_key=key, expires_at__gt=at).update(expires_at=at)
 
 
 def forget(row: RegisteredSession) -> None:
-    """Remove the row of a login that has come to nothing."""
+    """Delete the row of a login that has failed."""
     RegisteredSession.objects.using(alias()).filter(storage_key=row.storage_key).delete()

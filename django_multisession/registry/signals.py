@@ -1,7 +1,7 @@
-"""What a project can listen to. Receivers that raise are logged and change nothing (send_robust).
+"""The signals of the registry. Errors of receivers are logged, and change nothing (send_robust).
 
-Each signal's ``sender`` is RegisteredSession, and each has ``session_name``, ``user_id`` (the key of the user) and
-``request``, None where there is none.
+The ``sender`` is RegisteredSession. Each signal has ``session_name``, ``user_id`` (the user's primary key) and
+``request``, which is None outside of requests.
 """
 
 from typing import Any
@@ -12,25 +12,25 @@ from ..bridge import driven
 from .models import RegisteredSession
 
 session_started = Signal()
-"""Somebody has logged in. ``row``. Sent when record and row are written, before the cookie is sent; once for a row."""
+"""Somebody has logged in; has ``row``. Sent once for each row, after record and row are written, before the cookie."""
 
 session_rotated = Signal()
-"""The key of a session has changed, or its user has logged in anew. ``row``. Sent when the old key has ended."""
+"""A session's key has changed, or its user has logged in again; has ``row``. Sent after the old key has ended."""
 
 session_ended = Signal()
-"""A session has ended. ``row`` and ``reason``: "logout", "revoked", "evicted" by MAX_SESSIONS_PER_USER, "replaced" by
-another user's login in the same browser, or "expired", which a purge finds.
+"""A session has ended; has ``row`` and ``reason``: "logout", "revoked", "evicted" by MAX_SESSIONS_PER_USER, "replaced"
+by another user's login in the same browser, or "expired", when it is purged.
 
-Sent after the row is marked, and after the transaction in which it was; not for rows that go with their user.
+Sent after the row is marked, and after the transaction for that; not for rows that are deleted with their user.
 """
 
 session_rejected = Signal()
-"""A request came with a session that is not accepted. ``reason``: "forged", "unreadable" or "revoked"; ``user_id`` is
-None but for the last. Not sent for a key that is not found: that is any visitor whose session has expired."""
+"""A request's session was rejected; has ``reason``: "forged", "unreadable" or "revoked"; ``user_id`` is None except for
+the last. Not sent for an unknown key, with which any visitor comes whose session has expired."""
 
 
 async def send_ended(row: RegisteredSession, reason: str) -> None:
-    """Tell that a session has ended outside of its own requests."""
+    """Send session_ended for a session that has ended outside of its own requests."""
     await send(session_ended, session_name=row.session_name, user_id=row.user_id, request=None, row=row, reason=reason)
 
 

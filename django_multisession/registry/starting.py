@@ -1,4 +1,4 @@
-"""A login that a request has made, from its row to the moment that it is certain; then older ones may have to end."""
+"""A new login, from its row until it is certain; then older ones may have to be evicted."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,17 +15,17 @@ from .models import RegisteredSession
 
 
 class Start:
-    """The login that one session object has begun, if it has."""
+    """The new login of one session object, if it has one."""
 
     def __init__(self, session_name: str) -> None:
         self._name = session_name
         self._row: RegisteredSession | None = None
         self._waiting: RegisteredSession | None = None
         self.since: float | None = None
-        """When django.contrib.auth told of the login, or its user was revoked but for this request."""
+        """When django.contrib.auth signalled the login, or this request revoked all other sessions of its user."""
 
     async def write(self, row: RegisteredSession, *, in_cookie: bool) -> str | None:
-        """Write the row; return the key that the login stands under, None if it may not. See limits.start()."""
+        """Write the row; return the key of the login, or None if it is refused. See limits.start()."""
         configured, since = entry(self._name), None if self.since is None else at(self.since)
         limit = configured.max_sessions_per_user if configured.on_max_sessions == "refuse" else None
         key = await ask(partial(limits.start, row, since, limit, in_cookie=in_cookie))
@@ -34,10 +34,9 @@ class Start:
         return key
 
     async def waits_with(self, row: RegisteredSession, then: Callable[[], None]) -> bool:
-        """If the caller is in a transaction, write the row when that commits; tell whether it is.
+        """If the caller is in a transaction, write the row when it commits; tell whether there is one.
 
-        Unless another one waits by then; afterwards, call a function. What comes to nothing with the transaction has no
-        row then.
+        Then call a function. The row is not written if a later one has replaced it by then, or after a rollback.
         """
         return await ask(partial(self._waits_with, row, then))
 
@@ -56,17 +55,17 @@ class Start:
         return True
 
     def forget(self, keys: list[str]) -> None:
-        """Write no row later of what has ended."""
+        """Drop a waiting row whose session has ended."""
         if self._waiting is not None and self._waiting.storage_key in keys:
             self._waiting = None
 
     def take(self) -> RegisteredSession | None:
-        """Return the row that was written, once."""
+        """Return the row that was written, the first time only."""
         row, self._row = self._row, None
         return row
 
     async def evict(self, row: RegisteredSession, tell: Callable[..., Any]) -> None:
-        """End the oldest logins of a user if there are too many, now that this one is certain."""
+        """End the oldest logins of the user beyond the limit, now that this one is certain."""
         limit = entry(self._name).max_sessions_per_user
         if limit is None:
             return

@@ -1,4 +1,4 @@
-"""The addresses of the page and its JSON: ``path("devices/", include("django_multisession.registry.urls"))``."""
+"""The URLs of the pages and the JSON: ``path("devices/", include("django_multisession.registry.urls"))``."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""What Django tells of users: the deactivated and deleted lose all sessions, and a new login gets another key."""
+"""Django's signals about users: deactivated and deleted users lose all sessions, and another login changes the key."""
 
 import time
 from contextlib import suppress
@@ -24,10 +24,10 @@ _UID = "django_multisession.registry"
 
 
 def follow_users() -> None:
-    """Listen to what Django tells of users."""
+    """Connect to Django's signals about users."""
     user = get_user_model()._meta.concrete_model
-    # A proxy of the model sends for itself, and so does what inherits from it. Not for every sender: Django deletes in
-    # one statement only where nobody listens to pre_delete.
+    # Proxies and subclasses of the model send their own signals. Not for every sender: Django deletes in one statement
+    # only models whose pre_delete has no receivers.
     for model in apps.get_models():
         if user is not None and issubclass(model, user):
             post_save.connect(_saved, sender=model, dispatch_uid=_UID)
@@ -36,9 +36,9 @@ def follow_users() -> None:
 
 
 def _saved(instance: Any, update_fields: Any = None, raw: bool = False, **kwargs: Any) -> None:
-    # Nobody who is inactive has a session, but for the one that this save may be the first to end.
+    # An inactive user has no sessions, unless this save has just deactivated the user.
     if not raw and getattr(instance, "is_active", True) is False and _may_have_changed(update_fields):
-        with suppress(NotRevocable):  # ModelBackend lets nobody in who is not active
+        with suppress(NotRevocable):  # ModelBackend refuses inactive users anyway
             revoke_all(instance)
 
 
@@ -47,7 +47,7 @@ def _may_have_changed(update_fields: Any) -> bool:
 
 
 def _deleted(instance: Any, **kwargs: Any) -> None:
-    """Note the records of a user's sessions before the rows go; the records go when the deletion commits."""
+    """Put the keys of a user's sessions into the outbox before the rows are deleted; delete the records on commit."""
     found = RegisteredSession.objects.using(alias()).filter(user=instance.pk)
     with transaction.atomic(alias()):
         rows.lock_users([instance.pk], holds_logins=True)
@@ -59,9 +59,9 @@ def _deleted(instance: Any, **kwargs: Any) -> None:
 
 
 def _logged_in(request: Any, user: Any, **kwargs: Any) -> None:
-    """Have a session that its user has logged in to once more get a new key and time of login (ASVS 5, 7.2.4).
+    """Let a session whose user logs in again get a new key and time of login (ASVS 5, 7.2.4). No I/O.
 
-    Django changes the key where somebody else was there before. No I/O.
+    Django itself changes the key only if another user, or nobody, was logged in before.
     """
     session = getattr(request, "session", None)
     if not isinstance(session, RegistrableSession) or not isinstance(session.registration, Following):

@@ -1,13 +1,13 @@
-"""What a cache remembers of cookies with REVOCABLE, so that not every request asks the database.
+"""A cache of verdicts on cookies with REVOCABLE, so that not every request asks the database.
 
-A request that has found a cookie in order adds that, for ACCEPTED_FOR seconds. One that ends a session sets that it
-has ended, after its transaction, for as long as its cookie may live. Adding overwrites nothing: a request that has
-asked the database before a revocation, and is late, does not undo it.
+A request that has found a cookie valid adds that to the cache, for ACCEPTED_FOR seconds. One that ends a session sets,
+after its transaction, that it has ended, for as long as the cookie may live. Adding never overwrites, so a late request
+that has asked the database before a revocation cannot undo it.
 
-A cache may forget, and may be away: then the database is asked, which is always right. Only where a cache loses just
-what a revocation has set, or does not take it, may it tell others for ACCEPTED_FOR seconds that the cookie is in order.
+If the cache has lost an item, or does not answer, the database is asked, which is always right. Only if the cache loses
+or refuses a revocation's item can it call the cookie valid for up to ACCEPTED_FOR seconds.
 
-No coroutines here: a cache is asked where the database is, on the thread of Django's connections.
+No coroutines here: a cache is called where the database is, on the thread of Django's connections.
 """
 
 import time
@@ -33,19 +33,19 @@ from ..sessions.records import POINTER_TTL
 from ..stores.aliases import on_connection
 
 ACCEPTED_FOR: Final = 5
-"""Seconds for which a cache says that a cookie is in order."""
+"""Seconds for which the cache remembers that a cookie is valid."""
 PAUSE: Final = 1.0
-"""Seconds for which a cache that has failed is not asked whether a cookie is in order."""
+"""Seconds for which a cache that has failed is not asked whether a cookie is valid."""
 
 _ENDED: Final = "revoked"
 _LOCAL: Final = (LocMemCache, DummyCache, FileBasedCache)
-"""What is not the same for all processes, on all hosts."""
+"""Caches that not all processes on all hosts share."""
 
 _failed_at: Kept[dict[str, float]] = Kept(dict, ALWAYS)
 
 
 class Verdicts:
-    """What the cache of one session name remembers, by the ``sid`` of a cookie and the id of its user."""
+    """The verdicts in the cache of one session name, by the ``sid`` of a cookie and the id of its user."""
 
     def __init__(self, described: Entry) -> None:
         self._alias = described.revocable_cache
@@ -61,7 +61,7 @@ class Verdicts:
         return False if isinstance(found, str) and found.startswith(_ENDED) else None
 
     def has_moved(self, sid: str) -> bool | None:
-        """Tell whether a change of key has just left a cookie behind that may not be used; None as of()."""
+        """Tell whether a change of key has just replaced a cookie that was refused; None as for of()."""
         found = None if self._alias is None else self._try(lambda cache: cache.get(_key(sid)))
         if not isinstance(found, str) or not found.startswith(_ENDED):
             return None
@@ -69,15 +69,15 @@ class Verdicts:
         return bool(moved_at) and time.time() < int(moved_at) + POINTER_TTL
 
     def accept(self, sid: str, user: str) -> None:
-        """Remember that the database knows nothing against a cookie, unless its session has ended since."""
+        """Remember that the database has found a cookie valid, unless its session has ended since."""
         if self._alias is not None and self._alias not in _failed_at.value:
             self._try(lambda cache: cache.add(_key(sid), _accepted(user), ACCEPTED_FOR))
 
     def end(self, sids: Iterable[str], *, moved: bool = False) -> None:
         """Remember that sessions have ended, for as long as a cookie lives; StoreUnavailable if that is not possible.
 
-        ``moved`` tells that they go on under another ``sid``. A cookie that lives longer, by set_expiry(), is looked up
-        in the database then.
+        ``moved`` tells that they continue under another ``sid``. A cookie that lives longer, by set_expiry(), is then
+        looked up in the database.
         """
         if self._alias is None:
             return
@@ -91,7 +91,7 @@ class Verdicts:
             raise self._unavailable("it did not take all that it was to remember")
 
     def _try(self, ask: Callable[[Any], Any]) -> Any:
-        """Return what the cache answers, None if it does not; each kind has exceptions of its own."""
+        """Return the cache's answer; None if it fails, with whatever exception its client has."""
         try:
             answer = ask(caches[self._alias or ""])
         except Exception as error:  # noqa: BLE001 - see above
@@ -101,7 +101,7 @@ class Verdicts:
         return answer
 
     def _unavailable(self, reason: str) -> StoreUnavailable:
-        """Take note that the cache has failed, and log it; return the error."""
+        """Note that the cache has failed, and log it; return the error."""
         _failed_at.value[self._alias or ""] = monotonic()
         failure = StoreUnavailable(f"CACHES[{self._alias!r}]", reason)
         report(failure)
@@ -118,19 +118,19 @@ def _accepted(user: str) -> str:
 
 @cached
 def verdicts_of(name: str) -> Verdicts:
-    """Return what the cache of a session name remembers; ImproperlyConfigured if it cannot be used for that."""
-    for sentence in problems(entry(name)):
-        raise ImproperlyConfigured(sentence)
+    """Return the verdicts of a session name; ImproperlyConfigured if its cache cannot be used for them."""
+    if found := problems(entry(name)):
+        raise ImproperlyConfigured(found[0])
     return Verdicts(entry(name))
 
 
 async def end(name: str, sids: Iterable[str], *, moved: bool = False) -> None:
-    """Have the cache of a session name remember that sessions have ended. See Verdicts.end()."""
+    """Remember in the cache of a session name that sessions have ended. See Verdicts.end()."""
     await on_connection(partial(verdicts_of(name).end, list(sids), moved=moved))
 
 
 def problems(described: Entry) -> list[str]:
-    """Return a sentence for what is wrong with the cache that an entry names."""
+    """Return a sentence for what is wrong with the cache that an entry's REVOCABLE_CACHE names, if anything."""
     alias, where = described.revocable_cache, f"MULTISESSION[{described.name!r}]['REVOCABLE_CACHE']"
     if alias is None:
         return []

@@ -1,7 +1,7 @@
-"""The page of a user's devices: which there are, and a button for each that signs it out.
+"""The pages of a user's devices: a list, with a button for each that signs it out.
 
-Everything is of the user of ``request.user``; rows of others are 404. What changes something is a POST with a CSRF
-token, whether or not the project has the middleware for it.
+They show only the sessions of ``request.user``; another user's are a 404. Whatever changes something is a POST with a
+CSRF token, even if the project does not use CsrfViewMiddleware.
 """
 
 from collections.abc import Callable
@@ -32,9 +32,9 @@ View = Callable[..., HttpResponse]
 
 
 def _page(view: View) -> View:
-    """Keep a view for its user alone: with a login and a CSRF token, out of every cache and of others' frames.
+    """Require a login and a CSRF token for a view, and keep it out of caches and other sites' frames.
 
-    Not in a transaction (ATOMIC_REQUESTS): there, an outage would come after the response that is to tell of it.
+    Not in a transaction (ATOMIC_REQUESTS), in which an outage would come after the response that has to report it.
     """
 
     @transaction.non_atomic_requests
@@ -44,7 +44,7 @@ def _page(view: View) -> View:
     @csrf_protect
     def kept(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not request.user.is_authenticated:
-            # Not back to where the request came from: that may take a POST.
+            # Back to the list, and not to the requested URL, which may accept a POST only.
             return redirect_to_login(reverse("multisession:devices"))
         try:
             return view(request, *args, **kwargs)
@@ -57,14 +57,14 @@ def _page(view: View) -> View:
 @require_safe
 @_page
 def devices(request: HttpRequest) -> HttpResponse:
-    """Show the devices of the user."""
+    """Show the user's devices."""
     return _shown(request)
 
 
 @require_POST
 @_page
 def end_one(request: HttpRequest, public_id: UUID) -> HttpResponse:
-    """Sign out one device; that which the user sits at by a logout."""
+    """Sign out one device; the present one is logged out."""
     first = None if is_own_login(one_of(request, public_id)) else asked_first(request)
     return first or _ended(request, lambda: end(request, public_id))
 
@@ -72,7 +72,7 @@ def end_one(request: HttpRequest, public_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @_page
 def others(request: HttpRequest) -> HttpResponse:
-    """Ask once, and sign out all devices but this one."""
+    """Ask for confirmation, then sign out all devices except this one."""
     first = asked_first(request, back="multisession:others")
     if first is not None:
         return first
@@ -90,7 +90,7 @@ def _ended(request: HttpRequest, act: Callable[[], Ended]) -> HttpResponse:
     if ended.logged_out:
         return redirect(resolve_url(settings.LOGOUT_REDIRECT_URL or settings.LOGIN_URL))
     if ended.pending:
-        # Shown at once: the next page may need the store that does not answer.
+        # Without a redirect: the next page may need the store that does not answer.
         return _shown(request, status=202, pending=True)
     said = ngettext("%(count)d device was signed out.", "%(count)d devices were signed out.", ended.count)
     messages.success(request, said % {"count": ended.count}, fail_silently=True)

@@ -1,4 +1,4 @@
-"""What both commands share: whose sessions they are about, and how a row is told."""
+"""What the registry's commands share: arguments, and counts in words."""
 
 import re
 from argparse import ArgumentTypeError
@@ -13,13 +13,13 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w":
 
 
 def add_user_argument(parser: Any, meaning: str) -> None:
-    """Add ``--user``, the natural key of a user: the name, or the mail address where that logs in."""
+    """Add ``--user``: the value of the user model's USERNAME_FIELD, such as a name or a mail address."""
     field = get_user_model().USERNAME_FIELD
     parser.add_argument("--user", metavar=field.upper(), help=meaning)
 
 
 def user_named(name: str) -> AbstractBaseUser:
-    """Return the user with this name, of whatever model the project has; CommandError if there is none."""
+    """Return the user with this USERNAME_FIELD; CommandError if there is none."""
     model: Any = get_user_model()
     try:
         found: AbstractBaseUser = model._default_manager.get_by_natural_key(name)

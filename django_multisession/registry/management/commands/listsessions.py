@@ -62,7 +62,7 @@ def _chosen(options: dict[str, Any]) -> QuerySet[RegisteredSession]:
 
 
 def _read(rows: QuerySet[RegisteredSession]) -> Iterator[RegisteredSession]:
-    """Yield rows without holding all of them."""
+    """Yield rows without loading all of them into memory."""
     return rows.select_related("user").iterator(chunk_size=_CHUNK)
 
 

@@ -100,13 +100,13 @@ class Command(BaseCommand):
         return left + list(dict.fromkeys(str(batch.refused) for batch in done if batch.refused))
 
     def _refuse(self, moment: datetime, user: AbstractBaseUser | None) -> None:
-        """Refuse to a user, or to all, what was logged in to before a moment, with a row and without."""
+        """Refuse the logins of one user, or of all, from before a moment, with or without a row."""
         with self._bar(None, "users") as bar:
             for size in revoke_users(moment, user):
                 bar.update(size)
 
     def _delete_all(self, moment: datetime) -> list[str]:
-        """Delete the records of all session names; return a sentence for each that could not be."""
+        """Delete the records of all session names; return a sentence for each that could not be deleted."""
         left: list[str] = []
         for name in names():
             try:
@@ -116,7 +116,7 @@ class Command(BaseCommand):
         return left
 
     def _delete(self, name: str, moment: datetime) -> Iterator[str]:
-        """Delete the records of a session name; yield why they are left, if they are."""
+        """Delete the records of a session name; yield a sentence if they cannot be deleted."""
         session = session_class(name)
         if not issubclass(session, ServerSession):
             if not entry(name).revocable:
@@ -134,7 +134,7 @@ class Command(BaseCommand):
         self._say(f"{name}: {count_of(removed, 'record')} deleted from {store.name}.")
 
     def _bar(self, total: int | None, noun: str) -> Any:
-        # On standard error, so that a redirected output holds the lines alone. None: off unless that is a terminal.
+        # tqdm writes to standard error, so that redirected output has only the lines. None: off without a terminal.
         shown = None if self.stdout.isatty() and self._verbosity else True
         return tqdm(total=total, unit=f" {noun}", disable=shown, leave=False)
 
@@ -145,14 +145,14 @@ def _new_prefix(name: str) -> str:
 
 def _condition(text: str) -> tuple[str, str]:
     field, sign, value = text.partition("=")
-    # Most rows have no external_id: an empty value, such as that of a shell's variable, would mean all of them.
+    # Most rows have no external_id: an empty value, as from an unset shell variable, would match all of them.
     if not (sign and field and value):
         raise ArgumentTypeError(f"{text!r} is no condition; it is FIELD=VALUE, such as external_id=…")
     return field, value
 
 
 def _chosen(options: dict[str, Any], user: AbstractBaseUser | None, moment: datetime) -> QuerySet[RegisteredSession]:
-    """Return the rows to revoke: those that have expired as well, for a row may be behind its record."""
+    """Return the rows to revoke, including expired ones: a row may be behind its record."""
     if user is not None:
         return living().filter(user=user.pk, authenticated_at__lte=moment)
     if options["older_than"] is not None:
