@@ -80,9 +80,10 @@ async def _save(session: StoredSession, must_create: bool = False) -> None:
 
 
 async def _write(session: StoredSession) -> Saved | Next:
-    if session.session_key is None:
+    key = session.session_key
+    if key is None:
         return session.life.without_key(session._session_cache)
-    saved = await session.life.save(session.session_key, draft_of(session))
+    saved = await session.life.save(key, draft_of(session))
     if isinstance(saved, Saved):
         adopt_saved(session, saved)
     return saved

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
+from operator import methodcaller
 from typing import Any, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
@@ -150,8 +151,7 @@ class MemcachedStore(Store):
 
     def _gets(self, key: str) -> Awaitable[tuple[bytes | None, bytes]]:
         """Return the payload under key, None if there is none, and its cas."""
-        address = self.address(key)
-        return self._ask(self.node(key), lambda client: client.gets(address))
+        return self._ask(self.node(key), methodcaller("gets", self.address(key)))
 
     async def _cas(self, key: str, token: bytes) -> bytes | None:
         """Return the cas of the record at token, None if there is none."""

@@ -8,7 +8,7 @@ The version number of a managed service or a fork does not tell which commands i
 after a refusal not again for LACK_TTL seconds; by then a failover may have led to a server that knows it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from hashlib import sha1
 from typing import Any, Final
 
@@ -54,9 +54,9 @@ class Writes:
         self._server = server
         self._lacking: dict[tuple[object, str], float] = {}
 
-    async def write(self, seconds: float, command: Command, alone: bool) -> Any:
+    def write(self, seconds: float, command: Command, alone: bool) -> Awaitable[Any]:
         """Return the answer to a command that begins or ends a session."""
-        return await self._send(seconds, command, alone, durable=True)
+        return self._send(seconds, command, alone, durable=True)
 
     async def write_all(self, seconds: float, commands: list[Command]) -> list[Any]:
         """Return the answers to commands that begin sessions."""

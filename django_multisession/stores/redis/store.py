@@ -121,10 +121,10 @@ class RedisStore(Store):
     async def end(self, key: str, payload: bytes, ttl: int) -> None:
         await self._set(key, payload, ttl)
 
-    async def _set(self, key: str, payload: bytes, ttl: int, *condition: str) -> Any:
+    def _set(self, key: str, payload: bytes, ttl: int, *condition: str) -> Awaitable[Any]:
         address = self.address(key)
         command = _set(address, payload, ttl, *condition)
-        return await self._call(address, self._writes.write, command, self._is_large(address, payload))
+        return self._call(address, self._writes.write, command, self._is_large(address, payload))
 
     async def replace(self, key: str, payload: bytes, ttl: int, expected: bytes, version: bytes) -> bytes | None:
         address = self.address(key)
