@@ -2,18 +2,23 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
 
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, router, transaction
+from django.utils import timezone
 
 from ..exceptions import MultisessionError, StoreUnavailable
 from ..stores.aliases import on_connection, table_is_missing
 from ..stores.sql_errors import by_exception
+from ..stores.table import Clock
 from .models import RegisteredSession
 
 T = TypeVar("T")
+CLOCKS_APART: Final = timedelta(seconds=1)
+"""By how much the clocks of this host and of the database may differ before the database's counts."""
 
 
 def alias() -> str:
@@ -81,3 +86,23 @@ def missing_tables(name: str) -> str:
 def at(timestamp: float) -> datetime:
     """Return seconds since 1970 as an aware datetime."""
     return datetime.fromtimestamp(timestamp, UTC)
+
+
+def shared(moment: datetime) -> datetime:
+    """Return a moment by which other hosts go as well; see by_clock()."""
+    user: Any = get_user_model()
+    now = user._base_manager.using(alias()).values_list(Clock(), flat=True).first()
+    return moment if now is None else by_clock(moment, now)
+
+
+def by_clock(moment: datetime, now: datetime) -> datetime:
+    """Return a moment of this host by the database's clock, which has just told its ``now``.
+
+    So a host whose clock is wrong neither refuses the logins of others nor lets them by. Where the two clocks agree,
+    this host's tells more exactly what came first: the answer of the database has been under way.
+    """
+    here = timezone.now()
+    if timezone.is_naive(here) and timezone.is_aware(moment):
+        moment = timezone.make_naive(moment)
+    apart = now - here
+    return moment + apart if abs(apart) > CLOCKS_APART else moment

@@ -15,7 +15,7 @@ from django.utils import timezone
 from ..bridge import iterate, run_sync
 from ..exceptions import StoreUnavailable
 from ..sessions.server import ServerSession
-from .database import alias, ask, before_the_mark
+from .database import alias, ask, before_the_mark, shared
 from .models import RegisteredSession, RegisteredUser
 from .revocable import NotRevocable
 from .revocation import revoke_where
@@ -73,12 +73,12 @@ def _refused(users: QuerySet[Any], moment: datetime) -> list[Any]:
     """Refuse some users' logins from before a moment; return the users' keys. Raises RegistryUnavailable."""
 
     def refuse() -> list[Any]:
-        found, registered = list(users), RegisteredUser.objects.using(alias())
-        earlier = registered.filter(Q(revoked_at=None) | Q(revoked_at__lt=moment))
-        marked = [RegisteredUser(user_id=key, revoked_at=moment) for key in found]
+        found, registered, revoked_at = list(users), RegisteredUser.objects.using(alias()), shared(moment)
+        earlier = registered.filter(Q(revoked_at=None) | Q(revoked_at__lt=revoked_at))
+        marked = [RegisteredUser(user_id=key, revoked_at=revoked_at) for key in found]
         with transaction.atomic(alias()):
             lock_users(found)
-            earlier.filter(pk__in=found).update(revoked_at=moment)
+            earlier.filter(pk__in=found).update(revoked_at=revoked_at)
             # Users that have a row by now keep it. (MySQL cannot name the key that an upsert may conflict with.)
             registered.bulk_create(marked, ignore_conflicts=True)
         return found

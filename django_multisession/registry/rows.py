@@ -14,8 +14,9 @@ from django.db import IntegrityError, connections, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from ..stores.table import Clock
 from . import pending
-from .database import alias, by_itself
+from .database import alias, by_clock, by_itself, shared
 from .models import PendingDeletion, RegisteredSession, RegisteredUser
 from .pending import UNDER_WAY, Key
 
@@ -53,7 +54,7 @@ def lock_users(users: Iterable[Any], *, holds_logins: bool = False) -> bool:
 
 def refuse_earlier(user: Any) -> None:
     """Refuse all logins of a user from before now, with or without a row."""
-    _write_user(user, revoked_at=timezone.now())
+    _write_user(user, revoked_at=shared(timezone.now()))
 
 
 def _write_user(user: Any, **values: datetime) -> None:
@@ -66,7 +67,8 @@ def _write_user(user: Any, **values: datetime) -> None:
 def is_refused(user: Any, since: datetime | None) -> bool:
     """Tell whether a user was revoked ``since`` a login; an unknown time (None) counts as before any revocation."""
     revoked = RegisteredUser.objects.using(alias()).filter(pk=user, revoked_at__isnull=False)
-    return (revoked if since is None else revoked.filter(revoked_at__gte=since)).exists()
+    found = revoked.values_list("revoked_at", Clock()).first()
+    return found is not None and (since is None or found[0] >= by_clock(since, found[1]))
 
 
 def insert(row: RegisteredSession) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -222,6 +224,58 @@ def test_login_that_meets_a_revocation_under_way_is_refused(site: Site, is_first
         goes_on.set()
     assert request.response.status_code == 400
     assert request.sent is None
+    assert site.drive(live()) == []
+
+
+# The hosts of a site may have clocks that differ: the database's is one for all.
+
+APART = 30
+"""Seconds, which is less than a record or cookie allows."""
+
+
+@contextmanager
+def clock_off(seconds: float) -> Iterator[None]:
+    """Have this process take for the time of now what differs from it, as a host with a wrong clock does."""
+    now, today = time.time, timezone.now
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", lambda: now() + seconds)
+        patch.setattr(timezone, "now", lambda: today() + timedelta(seconds=seconds))
+        yield
+
+
+@in_memory
+@pytest.mark.parametrize(("revokes", "logs_in"), [(APART, 0), (0, -APART)])
+def test_login_after_a_revocation_by_a_host_whose_clock_is_ahead_stands(site: Site, revokes: int, logs_in: int) -> None:
+    with clock_off(revokes):
+        site.drive(arevoke_all(USER))
+    with clock_off(logs_in):
+        browser = site.drive(site.user())
+    assert site.drive(browser.finds())["user"] == VICTIM
+
+
+@in_memory
+@in_sync
+def test_login_after_everybody_was_revoked_by_a_host_whose_clock_is_ahead_stands(site: Site) -> None:
+    with clock_off(APART):
+        revoke_everybody()
+    browser = site.drive(site.user())
+    assert site.drive(browser.finds())["user"] == VICTIM
+
+
+@in_memory
+@pytest.mark.parametrize(("logs_in", "revokes"), [(APART, 0), (0, -APART)])
+def test_login_under_way_at_a_revocation_by_a_host_whose_clock_is_behind_is_refused(
+    site: Site, logs_in: int, revokes: int
+) -> None:
+    browser = site.drive(site.visitor(cart=["book"]))
+    request = browser.request()
+    with clock_off(logs_in):
+        site.drive(request.login())
+    with clock_off(revokes):
+        site.drive(arevoke_all(USER))
+    with clock_off(logs_in):
+        site.drive(request.respond())
+    assert request.response.status_code == 400
     assert site.drive(live()) == []
 
 
