@@ -34,6 +34,7 @@ refuses to start with an error of check_settings(), by way of refuse().
 - **multisession.W053**: ``manage.py migratesessions`` is another package's.
 - **multisession.I002**, **I003**: where a site stands that has a FALLBACK, and what comes next.
 - **multisession.W009**: the tables of the registry are missing (a database check; registry/checks.py).
+- **multisession.W010**: the registry knows of no login, as SESSION_ENGINE is none of ours (registry/checks.py).
 
 With ``--deploy``, for every session:
 

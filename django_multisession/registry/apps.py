@@ -1,7 +1,8 @@
 """The registry's AppConfig."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 
@@ -10,6 +11,15 @@ class RegistryConfig(AppConfig):
     label = "multisession_registry"
     verbose_name = _("Registered sessions")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def import_models(self) -> None:
+        # The models import those beneath them, of which Django says only that they are in no application.
+        if not apps.is_installed("django_multisession"):
+            raise ImproperlyConfigured(
+                f"INSTALLED_APPS has {self.name!r} without 'django_multisession', whose models and commands it needs. "
+                "Add 'django_multisession' to INSTALLED_APPS."
+            )
+        super().import_models()
 
     def ready(self) -> None:
         from ..checks import refuse_also

@@ -9,15 +9,27 @@
 - **multisession.E024**: the middleware is not ours.
 - **multisession.E025**: the database cannot insert a row unless it is there, as Oracle cannot (a database check).
 - **multisession.W009**: the tables are missing (a database check).
+- **multisession.W010**: logins are in sessions that are not ours, and the registry knows of none.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, InterfaceError, connections, router
 
-from ..checks.found import Found, Messages, entry_of, error, has_our_middleware, in_cookies, sessions, warning
+from ..checks.found import (
+    Found,
+    Messages,
+    default_is_foreign,
+    entry_of,
+    error,
+    has_our_middleware,
+    in_cookies,
+    sessions,
+    warning,
+)
 from ..checks.tables import is_migrating
 from ..conf import entry
 from . import networks, policy, reauthentication, verdicts
@@ -32,6 +44,7 @@ def check_registry(app_configs: object = None, **kwargs: Any) -> Messages:
         *(error("E020", sentence) for sentence in sentences),
         *_check_database(),
         *_check_middleware(),
+        *_check_engine(),
         *_check_cookies(),
     ]
 
@@ -84,6 +97,16 @@ def _check_middleware() -> Found:
             "E024",
             "The registry needs our middleware, which writes rows with the response, and knows whose request it is.",
             "Put django_multisession.middleware.SessionMiddleware in the place of Django's.",
+        )
+
+
+def _check_engine() -> Found:
+    if default_is_foreign():
+        yield warning(
+            "W010",
+            f"The registry knows of no login: SESSION_ENGINE is {settings.SESSION_ENGINE!r}, which is no engine of "
+            "django_multisession.",
+            "Set SESSION_ENGINE to one.",
         )
 
 

@@ -6,7 +6,9 @@ import sys
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.test import override_settings
 
@@ -49,10 +51,21 @@ def test_registry_without_our_middleware_is_an_error(engine: str) -> None:
     assert "django_multisession.middleware.SessionMiddleware" in str(message.hint)
 
 
-def test_registry_of_sessions_that_are_not_ours_needs_no_middleware() -> None:
+def test_registry_of_sessions_that_are_not_ours_needs_no_middleware_and_knows_no_login() -> None:
     middleware = ["django.contrib.sessions.middleware.SessionMiddleware"]
     with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.db", MIDDLEWARE=middleware):
-        assert check_registry() == []
+        (message,) = check_registry()
+    assert message.id == "multisession.W010"
+    assert "SESSION_ENGINE is 'django.contrib.sessions.backends.db'" in message.msg
+
+
+def test_registry_without_the_app_beneath_it_names_that() -> None:
+    without = [name for name in settings.INSTALLED_APPS if name != "django_multisession"]
+    with (
+        pytest.raises(ImproperlyConfigured, match="Add 'django_multisession' to INSTALLED_APPS"),
+        override_settings(INSTALLED_APPS=without),
+    ):
+        pass
 
 
 @pytest.mark.django_db

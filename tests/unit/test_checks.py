@@ -28,7 +28,7 @@ from tests.databases import database, sqlite
 ENGINES = "django_multisession.engines"
 STORE = "django_multisession.stores.redis"
 MEMORY = {"ENGINE": f"{ENGINES}.memory"}
-WITHOUT_US = [name for name in settings.INSTALLED_APPS if name != "django_multisession"]
+WITHOUT_US = [name for name in settings.INSTALLED_APPS if not name.startswith("django_multisession")]
 
 
 def found(multisession: Any, engine: str = "memory") -> dict[str, list[str]]:
