@@ -1,8 +1,8 @@
-"""System checks: what is wrong with the settings, before a request finds out.
+"""System checks: they find wrong settings before a request does.
 
-They come from the same places as the errors at run time. The default session is checked while SESSION_ENGINE is an
-engine of ours or a subclass of one. Servers that run no checks, such as gunicorn, are not left without: the middleware
-refuses to start with an error of check_settings(), by way of refuse().
+They use the same functions as the errors at run time. The default session is checked if SESSION_ENGINE is an engine of
+ours or a subclass of one. For servers that run no checks, such as gunicorn, the middleware calls refuse(), so that it
+does not start with an error of check_settings().
 
 - **multisession.E001**: MULTISESSION is no dictionary.
 - **multisession.E002**: an entry has an unknown key, a wrong value, or a name that is none.
@@ -70,7 +70,7 @@ _others: list[Callable[[], Messages]] = []
 
 
 def check_settings(app_configs: object = None, **kwargs: Any) -> Messages:
-    """Check MULTISESSION, and what SESSION_ENGINE and its entries lead to."""
+    """Check MULTISESSION, and everything that its entries and SESSION_ENGINE name."""
     try:
         names()
     except ImproperlyConfigured as problem:
@@ -79,7 +79,7 @@ def check_settings(app_configs: object = None, **kwargs: Any) -> Messages:
 
 
 def check_tables(app_configs: object = None, databases: Sequence[str] | None = None, **kwargs: Any) -> Messages:
-    """Check on the given databases that the engines that use them find their table."""
+    """Check that the given databases have the tables of the engines that use them."""
     return list(check_databases(databases))
 
 
@@ -89,16 +89,16 @@ def check_deploy(app_configs: object = None, **kwargs: Any) -> Messages:
 
 
 def refuse_also(check: Callable[[], Messages]) -> None:
-    """Have refuse() raise for the errors of another check, too: one without I/O, of an application over this one."""
+    """Make refuse() also raise for the errors of another app's check, which must do no I/O."""
     if check not in _others:
         _others.append(check)
 
 
 @cached
 def refuse() -> None:
-    """Raise ImproperlyConfigured for the first setting with which sessions cannot work; without I/O.
+    """Raise ImproperlyConfigured for the first error of the checks, without I/O; warnings are ignored.
 
-    For whatever starts without the checks, such as the middleware under gunicorn. Warnings pass.
+    For what starts without the checks, such as the middleware under gunicorn.
     """
     for message in [*check_settings(), *(message for check in _others for message in check())]:
         if message.level >= checks.ERROR:

@@ -1,4 +1,4 @@
-"""CACHES beside sessions: cache.clear() empties a whole Redis database or memcached."""
+"""Check that no cache is in the place of sessions: cache.clear() empties a whole Redis database or memcached."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ _PORTS = {"redis": 6379, "memcached": 11211}
 
 
 def check_caches() -> Found:
-    """Check that no cache is where sessions are."""
+    """Check that no cache shares the Redis database or memcached of a session."""
     caches = [(name, place) for name, given in settings.CACHES.items() for place in _places_of_cache(given)]
     for session, kind in sessions():
         store = store_of(kind)

@@ -1,4 +1,4 @@
-"""The cookies of all sessions together: their names, and how much room they take in a header."""
+"""Check the cookies of all sessions together: their names, and their size in a header."""
 
 import itertools
 from importlib import import_module
@@ -12,19 +12,19 @@ from .found import Found, entry_of, error, in_cookies, sessions, warning
 
 
 def nginx_needs(cookies: int) -> str:
-    """Return nginx's settings that let so many full cookies pass, in both directions; tried with nginx 1.22."""
-    size = f"{max(4 * cookies + 4, 16)}k"  # the headers of a page beside them
+    """Return nginx's settings that let so many full cookies pass, in both directions; tested with nginx 1.22."""
+    size = f"{max(4 * cookies + 4, 16)}k"  # 4k for the other headers
     return f"proxy_buffer_size {size}; proxy_buffers 8 {size}; large_client_header_buffers 4 {size};"
 
 
 def check_names() -> Found:
-    """Check that no cookie of a session is another's, or one of Django's own."""
+    """Check that no session's cookie has the name of another session's, or of one of Django's own cookies."""
     cookies: dict[str, str] = {}
     for name in names():
         try:
             cookies[name] = cookie_options(name).name
         except ImproperlyConfigured:
-            continue  # said already
+            continue  # reported by check_sessions()
     for other, name in itertools.combinations(cookies, 2):
         cookie, taken = cookies[name], cookies[other]
         if cookie in chunk_names(taken) or taken in chunk_names(cookie):
@@ -50,7 +50,7 @@ def _setting_of_name(session: str) -> str:
 
 
 def _djangos() -> dict[str, str]:
-    """Return whose the names of Django's own cookies are."""
+    """Return the names of Django's own cookies, with what each is for."""
     found = {settings.LANGUAGE_COOKIE_NAME: "the language (LANGUAGE_COOKIE_NAME)"}
     if not settings.CSRF_USE_SESSIONS:
         found[settings.CSRF_COOKIE_NAME] = "the CSRF protection (CSRF_COOKIE_NAME)"
@@ -61,7 +61,7 @@ def _djangos() -> dict[str, str]:
 
 
 def check_sizes(allowed: int = 1) -> Found:
-    """Check that no more than so many full cookies can come together; those of sessions on servers are short."""
+    """Check that the cookies of cookie engines are ``allowed`` at most; those of sessions on servers are short."""
     chunks = {name: entry(name).chunks for name, session in sessions() if in_cookies(session)}
     count = sum(chunks.values())
     if count > allowed:

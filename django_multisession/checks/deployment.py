@@ -1,6 +1,6 @@
-"""What endangers sessions in production: ``manage.py check --deploy``.
+"""Check what endangers sessions in production: ``manage.py check --deploy``.
 
-Django's own checks (security.W010 to W015) look at the default session only, and fall away with its middleware.
+Django's own checks (security.W010 to W015) cover the default session only, and only with Django's middleware.
 """
 
 import re
@@ -28,7 +28,7 @@ from .found import (
 )
 
 SHORTEST_KEY = 32
-"""Characters of a secret in KEYS: 256 bits where each has 8, and out of reach of guessing where it has 4."""
+"""Characters of a secret in KEYS: with 8 random bits each they have 256 bits, with 4 still too many to guess."""
 
 _FILTER = "django_multisession.http.error_reports.ExceptionReporterFilter"
 _LOOPBACK = re.compile(r"(?:localhost|127\..*|\[?::1\]?)(?::\d+)?", re.ASCII)
@@ -36,7 +36,7 @@ _YES = {"true", "1", "yes"}
 
 
 def check_deployment() -> Found:
-    """Check every session, and what concerns all of them."""
+    """Check every session, and what concerns all sessions."""
     for name, session in sessions():
         yield from _check_cookie(name)
         yield from _check_entry(entry(name))

@@ -1,4 +1,4 @@
-"""What several checks ask: which sessions there are, of which kind, and how a message is made."""
+"""Functions that several checks use: the sessions and their kinds, and how to make messages."""
 
 from collections.abc import Callable, Iterator
 
@@ -18,7 +18,7 @@ DJANGOS_MIDDLEWARE = "django.contrib.sessions.middleware.SessionMiddleware"
 
 
 def sessions() -> Iterator[tuple[str, type[MultisessionBase]]]:
-    """Yield the name and class of each session that is ours and whose entry is right; others are reported once."""
+    """Yield the name and class of each session of ours with a right entry; check_sessions() reports the others."""
     try:
         configured = names()
     except ImproperlyConfigured:
@@ -33,7 +33,7 @@ def sessions() -> Iterator[tuple[str, type[MultisessionBase]]]:
 
 
 def default_is_foreign() -> bool:
-    """Tell whether SESSION_ENGINE is none of ours."""
+    """Tell whether SESSION_ENGINE is not one of our engines."""
     try:
         return not issubclass(session_class(DEFAULT), MultisessionBase)
     except ImproperlyConfigured:
@@ -41,7 +41,7 @@ def default_is_foreign() -> bool:
 
 
 def store_of(session: type[MultisessionBase]) -> Store | None:
-    """Return the store of a session on a server, without I/O; None for others, and with wrong settings."""
+    """Return the store of a session on a server, without I/O; None for other sessions, and for wrong settings."""
     try:
         return session.records().store if issubclass(session, ServerSession) else None
     except (ImproperlyConfigured, ImportError):
@@ -49,13 +49,13 @@ def store_of(session: type[MultisessionBase]) -> Store | None:
 
 
 def is_kept_by(store: Store | None, backend: str) -> bool:
-    """Tell whether a store is one of stores/<backend>, or of a subclass; asking by class would import the library."""
+    """Tell whether a store's class, or a base of it, is in stores/<backend>; importing that could need a library."""
     home = f"django_multisession.stores.{backend}"
     return any(f"{kind.__module__}.".startswith(f"{home}.") for kind in type(store).__mro__)
 
 
 def in_cookies(session: type[MultisessionBase]) -> bool:
-    """Tell whether a session lives in its cookie."""
+    """Tell whether a session is kept in its cookie."""
     return issubclass(session, CookieSession)
 
 
@@ -68,11 +68,11 @@ def _is_ours(path: str) -> bool:
     try:
         return bool(getattr(import_string(path), "applies_cookie_options", False))
     except ImportError:
-        return False  # Django says so
+        return False  # Django reports it
 
 
 def attempt(number: str, look: Callable[[], object]) -> Iterator[checks.CheckMessage]:
-    """Yield an error if look() shows that something is wrong."""
+    """Yield an error if look() raises ImproperlyConfigured or ImportError."""
     try:
         look()
     except (ImproperlyConfigured, ImportError) as problem:
@@ -90,12 +90,12 @@ def warning(number: str, sentence: str, hint: str | None = None) -> checks.Check
 
 
 def advice(number: str, sentence: str, hint: str | None = None) -> checks.CheckMessage:
-    """Return what is only to be known; ``number`` is such as I001."""
+    """Return an information; ``number`` is such as I001."""
     return checks.Info(sentence, hint=hint, id=f"multisession.{number}")
 
 
 def entry_of(name: str) -> str:
-    """Return how a session's entry is written in the settings."""
+    """Return a session's entry as it is written in the settings."""
     return f"MULTISESSION[{name!r}]"
 
 

@@ -1,4 +1,4 @@
-"""A FALLBACK: where the site stands on its way from one engine to another, and what comes next."""
+"""Check each FALLBACK: say how far the site has moved from one engine to another, and what comes next."""
 
 from datetime import timedelta
 from typing import Final
@@ -18,7 +18,7 @@ from ..stores.aliases import APP
 from .found import Found, advice, entry_of, sessions, warning
 
 LAST_DAYS: Final = timedelta(days=14)
-"""Before UNTIL, in which there is a warning every time."""
+"""The time before UNTIL in which each check warns."""
 
 
 def check_moves() -> Found:
@@ -58,11 +58,11 @@ def _check_move(where: str, session: type[MultisessionBase], fallback: Fallback)
             "write there until then.",
         )
     yield from _check_command()
-    yield _stands(where, source, fallback)
+    yield _progress(where, source, fallback)
 
 
 def _check_command() -> Found:
-    owner = get_commands().get("migratesessions", APP)  # none if the app of this package is not installed
+    owner = get_commands().get("migratesessions", APP)  # absent if this package is not in INSTALLED_APPS
     if owner != APP:
         yield warning(
             "W053",
@@ -72,7 +72,7 @@ def _check_command() -> Found:
         )
 
 
-def _stands(where: str, source: Source, fallback: Fallback) -> CheckMessage:
+def _progress(where: str, source: Source, fallback: Fallback) -> CheckMessage:
     if not fallback.carry:
         return advice(
             "I002",

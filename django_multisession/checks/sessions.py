@@ -1,4 +1,4 @@
-"""Each session by itself: its entry, its engine, and whatever its settings lead to."""
+"""Check each session by itself: its entry, its engine, and what its settings name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,7 +35,7 @@ _OF_A_SERVER = (*_OF_A_PLACE, "MERGE", "ON_CONFLICT", "MAX_SIZE", "MAX_KEYS")
 
 
 def check_sessions() -> Found:
-    """Check every entry, and those together that only a combination of settings makes wrong."""
+    """Check every entry, and combinations of settings that are wrong together."""
     configured = names()
     for name in configured:
         yield from _check_session(name)
@@ -93,7 +93,7 @@ def _check_session(name: str) -> Found:
 
 
 def _check_keys_of_others(name: str, session: type[MultisessionBase]) -> Found:
-    """Check for keys that this kind of engine does not know."""
+    """Check for keys that this kind of engine does not have."""
     given = entry(name)
     if given.chunks > 1 and not in_cookies(session):
         yield error(
@@ -117,7 +117,7 @@ def _check_keys_of_others(name: str, session: type[MultisessionBase]) -> Found:
 def _check_keys_without_a_meaning(name: str, session: type[MultisessionBase]) -> Found:
     given, unset, store = entry(name), Entry(name), store_of(session)
     if in_cookies(session):
-        # A FALLBACK may have the session on a server still.
+        # With a FALLBACK, the session may still be on a server.
         where, keys = "in its cookie", _OF_A_SERVER if given.fallback is None else _OF_A_PLACE
     elif store is not None and store.local:
         where, keys = "in this process' memory", _OF_A_PLACE
@@ -133,14 +133,14 @@ def _check_keys_without_a_meaning(name: str, session: type[MultisessionBase]) ->
 
 
 def _meant_by_default() -> str:
-    """Return how SESSION_ENGINE is written as it is meant: an ENGINE of the default entry is not read."""
+    """Return the SESSION_ENGINE that the project probably meant: the ENGINE of the default entry, which is ignored."""
     given: Any = settings.MULTISESSION[DEFAULT]
     engine = given.get("ENGINE") if isinstance(given, Mapping) else None
     return repr(engine) if isinstance(engine, str) else "one, such as 'django_multisession.engines.db'"
 
 
 def _make(session: type[MultisessionBase]) -> object:
-    """Make what the session's settings describe, without I/O."""
+    """Make the session's store or codec, without I/O, to see whether its settings are right."""
     if issubclass(session, ServerSession):
         return session.records()
     return (session.codec(), former_of(session)) if issubclass(session, CookieSession) else None

@@ -1,6 +1,6 @@
-"""The checks that do I/O: the engines' table, sessions of Django's that nobody reads any more, and a wrong Redis.
+"""The checks that do I/O: for the engines' table, for Django's sessions that nobody reads, and for a wrong Redis.
 
-Django runs them where ``check --database`` or ``migrate`` asks for databases.
+Django runs them for ``check --database`` and ``migrate``.
 """
 
 import sys
@@ -30,13 +30,13 @@ def check_databases(databases: Sequence[str] | None) -> Found:
                 yield from _check_table(alias)
     if any(name == DEFAULT for name, _ in sessions()) and not _moves_in():
         yield from _check_djangos_sessions(allowed)
-    if allowed and sys.argv[1:2] == ["check"]:  # migrate and test have nothing to do with it
+    if allowed and sys.argv[1:2] == ["check"]:  # not for migrate and test
         yield from _check_servers()
 
 
 def is_migrating() -> bool:
-    """Tell whether the check is asked by manage.py migrate."""
-    # migrate checks the databases before it makes the table; Django does not tell a check who asks.
+    """Tell whether manage.py migrate runs the check."""
+    # By the command line, since Django does not tell. migrate runs the checks before it creates the table.
     return sys.argv[1:2] == ["migrate"]
 
 
@@ -67,13 +67,13 @@ def _check_servers() -> Found:
 
 
 def _moves_in() -> bool:
-    """Tell whether the sessions of Django's table come to where the default session is now."""
+    """Tell whether the default session has a FALLBACK that reads Django's table."""
     fallback = entry(DEFAULT).fallback
     return fallback is not None and fallback.entry.engine in _ON_DJANGOS_TABLE and fallback.until > timezone.now()
 
 
 def _check_djangos_sessions(allowed: Sequence[str]) -> Found:
-    """Look for sessions that code may list and delete, to no effect on those that are ours."""
+    """Check that Django's table has no live sessions: code that lists or deletes them has no effect on ours."""
     if not apps.is_installed("django.contrib.sessions"):
         return
     from django.contrib.sessions.models import Session
@@ -82,7 +82,7 @@ def _check_djangos_sessions(allowed: Sequence[str]) -> Found:
     if alias not in allowed:
         return
     try:
-        # One look at an index.
+        # One index lookup.
         live = Session.objects.using(alias).filter(expire_date__gt=timezone.now()).exists()
     except (DatabaseError, InterfaceError):
         return

@@ -1,4 +1,4 @@
-"""What commands take as values of their options."""
+"""Types for the options of commands."""
 
 from argparse import ArgumentTypeError
 

@@ -1,4 +1,4 @@
-"""What the commands share: which sessions they are about."""
+"""The option ``--session`` of the commands."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator

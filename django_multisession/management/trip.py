@@ -1,7 +1,7 @@
-"""The whole way of a visit: a session is made, read, moved to a new key and ended, each in a request of its own.
+"""Try a session out as a visitor would use it: create it, read it, change its key and end it, each in a request.
 
-It goes through whatever a request goes through (settings, serializer, limits, store, cookies), so that what would fail
-in production fails here.
+The requests go through everything that a real one does (settings, serializer, limits, store, cookies), so that what
+would fail in production fails here.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,16 +22,16 @@ LATER = {**VALUE, "number": 2}
 
 
 class Visitor:
-    """A browser, and the requests that it makes for one session."""
+    """A visitor's browser, which makes requests with one session."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self.cookies: dict[str, str] = {}
 
     def visit(self, view: Callable[[Any], Any]) -> Any:
-        """Return what view makes of the session in a request; MultisessionError if that cannot be saved."""
+        """Make a request in which ``view`` uses the session, and return its result; MultisessionError if that fails."""
         request = HttpRequest()
-        request.method = "POST"  # what only reads may be shown an empty session (ON_OUTAGE)
+        request.method = "POST"  # with ON_OUTAGE, a GET may get an empty session
         request.META = {"SERVER_NAME": "checksessions", "SERVER_PORT": "443"}
         request.COOKIES = dict(self.cookies)
         session = open_session(request, self._name)
@@ -48,13 +48,13 @@ class Visitor:
 
 
 def failures(name: str) -> Iterator[str]:
-    """Make the trip with a session of this name; yield a sentence for each thing that went wrong."""
+    """Try out the session of this name; yield a sentence for each failure."""
     visitor = Visitor(name)
     try:
         yield from _failures(visitor)
     except (MultisessionError, ImproperlyConfigured) as error:
         yield str(error)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other sessions are to be checked too
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other sessions must be checked too
         first_line = str(error).strip().partition("\n")[0].rstrip(".")
         yield f"A request failed: {type(error).__name__}{first_line and f': {first_line}'}."
 
@@ -94,5 +94,5 @@ def _get(session: Any) -> Any:
 
 
 def _get_unless_in_cookies(session: MultisessionBase) -> Any:
-    # Nobody can revoke a cookie: docs/security.md.
+    # A cookie cannot be revoked: docs/security.md.
     return session.get(KEY) if hasattr(session, "records") else None

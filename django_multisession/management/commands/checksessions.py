@@ -1,4 +1,4 @@
-"""manage.py checksessions: find out whether every configured session can be kept where it is to be kept."""
+"""manage.py checksessions: find out whether every configured session works."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Command(BaseCommand):
         "requests of a visit, from the first one to the logout; and say what is wrong and how to mend it. Exits with 1 "
         "if a session cannot be kept."
     )
-    # They would stop at wrong settings, which this command reports, session by session.
+    # They would stop at wrong settings, which this command reports for each session.
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -108,12 +108,12 @@ def _report(session: type[MultisessionBase], *, prepare: bool) -> Report:
 def _place(report: Report, message: checks.CheckMessage) -> list[str]:
     if message.level >= checks.ERROR:
         return report.failures
-    # What is for information, such as where a move stands, is nothing to be mended.
+    # An information, such as how far a move has come, is no problem.
     return report.problems if message.level >= checks.WARNING else report.notes
 
 
 def _settings(said: set[str]) -> Report:
-    """Return what the system checks say, but for what a session's report has said already."""
+    """Return what the system checks say, except for what a session's report has already said."""
     report = Report()
     for message in check_settings():
         if message.msg not in said:

@@ -25,9 +25,9 @@ from ..sessions import add_session_argument, selected
 
 BATCH_SIZE = 1000
 AT_ONCE = 100
-"""Sessions that are moved together, where that needs fewer round trips; no more than those of a second."""
+"""Sessions that are moved together, to save round trips; with --rate, no more than those of a second."""
 INTERRUPTED = 130
-"""The exit code after Ctrl-C, as a shell has it."""
+"""The exit code after Ctrl-C, as in a shell."""
 
 
 class Command(BaseCommand):
@@ -65,7 +65,7 @@ class Command(BaseCommand):
             raise CommandError("\n".join(failed))
 
     def _migrate(self, name: str, session: type[Any], options: dict[str, Any]) -> list[str]:
-        """Walk the fallback of one session; return what to say at the end if something has failed."""
+        """Move the sessions of one session name; return a sentence for each failure."""
         fallback = session.config().entry.fallback if issubclass(session, MultisessionBase) else None
         if fallback is None:
             self.stdout.write(f"{name}: nothing to do, it has no FALLBACK.")
@@ -131,7 +131,7 @@ class Command(BaseCommand):
             total=run_sync(walk.total()) if is_shown else None,
             desc=name,
             unit=" sessions",
-            # On standard error, so that a redirected output holds the lines alone. None: off unless a terminal.
+            # tqdm writes to standard error, so that redirected output has only the lines. None: off without a terminal.
             disable=None if is_shown else True,
             leave=False,
         )
@@ -142,24 +142,24 @@ def _rate(count: int, seconds: float) -> str:
 
 
 class _Pace:
-    """Keeps to at most so many sessions a second, None for no limit."""
+    """Limits how many sessions are moved in a second; None for no limit."""
 
     def __init__(self, rate: int | None) -> None:
         self._seconds = 1 / rate if rate else 0.0
         self._next = time.monotonic()
 
     def keep(self, moved: int) -> None:
-        """Sleep until the next session may be moved, after so many."""
+        """Sleep until the next session may be moved, after ``moved`` sessions."""
         if not self._seconds:
             return
-        # What a pause has cost is not made up for.
+        # After a pause, at most a second is caught up.
         self._next = max(self._next + moved * self._seconds, time.monotonic() - 1)
         time.sleep(max(self._next - time.monotonic(), 0))
 
 
 @contextmanager
 def _finishing() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C set the event that this yields, so that the sessions under way are moved as a whole."""
+    """Yield an event that the first Ctrl-C sets, so that the sessions under way are moved completely."""
     is_stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield is_stopped

@@ -62,8 +62,8 @@ class Command(BaseCommand):
             raise CommandError("\n".join(failed))
 
     def _purge_registry(self, options: dict[str, Any]) -> None:
-        """Delete the records that revocations have left, and the rows of sessions that have ended."""
-        from ...registry import purging  # has models
+        """Delete the records that revocations could not delete, and the rows of sessions that have ended."""
+        from ...registry import purging  # which has models, and is not always installed
 
         if options["dry_run"]:
             self._say(f"registry: at most {_rows(purging.stale())} would be removed.")
@@ -91,7 +91,8 @@ class Command(BaseCommand):
                 total=expired,
                 desc=name,
                 unit=" records",
-                # On standard error, so that a redirected output holds the lines alone. None: off unless a terminal.
+                # tqdm writes to standard error, so that redirected output has only the lines. None: off without a
+                # terminal.
                 disable=None if on_terminal else True,
                 leave=False,
             ) as bar:
@@ -101,7 +102,7 @@ class Command(BaseCommand):
                     if not on_terminal:
                         self._say(f"{name}: {removed} of {expired}", verbosity=2)
         except KeyboardInterrupt:
-            # Each batch is a whole; the rest is for the next run.
+            # Each batch is complete; the rest is for the next run.
             message = f"{name}: interrupted, {_records(removed)} removed from {store.name}."
             raise CommandError(message, returncode=130) from None  # as a shell reports Ctrl-C
         self._say(f"{name}: {_records(removed)} removed from {store.name}{by_itself}.")
