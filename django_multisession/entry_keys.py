@@ -24,11 +24,11 @@ def _is_seconds(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LONGEST_TIMEOUT
 
 
-def _is_strings(value: Any) -> bool:
+def _are_strings(value: Any) -> bool:
     return isinstance(value, list | tuple | set | frozenset) and all(isinstance(item, str) and item for item in value)
 
 
-def _is_int(value: Any) -> bool:
+def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
@@ -53,7 +53,7 @@ def end_of(until: str) -> datetime:
     return datetime.combine(day + timedelta(days=1), time())
 
 
-def _is_time(value: Any) -> bool:
+def _is_moment(value: Any) -> bool:
     try:
         return isinstance(value, str) and end_of(value) is not None
     except (ValueError, OverflowError):
@@ -64,19 +64,19 @@ ALLOWED: Final[Table] = MappingProxyType(
     {
         "ENGINE": (lambda v: isinstance(v, str) and v, "the dotted path of an engine module"),
         "LOCATION": (
-            lambda v: (isinstance(v, str) and v) or (_is_strings(v) and v and not isinstance(v, set | frozenset)),
+            lambda v: (isinstance(v, str) and v) or (_are_strings(v) and v and not isinstance(v, set | frozenset)),
             "a string, or a list of them for memcached",
         ),
         "COOKIE": (_is_mapping, "a dictionary"),
         "KEY_PREFIX": (_is_prefix, "at most 64 printable ASCII characters without spaces"),
         "SERIALIZER": (lambda v: isinstance(v, str) and v, "the dotted path of a serializer"),
         "COMPRESS": (
-            lambda v: v is None or _is_int(v),
+            lambda v: v is None or _is_count(v),
             "None, or the size in bytes from which on to compress",
         ),
         "ENCRYPT": (lambda v: v is None or isinstance(v, bool), "True or False, or None for True on a server"),
         "KEYS": (
-            lambda v: _is_strings(v) and isinstance(v, list | tuple) and v,
+            lambda v: _are_strings(v) and isinstance(v, list | tuple) and v,
             "a list of secrets, strings that are not empty, the newest first",
         ),
         "ON_CONFLICT": (lambda v: v in ("merge", "strict", "overwrite"), '"merge", "strict" or "overwrite"'),
@@ -84,7 +84,7 @@ ALLOWED: Final[Table] = MappingProxyType(
             lambda v: _is_mapping(v) and all(callable(rule) or isinstance(rule, str) for rule in v.values()),
             'a dictionary of session keys to "append", "counter", "union" or the dotted path of a function',
         ),
-        "GUARD": (_is_strings, "a list of session keys"),
+        "GUARD": (_are_strings, "a list of session keys"),
         "TIMEOUT": (
             _is_seconds,
             f"seconds above 0, at most {LONGEST_TIMEOUT}: how long a request may wait for its stores. How long a "
@@ -94,26 +94,26 @@ ALLOWED: Final[Table] = MappingProxyType(
             lambda v: v is None or _is_seconds(v),
             f"seconds above 0, at most {LONGEST_TIMEOUT}, or None for half of TIMEOUT",
         ),
-        "IDLE_TIMEOUT": (lambda v: v is None or (_is_int(v) and v > 0), "whole seconds above 0, or None"),
+        "IDLE_TIMEOUT": (lambda v: v is None or (_is_count(v) and v > 0), "whole seconds above 0, or None"),
         "ABSOLUTE_TIMEOUT": (
-            lambda v: v is None or _is_int(v),
+            lambda v: v is None or _is_count(v),
             "whole seconds, 0 for no such end, or None for the engine's default",
         ),
         "MAX_SIZE": (
-            lambda v: _is_int(v) and 0 < v <= LARGEST,
+            lambda v: _is_count(v) and 0 < v <= LARGEST,
             f"bytes that a session may take on its server, up to {LARGEST}",
         ),
-        "MAX_KEYS": (lambda v: _is_int(v) and v > 0, "the most top-level keys of a session"),
+        "MAX_KEYS": (lambda v: _is_count(v) and v > 0, "the most top-level keys of a session"),
         "OPTIONS": (_is_mapping, "a dictionary for the client library"),
         "CHUNKS": (
-            lambda v: _is_int(v) and 1 <= v <= MOST_CHUNKS,
+            lambda v: _is_count(v) and 1 <= v <= MOST_CHUNKS,
             f"the most cookies for one session, 1 to {MOST_CHUNKS}",
         ),
         "ON_OUTAGE": (lambda v: v in ("error", "anonymous"), '"error" or "anonymous"'),
         "PRELOAD": (lambda v: isinstance(v, bool), "True or False"),
         "ENDS_WITH_LOGIN": (lambda v: isinstance(v, bool), "True or False"),
         "MAX_SESSIONS_PER_USER": (
-            lambda v: v is None or (_is_int(v) and v > 0),
+            lambda v: v is None or (_is_count(v) and v > 0),
             "how many sessions a user may have at once, 1 or more, or None for any number",
         ),
         "ON_MAX_SESSIONS": (lambda v: v in ("evict", "refuse"), '"evict" or "refuse"'),
@@ -146,7 +146,7 @@ COOKIE: Final[Table] = MappingProxyType(
             "of the request that returns one of these",
         ),
         "MAX_AGE": (
-            lambda v: v is None or _is_int(v),
+            lambda v: v is None or _is_count(v),
             "seconds (RFC 6265, section 5.2.2), 0 until the browser closes, or None for SESSION_COOKIE_AGE",
         ),
         "HTTPONLY": (lambda v: isinstance(v, bool), "True or False"),
@@ -163,7 +163,7 @@ COOKIE: Final[Table] = MappingProxyType(
 FALLBACK: Final[Table] = MappingProxyType(
     {
         "ENGINE": (lambda v: isinstance(v, str) and v, "the dotted path of the engine module that was used before"),
-        "UNTIL": (_is_time, 'a date or datetime in ISO 8601, such as "2027-01-31"'),
+        "UNTIL": (_is_moment, 'a date or datetime in ISO 8601, such as "2027-01-31"'),
         "CARRY": (lambda v: isinstance(v, bool), "True or False"),
         "REQUIRED": (lambda v: isinstance(v, bool), "True or False"),
         "ALLOW_PICKLE": (lambda v: isinstance(v, bool), "True or False"),
