@@ -121,7 +121,7 @@ class Login(Protocol):
         """Use the sid that another request has given to the session in the cookie."""
 
     async def restamp(self, *, registers: bool = False) -> bool:
-        """Rewrite the unchanged session for its header alone; tell whether that was done. See stamping.py."""
+        """Rewrite the unchanged session for its header alone; tell whether that was done."""
 
     async def withdraw(self) -> None:
         """Undo the save: after a change of key the session is as it was under the old key; otherwise it ends."""

@@ -1,9 +1,13 @@
 """The login of a session on a server, for registering.py."""
 
+import os
+
+from ..codec import Header
+from ..envelope import REGISTERED
+from ..exceptions import StoreUnavailable
 from .ending import refuse
 from .key_change import abandon
 from .registration import StoredLogin
-from .stamping import restamp
 from .stored import StoredSession
 
 
@@ -33,9 +37,21 @@ class ServerLogin:
         raise NotImplementedError  # on a server, the store decides between two changes of the key
 
     async def restamp(self, *, registers: bool = False) -> bool:
-        session, loaded = self._session, self._session.life.loaded
-        written = loaded and await restamp(session.repository(), loaded, session.clock(), registers=registers)
-        session.life.loaded = written or loaded
+        """See Login.restamp(). False, too, if others have written the session meanwhile, or in an outage."""
+        life, now = self._session.life, self._session.clock()
+        if life.loaded is None:
+            return False
+        before = life.loaded.header
+        flags = REGISTERED if registers else before.flags & REGISTERED
+        header = Header.new(
+            os.urandom(8), before.created_at, before.authenticated_at, before.expires_at, now, flags=flags
+        )
+        age = max(before.expires_at - int(now), 1)  # the session expires when it did before
+        try:
+            written = await life.repository.records.replace(life.loaded, life.loaded.plaintext, header, age)
+        except StoreUnavailable:
+            return False
+        life.loaded = written or life.loaded
         return written is not None
 
     async def withdraw(self) -> None:
