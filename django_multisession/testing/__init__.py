@@ -1,13 +1,13 @@
-"""The suites that show whether a store or an engine keeps its promises; ours and third parties' run the same ones.
+"""Contract suites for stores and engines: ours and third parties' run the same tests.
 
-Needs pytest. A store of your own is tested by one class in a test module of yours::
+They need pytest. Test a store of your own with a class in a test module of yours::
 
     class TestMyStore(StoreContract):
         @pytest.fixture
         def store(self) -> MyStore:
             return MyStore(StoreOptions(location="my://127.0.0.1:1234"))
 
-and the engine on it by another::
+and the engine on it with another one::
 
     class TestMyEngine(SessionContract):
         @pytest.fixture
@@ -23,7 +23,7 @@ Only this package imports pytest; nothing else of django_multisession imports th
 
 import pytest
 
-# Before the imports below: an assert of a suite that fails then shows both of its sides.
+# Before the imports below, so that a failing assert in a suite shows both of its sides.
 for _module in (
     *("stores", "visits", "session_basics", "session_races", "session_cycles", "session_merges", "session_outages"),
     *("session_records", "session_sealing", "session_expiry"),

@@ -1,4 +1,4 @@
-"""Both colours of a store behind one face, so that each test is written once."""
+"""Run bodies in either colour behind one interface, so that each test is written once."""
 
 import asyncio
 import threading
@@ -14,11 +14,11 @@ T = TypeVar("T")
 Body = Callable[[], Coroutine[Any, Any, T]]
 
 PATIENCE = 30.0
-"""Seconds after which bodies that should have started together are given up."""
+"""Seconds to wait for bodies that should start together."""
 
 
 async def either(method: Callable[..., Any], amethod: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a method of a session in the colour of the body that asks: the first when driven, its twin in a loop."""
+    """Call a session's method in the colour of the caller: the first one if it is driven, else the asynchronous one."""
     return method(*arguments) if driven() else await amethod(*arguments)
 
 
@@ -27,7 +27,7 @@ class Drive(ABC):
 
     @abstractmethod
     def __call__(self, body: Coroutine[Any, Any, T]) -> T:
-        """Return what body returns."""
+        """Run a body, and return what it returns."""
 
     @abstractmethod
     def all(self, source: AsyncIterator[T]) -> list[T]:
@@ -35,7 +35,7 @@ class Drive(ABC):
 
     @abstractmethod
     def together(self, bodies: Sequence[Body[T]]) -> list[T]:
-        """Run bodies at the same time, on a thread or as a task each; return their results in order."""
+        """Run bodies at the same time, each on a thread or as a task; return their results in order."""
 
 
 class SyncDrive(Drive):
@@ -89,7 +89,7 @@ class AsyncDrive(Drive):
 
 @contextmanager
 def driving(colour: str, leave_thread: Callable[[], object]) -> Iterator[Drive]:
-    """Give the drive of a colour, "sync" or "async"."""
+    """Yield the drive of a colour, "sync" or "async"."""
     if colour == "sync":
         yield SyncDrive(leave_thread)
     else:

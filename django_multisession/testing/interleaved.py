@@ -1,4 +1,4 @@
-"""A store around a store that acts at a chosen moment: races and outages that happen each time, not by luck."""
+"""A store around a store that acts at planned moments, so that races and outages happen every time."""
 
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
@@ -23,17 +23,17 @@ class _Step:
 
 
 class Plan:
-    """What is to happen around the operations of a store, and which of them were called.
+    """What must happen around the operations of a store, and a list of those that were called.
 
-    Operations that an action calls are neither counted nor do they take a step of the plan.
+    Operations that an action calls are not counted, and take no step of the plan.
     """
 
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.max_payload: int | None = None
-        """A limit to feign, in bytes; None leaves the store its own."""
+        """A limit to pretend, in bytes; None for the store's own."""
         self.stores: list[Store] = []
-        """Those that follow the plan; kept, for their asynchronous clients are to be closed by the loop's end."""
+        """The stores that follow the plan; kept, so that the end of the loop closes their asynchronous clients."""
         self._steps: defaultdict[str, deque[_Step]] = defaultdict(deque)
         self._acting = False
 
@@ -47,15 +47,15 @@ class Plan:
         retryable: bool = False,
         times: int = 1,
     ) -> None:
-        """Plan for the next call of an operation, and for ``times`` of them; each one takes one step.
+        """Plan what happens at the next ``times`` calls of an operation; each call takes one step.
 
-        ``lose`` makes the call a StoreUnavailable: in place of the operation ("command") or after it ("reply").
-        ``retryable`` tells the caller that the connection broke, False that it timed out.
+        ``lose`` makes the call raise StoreUnavailable, instead of the operation ("command") or after it ("reply").
+        ``retryable`` stands for a lost connection, False for a timeout.
         """
         self._steps[operation].extend([_Step(before, after, lose, retryable)] * times)
 
     def forget(self) -> None:
-        """Let the steps go that were not taken."""
+        """Drop the steps that were not taken."""
         self._steps.clear()
 
     def done(self) -> bool:
@@ -87,7 +87,7 @@ class Plan:
 
 
 class Interleaved:
-    """Stands in for a store and follows a plan; whatever is no operation is the store's own."""
+    """Stands in for a store and follows a plan; all attributes that are no operations are the store's own."""
 
     def __init__(self, store: Store, plan: Plan) -> None:
         self._store = store
@@ -95,7 +95,7 @@ class Interleaved:
 
     @classmethod
     def around(cls, store: Store, plan: Plan) -> Store:
-        """Return store, following plan."""
+        """Return a store that follows the plan."""
         plan.stores.append(store)
         return cast(Store, cls(store, plan))
 

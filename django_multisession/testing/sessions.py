@@ -1,6 +1,6 @@
-"""The contract of an engine whose sessions a store keeps: saving, merging, secrecy, expiry, in both colours.
+"""The contract of an engine on a store: saving, merging, secrecy and expiry, in both colours.
 
-A cookie engine promises other things, and has no store to put between.
+It is not for cookie engines, which make other promises, and have no store to wrap.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +26,7 @@ from .visits import Observed, Visits
 
 _BASE = {
     "SERIALIZER": "django.core.signing.JSONSerializer",
-    "TIMEOUT": 20.0,  # these tests are about answers, not about how soon they come
+    "TIMEOUT": 20.0,  # these tests do not depend on how fast answers come
 }
 
 
@@ -35,8 +35,8 @@ class SessionContract(
 ):
     """Subclass it in a test module, name the subclass Test…, and override the fixture ``engine``.
 
-    Where the engine needs settings, such as its LOCATION, override ``entry`` too. Tests use keys of their own, so
-    the server may hold other sessions.
+    If the engine needs settings, such as its LOCATION, override ``entry`` too. Each test uses keys of its own, so the
+    server may hold other sessions.
     """
 
     @pytest.fixture
@@ -46,7 +46,7 @@ class SessionContract(
 
     @pytest.fixture
     def entry(self) -> Mapping[str, Any]:
-        """Return what MULTISESSION["default"] is to hold; tests add to it."""
+        """Return the entry MULTISESSION["default"]; tests add to it."""
         return {}
 
     def leave_thread(self) -> None:
@@ -58,7 +58,7 @@ class SessionContract(
 
         def configure(**changes: Any) -> None:
             default = {**_BASE, **entry, **changes}
-            # The dotted path is only looked up where a middleware opens the session.
+            # The dotted path is imported only if a middleware opens the session.
             both = {"default": default, "other": {**default, "ENGINE": engine.__module__}}
             stack.enter_context(override_settings(MULTISESSION=both))
 
@@ -68,23 +68,23 @@ class SessionContract(
 
     @pytest.fixture
     def plan(self) -> Plan:
-        """What is to happen around the store's operations, and which of them were called."""
+        """Return the plan for the store's operations."""
         return Plan()
 
     @pytest.fixture
     def session_class(self, engine: type[ServerSession], configure: Callable[..., None], plan: Plan) -> type[Observed]:
-        """Return the engine's SessionStore, with its store following the plan."""
+        """Return the engine's SessionStore, with a store that follows the plan."""
         return type(engine.__name__, (Observed, engine), {"plan": plan, "__module__": engine.__module__})
 
     @pytest.fixture(params=["sync", "async"])
     def drive(self, request: pytest.FixtureRequest, session_class: type[Observed]) -> Iterator[Drive]:
-        """Run a test in one colour; its event loop ends with it."""
+        """Run the test in one colour; its event loop ends with the test."""
         with driving(request.param, self.leave_thread) as drive:
             yield drive
 
     @pytest.fixture
     def visits(self, session_class: type[Observed], drive: Drive, caplog: pytest.LogCaptureFixture) -> Iterator[Visits]:
-        """Return what makes requests with sessions; their keys must not be in any log afterwards."""
+        """Return the Visits, whose session keys must not be in any log after the test."""
         caplog.set_level("DEBUG")
         visits = Visits(session_class, drive)
         yield visits

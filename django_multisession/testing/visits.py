@@ -1,4 +1,4 @@
-"""Sessions as requests use them, in the colour of the test: a test is written once, as ``async def``."""
+"""Sessions as requests use them, in the colour of the test, so that each test is written once, as ``async def``."""
 
 import functools
 import inspect
@@ -23,7 +23,7 @@ HOUR = 3600
 
 
 def in_both_colours(cls: C) -> C:
-    """Let pytest call the ``async def`` tests of a class, each through the drive of its ``visits``."""
+    """Make the ``async def`` tests of a class callable for pytest, which runs each by the drive of its ``visits``."""
     for name, test in list(vars(cls).items()):
         if name.startswith("test_") and inspect.iscoroutinefunction(test):
             setattr(cls, name, _driven(test))
@@ -39,7 +39,7 @@ def _driven(test: Callable[..., Any]) -> Callable[..., None]:
 
 
 class Observed(ServerSession):
-    """Mixed into the engine under test: its store follows a plan, and its clock can be moved."""
+    """Mixed into the engine under test: its store follows a plan, and its clock can be set ahead."""
 
     plan: ClassVar[Plan]
     ahead: ClassVar[float] = 0.0
@@ -76,7 +76,7 @@ class Visit:
         return dict(await either(self.session.items, self.session.aitems))
 
     async def store(self, data: dict[str, Any], expiry: Any = None) -> str:
-        """Save data, and what set_expiry() is to have been called with unless that is None; return the key."""
+        """Save data, after set_expiry(expiry) unless that is None; return the key."""
         for key, value in data.items():
             await self.set(key, value)
         if expiry is not None:
@@ -85,7 +85,7 @@ class Visit:
         return str(self.key)
 
     async def answer(self) -> str | None:
-        """End the request as our middleware does; return the key of the cookie that the browser is sent, if any."""
+        """End the request as our middleware does; return the key in the cookie that is sent, or None."""
         handle = Handle(self.session)
         if await handle.is_dirty():
             await handle.save()
@@ -94,11 +94,11 @@ class Visit:
         return self.session.session_key if handle.is_saved else None
 
     async def commit(self) -> None:
-        """Let the response make a change of key final."""
+        """Commit a change of key, as a response does."""
         await key_change.commit(self.session)
 
     async def abandon(self) -> None:
-        """Let the response take a change of key back."""
+        """Abandon a change of key, as a response of 500 or above does."""
         await key_change.abandon(self.session)
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
@@ -111,7 +111,7 @@ class Visit:
 
 
 class Visits:
-    """Requests to one session class, and a look at what its store holds."""
+    """Makes requests with one session class, and reads what its store holds."""
 
     def __init__(self, session_class: type[Observed], drive: Drive) -> None:
         self.session_class = session_class
@@ -120,13 +120,13 @@ class Visits:
         self.opened: list[Visit] = []
 
     def named(self, name: str) -> "Visits":
-        """Return the same for another session name."""
+        """Return the Visits of another session name, on the same plan."""
         visits = Visits(named(self.session_class, name), self.drive)
         visits.opened = self.opened
         return visits
 
     def open(self, key: str | None = None, *, commits_with_response: bool = False) -> Visit:
-        """Begin a request with this key in its cookie, under our middleware or not; nothing is read yet."""
+        """Begin a request with this key in its cookie, as with our middleware or without; nothing is read yet."""
         self.opened.append(Visit(self.session_class(key)))
         self.opened[-1].session.commits_with_response = commits_with_response
         return self.opened[-1]
@@ -138,7 +138,7 @@ class Visits:
         return visit
 
     async def store(self, **data: Any) -> str:
-        """Make a session in a request of its own; return its key."""
+        """Create a session in a request of its own; return its key."""
         visit = self.open()
         for key, value in data.items():
             await visit.set(key, value)
@@ -147,7 +147,7 @@ class Visits:
         return str(visit.key)
 
     async def change(self, session_key: str, *gone: str, **data: Any) -> None:
-        """Set keys to values in a request of its own, and remove those that are to be gone."""
+        """Set keys to values, and remove those in ``gone``, in a request of its own."""
         visit = await self.load(session_key)
         for key, value in data.items():
             await visit.set(key, value)
@@ -170,7 +170,7 @@ class Visits:
         return None if visit.key is None else data
 
     def storage_key(self, key: str) -> str:
-        """Return the storage key."""
+        """Return the storage key of a session key."""
         return self.session_class.records().key(key).storage_key
 
     async def raw(self, key: str) -> Record | None:
@@ -188,7 +188,7 @@ class Visits:
         return Header.unpack(await self.payload(key))
 
     async def overwrite(self, key: str, payload: bytes) -> None:
-        """Write bytes behind the session's back, as whoever can write to the store might."""
+        """Write bytes directly into the store, as an attacker with access to it could."""
         store, version = self.session_class.records().store, payload[VERSION].ljust(8, b"\0")
         found = await self.raw(key)
         if found is None:
