@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ..reprs import shown_as
-from .body import NONE
+from .body import NONE, Body
+from .cookie_changes import OWNER
+from .loaded import has_same_identity
 from .tracking import TrackedDict
 
 
@@ -41,3 +43,17 @@ class Draft(NamedTuple):
     def was_read(self) -> frozenset[str]:
         """The keys that the request may have relied on; empty where reads are not tracked."""
         return frozenset(self.data.read) if isinstance(self.data, TrackedDict) else frozenset()
+
+    def may_continue(self, found: Body, base: Body | None) -> bool:
+        """Tell whether the draft, which began as ``base``, may be saved into the session to which a pointer leads.
+
+        It may if both have the same login; or if both are one visitor's named session, which this request and another
+        one have given to the same user. A ``base`` that was already the user's is no proof: whoever copied its key has
+        that, too.
+        """
+        if has_same_identity(found.data, self.data):
+            return True
+        owner = self.options.get(OWNER)
+        return (
+            owner is not None and owner == found.options.get(OWNER) and base is not None and OWNER not in base.options
+        )

@@ -15,7 +15,6 @@ from ..exceptions import InvalidRecord, SessionTooLarge, StoreUnavailable
 from ..keys import SessionKey
 from ..runtime import monotonic
 from . import save_queue, touch_throttle
-from .adoption import is_of_same_user
 from .body import NONE, Body
 from .config import SessionConfig
 from .draft import Draft
@@ -177,7 +176,7 @@ class Repository:
         """Return the session under a key, or where its pointer leads if that is the same user's; else SessionEnded."""
         found, followed = await follow(self.look, key)
         # The key of another's session must never reach a browser that only knew an older key: session fixation.
-        if found is None or (followed and not is_of_same_user(self.parse(found), base and self.parse(base), draft)):
+        if found is None or (followed and not draft.may_continue(self.parse(found), base and self.parse(base))):
             raise self.ended()
         return found
 
