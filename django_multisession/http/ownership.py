@@ -15,10 +15,12 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
 from ..bridge import driven
+from ..conf import GUARDED
 from ..exceptions import StoreUnavailable
 from ..sessions.base import MultisessionBase
 from ..sessions.server import ServerSession
 from ..sessions.turn import preload
+from .passwords import is_current
 
 _USER = "_auth_user_id"
 
@@ -64,7 +66,8 @@ class Ownership:
     async def claim(self) -> bool:
         """Make the request's user the owner of a session that is about to be saved; a visitor changes nothing.
 
-        Returns whether it was a visitor's session until now.
+        Returns whether it was a visitor's session until now. One whose key came with the request stays a visitor's if
+        the login is outdated: the owner would be led to it.
         """
         try:
             user = await self.user()
@@ -72,8 +75,11 @@ class Ownership:
             return False  # the user is not known; this session must not be lost for that
         if user is None:
             return False
-        was_a_visitors = self._owner is None
-        self._session.cookie_changes().set_owner(user)
+        session, was_a_visitors = self._session, self._owner is None
+        was_brought = isinstance(session, ServerSession) and session.brought_key is not None
+        if was_a_visitors and was_brought and not (self.is_to_be_adopted or await self._is_current()):
+            return False
+        session.cookie_changes().set_owner(user)
         return was_a_visitors
 
     async def settle(self) -> None:
@@ -108,6 +114,18 @@ class Ownership:
             del session._session_cache
         self.left = None
         return written
+
+    async def current_user(self) -> str | None:
+        """Return user() if its login is not outdated, for which the database is asked."""
+        user = await self.user()
+        return user if user is not None and await self._is_current() else None
+
+    async def _is_current(self) -> bool:
+        default: Any = self._request.session
+        accessed = default.accessed
+        data = {key: default.get(key) if driven() else await default.aget(key) for key in GUARDED}
+        default.accessed = accessed
+        return await is_current(data)
 
     async def user(self) -> str | None:
         """Return the id of the request's user; None if nobody is logged in. May raise StoreUnavailable."""

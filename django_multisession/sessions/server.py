@@ -118,7 +118,7 @@ class ServerSession(MultisessionBase):
         try:
             body = await life.load(key, self.clock(), has_data=hasattr(self, "_session_cache"))
             if body is None and life.state is State.MOVED and self.ownership is not None:
-                body = await go_along(life, await self.ownership.user())
+                body = await go_along(life, await self.ownership.current_user())
         except InvalidRecord as reason:
             await self._reject(reason)
             return {}

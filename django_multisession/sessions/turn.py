@@ -62,8 +62,8 @@ class OwnershipCheck(Protocol):
     async def shown(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return the loaded data if the request's user may see them; otherwise an empty session's."""
 
-    async def user(self) -> str | None:
-        """Return the id of the request's user, None if nobody is logged in."""
+    async def current_user(self) -> str | None:
+        """Return the id of the request's user, None if nobody is logged in or the login is outdated."""
 
 
 class LoadableSession(Protocol):

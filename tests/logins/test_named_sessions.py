@@ -9,7 +9,7 @@ import pytest
 
 from django_multisession.testing.drive import either
 from tests.logins.conftest import Site
-from tests.logins.site import ATTACKER, VICTIM, Browser, Exchange, Step, play
+from tests.logins.site import ATTACKER, VICTIM, Browser, Exchange, Step, Users, play
 
 View = Callable[[Exchange], Awaitable[object]]
 
@@ -94,10 +94,16 @@ async def cycle_key(exchange: Exchange) -> None:
     await either(session.cycle_key, session.acycle_key)
 
 
-ATTEMPTS = [look, putting(planted=True), cycle_key, log_in_as_the_attacker]
+async def claim_to_be_logged_in(exchange: Exchange) -> None:
+    """Get the session layer to believe as much as a view can be made to write of an anonymous visitor."""
+    await exchange.put(_auth_user_id=str(VICTIM), _auth_user_hash="made up")
+    await putting(planted=True)(exchange)
 
 
-@pytest.mark.parametrize("attempt", ATTEMPTS, ids=["look", "write", "cycle", "login"])
+ATTEMPTS = [look, putting(planted=True), cycle_key, log_in_as_the_attacker, claim_to_be_logged_in]
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS, ids=["look", "write", "cycle", "login", "claim"])
 @pytest.mark.parametrize("every", [False, True])
 def test_attacker_who_planted_a_basket_never_gets_the_victims(
     site: Site, settings: Any, attempt: View, every: bool
@@ -131,6 +137,26 @@ def test_attacker_who_planted_a_basket_never_gets_the_victims(
 
     for order in site.orders(6, 3, 3, most=max(site.most // 5, 2)):
         site.drive(check(order))
+
+
+def test_login_whose_password_has_changed_is_not_led_along(site: Site) -> None:
+    async def check() -> None:
+        thief = await site.user(cart=[])
+        await thief.visit(putting(bait=1))
+        thief.jar[COOKIE] = (await visitor_with_a_basket(site)).jar[COOKIE]
+        victim = Browser(site.middleware)
+        victim.jar[COOKIE] = thief.jar[COOKIE]
+        slow, Users.passwords[VICTIM] = thief.request(), "second"
+        await look(slow)
+        await victim.visit(lambda request: request.login())
+        await victim.visit(putting(address="Elm Street"))
+        assert await content(thief.request()) == {}
+        await putting(planted=True)(slow)
+        await slow.respond()
+        assert sent(slow) in (None, thief.jar[COOKIE])
+        assert await content(victim.request()) == {"bait": 1, "address": "Elm Street"}
+
+    site.drive(check())
 
 
 @pytest.mark.parametrize("every", [False, True])

@@ -14,6 +14,7 @@ from channels.testing.websocket import WebsocketCommunicator
 
 from django_multisession.channels import SessionMiddleware
 from django_multisession.sessions.loading import session_class
+from tests.logins.site import Users
 from tests.middleware.engine import Switchable
 
 Script = Callable[[WebsocketCommunicator], Awaitable[Any]]
@@ -134,7 +135,15 @@ def test_what_was_changed_later_is_saved_at_the_end() -> None:
 
 
 @pytest.mark.usefixtures("site")
-def test_basket_that_becomes_a_users_keeps_its_key_once_the_browser_cannot_be_told_of_another() -> None:
+def test_basket_that_becomes_a_users_keeps_its_key_once_the_browser_cannot_be_told_of_another(
+    settings: Any,
+) -> None:
+    settings.AUTHENTICATION_BACKENDS = [backend := f"{Users.__module__}.{Users.__qualname__}"]
+    login = {
+        "_auth_user_id": "1",
+        "_auth_user_backend": backend,
+        "_auth_user_hash": Users().get_user(1).get_session_auth_hash(),
+    }
     basket = session_class("second")()
     basket.update({"a": 1})
     basket.save()
@@ -145,7 +154,7 @@ def test_basket_that_becomes_a_users_keeps_its_key_once_the_browser_cannot_be_to
         assert await connection.receive_from(20) == "2"
         await connection.disconnect()
 
-    talk(Echo, script, cookie_of(_auth_user_id="1") + f"; sessionid_second={basket.session_key}".encode())
+    talk(Echo, script, cookie_of(**login) + f"; sessionid_second={basket.session_key}".encode())
     assert session_class("second")(basket.session_key)["a"] == "2"
 
 
