@@ -19,6 +19,7 @@ _ISOLATION: Final = (
     "the session changed since this transaction began, which its isolation level forbids to see. "
     "Set OPTIONS of DATABASES[{alias!r}] to READ COMMITTED"
 )
+_LOST: Final = "connection lost"
 _LOCKED: Final = "the row was locked for too long"
 _DEADLOCK: Final = "a deadlock was resolved against this call"
 _DENIED: Final = "USER of DATABASES[{alias!r}] needs SELECT, INSERT, UPDATE and DELETE on multisession_record"
@@ -99,11 +100,14 @@ _CONNECTING: Final = (
 def by_sqlstate(alias: str, sqlstate: str, is_fatal: bool = False) -> Verdict:
     """Return what an error of PostgreSQL means; without a code, or if it is fatal, the connection is lost."""
     if not sqlstate:
-        return Failure.LOSS, "connection lost"
+        return Failure.LOSS, _LOST
     if sqlstate == UNDEFINED_TABLE:
         return Failure.MISTAKE, missing_table(alias)
     kind, text = _SQLSTATE.get(sqlstate, (Failure.REFUSAL, "the statement failed"))
-    if sqlstate.startswith("08") or (is_fatal and kind is not Failure.MISTAKE):
+    if sqlstate.startswith("08"):
+        # PgBouncer's 08P01, too: it has lost its server, or cannot log in there.
+        kind, text = Failure.LOSS, _LOST
+    elif is_fatal and kind is not Failure.MISTAKE:
         kind = Failure.LOSS
     return kind, f"{text.format(alias=alias)} (SQLSTATE {sqlstate})"
 
@@ -135,7 +139,7 @@ def by_exception(alias: str, error: Exception) -> Verdict | None:
 
 def _by_number(alias: str, code: int) -> Verdict:
     if code in _MYSQL_CLIENT:
-        return Failure.LOSS, f"connection lost (error {code})"
+        return Failure.LOSS, f"{_LOST} (error {code})"
     kind, text = _MYSQL.get(code, (Failure.REFUSAL, "the statement failed"))
     return kind, f"{text.format(alias=alias)} (error {code})"
 

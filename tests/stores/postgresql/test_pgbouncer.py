@@ -176,3 +176,19 @@ def test_djangos_connection_is_shared(drive: Drive, pooler: PgBouncerServer, ali
         own.close()
     if options:  # Django keeps the pool by alias, for the whole process
         DatabaseWrapper._connection_pools.pop("shared").close()  # type: ignore[attr-defined]  # not in the stubs
+
+
+@both_colours
+def test_server_that_is_gone_behind_the_pooler_is_a_lost_connection(
+    drive: Drive, server: PostgreSQLServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    direct = database(server.location, "direct")
+    with pooled(server) as pooler, direct, database(pooler.location, migrate=False) as alias:
+        store = store_at(alias, pooler="transaction")
+        assert drive(store.read(KEY)) is None
+        server.kill()
+        with pytest.raises(StoreUnavailable) as raised:
+            drive(store.read(KEY))
+        assert not isinstance(raised.value, StoreRefused)
+        assert "connection lost (SQLSTATE 08P01)" in caplog.text
+        store.close()
