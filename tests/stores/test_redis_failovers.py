@@ -35,6 +35,7 @@ from tests.stores.redis_groups import KEYS, open_slot, store_at
 from tests.timing import late
 
 TIMEOUT = 1.0  # seconds, the default
+THINKING = 0.01  # seconds between two visits of a visitor: twice as many cost twice the processor, and meet no more
 LOSSES = [
     pytest.param(RedisServer.kill, id="killed"),
     pytest.param(RedisServer.pause, id="hung", marks=pytest.mark.nightly),
@@ -110,14 +111,14 @@ class Load:
     def _block(self, keys: list[str]) -> None:
         for key in itertools.cycle(keys):
             run_sync(self._visit(key))
-            if self._stop.wait(0.005):
+            if self._stop.wait(THINKING):
                 return
 
     async def _gather(self, shares: list[list[str]]) -> None:
         async def visitor(keys: list[str]) -> None:
             for key in itertools.cycle(keys):
                 await self._visit(key)
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(THINKING)
                 if self._stop.is_set():
                     return
 
