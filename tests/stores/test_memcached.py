@@ -325,12 +325,13 @@ def test_event_loops_leave_nothing_behind(store: MemcachedStore) -> None:
 
 
 SESSIONS_OF_BOTH_COLOURS = """
-import asyncio, sys
+import asyncio, logging, sys
 from django_multisession.bridge import run_sync
 from django_multisession.stores.base import StoreOptions
 from django_multisession.stores.memcached.store import MemcachedStore
 
-store = MemcachedStore(StoreOptions(sys.argv[1]))
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # or -X dev tells of a busy machine
+store = MemcachedStore(StoreOptions(sys.argv[1], timeout=20.0))
 asyncio.run(store.read("ab" * 20))
 for _ in range(2):
     run_sync(store.read("ab" * 20))
