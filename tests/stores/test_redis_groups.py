@@ -13,6 +13,7 @@ import time
 from io import StringIO
 from typing import Any
 
+import psutil
 import pytest
 import redis
 from django.core.exceptions import ImproperlyConfigured
@@ -494,6 +495,17 @@ def test_event_loops_leave_no_connection_behind(request: pytest.FixtureRequest, 
 
 
 # Users.
+
+
+def test_sentinels_are_asked_over_connections_that_are_closed_then(
+    drive: Drive, redis_sentinel_server: RedisSentinel
+) -> None:
+    ports = {sentinel.port for sentinel in redis_sentinel_server.sentinels}
+    store = store_at(redis_sentinel_server.location)
+    drive(store.read(KEYS[0]))
+    connections = psutil.Process().net_connections("tcp")
+    assert ports.isdisjoint(each.raddr.port for each in connections if each.status != psutil.CONN_LISTEN)
+    store.close()
 
 
 def test_cancelled_question_closes_the_connections_to_all_sentinels(

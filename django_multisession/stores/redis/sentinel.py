@@ -33,9 +33,9 @@ class Sentinels:
         self._settings = settings
         self._class = bounded(_sync.SentinelManagedSSLConnection if is_tls else _sync.SentinelManagedConnection)
         self._async_class = _async.SentinelManagedSSLConnection if is_tls else _async.SentinelManagedConnection
-        sentinel = _sync.Sentinel(list(nodes), sentinel_kwargs=dict(sentinel_settings))
-        self._pool = _sync.SentinelConnectionPool(service, sentinel)
-        self._async_pool = _Masters(service, nodes, dict(sentinel_settings))
+        asked = _Asked(nodes, sentinel_settings)
+        self._pool = _Masters(service, asked)
+        self._async_pool = _AsyncMasters(service, asked)
 
     def connection(self) -> Any:
         master = _Master(self._pool)
@@ -73,24 +73,56 @@ def _find(pool: Any, answer: "Future[tuple[str, int]]") -> None:
         answer.set_exception(error)
 
 
-class _Masters(_async.SentinelConnectionPool):  # type: ignore[misc]  # a class that is typed in parts
-    """Finds the master for the connections of any event loop: it keeps nothing that belongs to one."""
+class _Asked:
+    """The sentinels, the one first that has answered last, which is where the next connection begins."""
 
-    def __init__(self, service: str, nodes: Sequence[tuple[str, int]], sentinel_kwargs: dict[str, Any]) -> None:
+    def __init__(self, nodes: Sequence[tuple[str, int]], settings: Mapping[str, Any]) -> None:
         self._nodes = list(nodes)
-        self._sentinel_kwargs = sentinel_kwargs
+        self._settings = dict(settings)
+
+    def by(self, kind: Any) -> Any:
+        """Return a Sentinel of redis.sentinel or redis.asyncio.sentinel, which has no connections yet."""
+        return kind.Sentinel(self._nodes, sentinel_kwargs=self._settings)
+
+    def answered(self, sentinel: Any) -> None:
+        """Take over the order, in which Sentinel puts the one first that has answered."""
+        every = [client.get_connection_kwargs() for client in sentinel.sentinels]
+        self._nodes = [(each["host"], each["port"]) for each in every]
+
+
+class _Masters(_sync.SentinelConnectionPool):  # type: ignore[misc]  # a class that is typed in parts
+    """Finds the master for the connections of threads; it keeps none to a sentinel, which nobody would close."""
+
+    def __init__(self, service: str, asked: _Asked) -> None:
+        self._asked = asked
+        super().__init__(service, _sync.Sentinel([]))
+
+    def get_master_address(self) -> tuple[str, int]:
+        sentinel = self._asked.by(_sync)
+        try:
+            address: tuple[str, int] = sentinel.discover_master(self.service_name)
+            self._asked.answered(sentinel)
+            return address
+        finally:
+            for client in sentinel.sentinels:
+                client.close()
+
+
+class _AsyncMasters(_async.SentinelConnectionPool):  # type: ignore[misc]  # a class that is typed in parts
+    """Finds the master for the connections of any event loop: nothing of a loop is kept."""
+
+    def __init__(self, service: str, asked: _Asked) -> None:
+        self._asked = asked
         super().__init__(service, _async.Sentinel([]))
 
     async def get_master_address(self) -> tuple[str, int]:
-        sentinel = _async.Sentinel(self._nodes, sentinel_kwargs=self._sentinel_kwargs)
+        sentinel = self._asked.by(_async)
         try:
             address: tuple[str, int] = await sentinel.discover_master(self.service_name)
-            # redis-py has moved the sentinel that answered to the front; the next connection asks it first.
-            kwargs = [client.get_connection_kwargs() for client in sentinel.sentinels]
-            self._nodes = [(each["host"], each["port"]) for each in kwargs]
+            self._asked.answered(sentinel)
             return address
         finally:
-            # Shielded: a task that is cancelled again meanwhile would otherwise leave connections open.
+            # Together, and to the end: whoever is cancelled meanwhile would leave connections open.
             closing = [client.aclose() for client in sentinel.sentinels]
             await asyncio.shield(asyncio.gather(*closing, return_exceptions=True))
-            await asyncio.sleep(0)  # the turn in which a transport closes its socket after a failed TLS handshake
+            await asyncio.sleep(0)  # in which a transport closes its socket whose TLS was not to be trusted
