@@ -14,6 +14,7 @@ from django.db import DatabaseError
 
 from ..breaker import warn
 from ..bridge import driven
+from ..conf import entry
 from ..envelope import REGISTERED
 from ..exceptions import StoreUnavailable
 from ..sessions.exceptions import SessionEnded
@@ -203,7 +204,9 @@ class Following:
 
     def ended(self, keys: Iterable[str]) -> None:
         gone = list(keys)
-        if self.known is not None or self._logins.in_cookies or len(gone) > 1:
+        # A session that is where its FALLBACK says is not known here, and may have a row from before.
+        comes = entry(self.name).fallback is not None
+        if self.known is not None or self._logins.in_cookies or len(gone) > 1 or comes:
             self._ended += gone
         if self.known is not None and self.known.key in gone:
             self.known = None

@@ -113,6 +113,18 @@ def test_device_that_is_signed_out_where_it_is_does_not_come_here(
     site.drive(check())
 
 
+@pytest.mark.parametrize("prefix", ["", "other"])
+def test_device_that_logs_out_where_it_is_is_listed_no_more(site: Site, moves: Any, prefix: str) -> None:
+    async def check() -> None:
+        moves()
+        browser = await site.user(cart=["book"])
+        moves(prefix, CARRY=False)
+        await log_out(browser)
+        assert await live() == []
+
+    site.drive(check())
+
+
 def test_session_that_comes_to_another_prefix_has_one_row(site: Site, moves: Any) -> None:
     async def check() -> None:
         moves()
