@@ -1,1 +1,1 @@
-"""How fast the engines are against what one would use instead: ``python -m benchmarks --help``."""
+"""Compare the engines' speed with what one would use instead: ``python -m benchmarks --help``."""

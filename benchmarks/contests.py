@@ -1,4 +1,4 @@
-"""The contests: an engine of ours on a server, and who it is compared with there."""
+"""The contests: an engine of ours on a server, and what it is compared with there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests a second under uvicorn, with our redis engine and with Django's cache engine: wrk loads them in turn."""
+"""Requests per second under uvicorn, with our redis engine and with Django's cache engine, loaded by wrk in turn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What else people install for sessions: packages for Django, and Flask-Session for a look over the fence."""
+"""Other packages for sessions: those for Django, and Flask-Session for comparison."""
 
 from __future__ import annotations
 

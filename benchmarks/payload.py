@@ -1,4 +1,4 @@
-"""What the measured sessions hold: a logged-in visitor with a small basket, and one with a large one."""
+"""The contents of the measured sessions: a logged-in visitor with a small basket, and one with a large basket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sealing a record costs beside authenticating it alone: ``python -m benchmarks.sealing``. The codec only."""
+"""Compare the codec's time for sealing a record with that for authenticating it: ``python -m benchmarks.sealing``."""
 
 from __future__ import annotations
 

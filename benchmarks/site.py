@@ -1,4 +1,4 @@
-"""The site that is loaded over HTTP, settings and URLs in one; a side's own settings come from the environment."""
+"""The site that is loaded over HTTP, both settings and URLs; each side's own settings come from the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is promised: how many times as fast as another side ours is at least, with records sealed."""
+"""The targets: how many times as fast as another side ours must be, with sealed records."""
 
 from __future__ import annotations
 

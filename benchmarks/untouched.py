@@ -1,4 +1,4 @@
-"""What the middleware costs a page that touches no session: CPU time of ours and of Django's."""
+"""CPU time of our middleware and of Django's for a page that does not access the session."""
 
 from __future__ import annotations
 

