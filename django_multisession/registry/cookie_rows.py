@@ -70,16 +70,17 @@ def admit(row: RegisteredSession, authenticated_at: datetime | None) -> bool:
                 return found.revoked_at is None and found.user_id == row.user_id
             if was_admitted(row.storage_key) or not insert(row):
                 return False
-            # The row goes with the session, which may be given a shorter life than its copies without a mark have.
+            # Remembered longer than the row: the session may get a shorter life than copies of its unmarked cookie
+            # have.
             copies_end = row.expires_at + timedelta(seconds=LENGTHENED)
             pending.add([Key(row.session_name, _note_of(row.storage_key))], due_at=copies_end)
             return True
     except IntegrityError:
-        return False  # there is no such user any more
+        return False  # the user is gone
 
 
 def was_left(sid: str) -> bool:
-    """Tell whether a change of key has left a sid, or the storage key of a record, behind."""
+    """Tell whether a change of key has replaced a sid, or a record's storage key, by another one."""
     return (
         RegisteredSession.objects.using(alias()).filter(previous_key=sid).exists()
         or PendingDeletion.objects.using(alias()).filter(storage_key=sid).exists()
@@ -87,12 +88,12 @@ def was_left(sid: str) -> bool:
 
 
 def was_admitted(sid: str) -> bool:
-    """Tell whether a cookie without a mark has had its row before."""
+    """Tell whether a cookie without a mark has already been given a row once."""
     return PendingDeletion.objects.using(alias()).filter(storage_key=_note_of(sid)).exists()
 
 
 def _note_of(sid: str) -> str:
-    """Return what stands in the outbox for a sid that was admitted, and is the key of nothing."""
+    """Return the key that notes in the outbox that a sid was admitted; no record has it."""
     return blake2b(sid.encode(), digest_size=20, person=b"dms1-admitted").hexdigest()
 
 

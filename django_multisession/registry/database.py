@@ -18,7 +18,7 @@ from .models import RegisteredSession
 
 T = TypeVar("T")
 CLOCKS_APART: Final = timedelta(seconds=1)
-"""By how much the clocks of this host and of the database may differ before the database's counts."""
+"""By how much this host's clock may differ from the database's before that counts instead."""
 
 
 def alias() -> str:
@@ -89,17 +89,17 @@ def at(timestamp: float) -> datetime:
 
 
 def shared(moment: datetime) -> datetime:
-    """Return a moment by which other hosts go as well; see by_clock()."""
+    """Ask the database for its time, and return a moment that other hosts can compare theirs with; see by_clock()."""
     user: Any = get_user_model()
     now = user._base_manager.using(alias()).values_list(Clock(), flat=True).first()
     return moment if now is None else by_clock(moment, now)
 
 
 def by_clock(moment: datetime, now: datetime) -> datetime:
-    """Return a moment of this host by the database's clock, which has just told its ``now``.
+    """Return a moment of this host's clock by the database's clock, if they differ; ``now`` is the database's time.
 
-    So a host whose clock is wrong neither refuses the logins of others nor lets them by. Where the two clocks agree,
-    this host's tells more exactly what came first: the answer of the database has been under way.
+    So a host with a wrong clock neither refuses logins on other hosts nor lets them through. If the clocks agree, this
+    host's is more precise, since the database's answer has taken time.
     """
     here = timezone.now()
     if timezone.is_naive(here) and timezone.is_aware(moment):

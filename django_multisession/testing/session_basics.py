@@ -1,4 +1,4 @@
-"""Django's contract of a session where an engine could break it, and the two colours side by side."""
+"""The parts of Django's session contract that an engine could break, and the two colours used together."""
 
 import asyncio
 from collections.abc import Callable

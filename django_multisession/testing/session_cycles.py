@@ -1,4 +1,4 @@
-"""A session moves to a new key while others use it: one copy lives, with the changes of all."""
+"""Changes of key while other requests use the session: one record lives on, with the changes of all."""
 
 from collections.abc import Callable
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""What counts as changed, whatever bytes the serializer writes of it."""
+"""What counts as a change, whatever bytes the serializer writes."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""How long a session lives, and what it costs to keep it alive."""
+"""How long a session lives, and how often it is written to stay alive."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What belongs together is not mixed, and what has a rule is merged by it."""
+"""Merges: guarded keys are never mixed, and keys with a rule are merged by it."""
 
 from collections.abc import Callable
 from typing import Any

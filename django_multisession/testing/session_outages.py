@@ -1,4 +1,4 @@
-"""A store that does not answer, and answers that are lost on their way."""
+"""Outages: a store that does not answer, and replies that are lost."""
 
 from typing import Any, Literal
 

@@ -1,4 +1,4 @@
-"""Two requests at once on one session: nothing is lost, and what has ended stays ended."""
+"""Races: two requests use one session at once; no change is lost, and a session that has ended stays ended."""
 
 import pytest
 from django.contrib.sessions.backends.base import UpdateError

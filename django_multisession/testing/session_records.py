@@ -1,4 +1,4 @@
-"""What a store holds is opaque to whoever reads it, and refused unless we wrote exactly that, there."""
+"""Records: nobody can read them in the store, and they are refused unless we wrote exactly them, under that key."""
 
 import logging
 from collections.abc import Callable

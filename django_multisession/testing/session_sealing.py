@@ -1,4 +1,4 @@
-"""What a store holds of a session: sealed or compressed where that is configured, and under which secret."""
+"""Payloads: sealed and compressed as the settings say, and with which secret."""
 
 import zlib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The contract of stores/base.py as tests: every promise of its docstrings, in both colours."""
+"""The contract of a store (stores/base.py) as tests: every promise of its docstrings, in both colours."""
 
 import random
 import secrets
@@ -22,7 +22,7 @@ RACERS = 8
 ROUNDS = 10
 SIZES = [0, 1, 64 * 1024, 900 * 1000]
 LARGEST_TRIED = 64 * 1024 * 1024
-"""Stores whose bound lies above these bytes are not filled to it."""
+"""Stores with a larger bound, in bytes, are not tested up to it."""
 
 
 def make_key() -> str:
@@ -38,7 +38,7 @@ def make_payload(body: bytes = b"", version: bytes | None = None, flags: int = 0
 
 
 def make_body(size: int) -> bytes:
-    """Return so many bytes, of all values and hardly compressible; the same ones each time."""
+    """Return so many bytes: of all values, hardly compressible, and the same each time."""
     return random.Random(size).randbytes(size)  # noqa: S311 - nothing is kept secret by them
 
 
@@ -54,7 +54,7 @@ class StoreContract:
         raise NotImplementedError("Override the fixture store() to return your store.")
 
     def expire(self, store: Store, key: str) -> None:
-        """Make the record under key, written with a ttl of one second, an expired one.
+        """Let the record under key, which was written with a ttl of one second, expire.
 
         Waits, unless overridden by something faster such as an update of the record's expiry.
         """

@@ -1,4 +1,4 @@
-"""What every test server is: a process on a free loopback port that can be hung and ended."""
+"""The base of all test servers: a process on a free loopback port that can be made to hang, and ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers that are one: started, hung and ended together."""
+"""Several servers as one: they are started, made to hang and ended together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run a server and end it, children included, when the tests that asked for it are gone.
+"""Run a server, and end it with its children when the tests that have started it are gone.
 
 A program of its own: `guard.py DIRECTORY USER COMMAND…`. It prints the server's process id and
 exits with the server's exit code. Its standard input is a pipe that nobody writes to: when that

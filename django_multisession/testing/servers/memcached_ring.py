@@ -1,4 +1,4 @@
-"""Memcached nodes that share the keys; the client alone knows that they belong together."""
+"""Memcached nodes that share the keys; only the client knows that they belong together."""
 
 from __future__ import annotations
 

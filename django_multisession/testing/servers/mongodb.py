@@ -1,4 +1,4 @@
-"""A MongoDB server: `mongod` where it is on the PATH, else mongo-java-server in its place.
+"""A MongoDB server: `mongod` if it is on the PATH, else mongo-java-server.
 
 mongo-java-server keeps everything in memory, updates atomically, reports server 7.0, and accepts
 TTL indexes without enforcing them, which is what a lagging TTL monitor looks like.

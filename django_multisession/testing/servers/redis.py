@@ -1,4 +1,4 @@
-"""A Redis server, or Valkey, which speaks the same."""
+"""A Redis or Valkey server."""
 
 from __future__ import annotations
 
