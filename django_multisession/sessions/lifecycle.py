@@ -214,10 +214,9 @@ class Lifecycle:
 
     async def leave(self, left: Rotation | None) -> bool:
         """Note what a change of key has left behind, now that the new record exists; tell whether to commit that."""
-        if left is None:
-            return False
-        if self.rotation is not None:
-            await self.repository.records.delete(left.key)  # a second change: only this request knows that key
+        if left is None or self.rotation is not None:
+            if left is not None and left.is_another(self.loaded):
+                await self.repository.records.delete(left.key)  # a second change: only this request knows that key
             return False
         self.rotation = left
         return True
@@ -241,7 +240,7 @@ class Lifecycle:
             return None
         self.rotation, self.loaded, self.user_before, self.written = None, left.base, left.user_before, left.written
         self.state = State.MOVED if left.had_moved else State.CLEARED if left.base is None else State.LOADED
-        if new is not None and new.key is not left.key:
+        if new is not None and left.is_another(new):
             await withdraw(self.repository, new)
         return left
 

@@ -49,6 +49,13 @@ class Rotation(NamedTuple):
     user_before: Any = None
     written: bool = False
 
+    def is_another(self, new: Loaded | None) -> bool:
+        """Tell whether the old session has another key than the new one.
+
+        Within a second, Django's signed_cookies make of unchanged data the same cookie, which is then not to be ended.
+        """
+        return new is None or new.key.secret != self.key.secret
+
     async def commit(self, repository: Repository, new: Loaded, draft: Draft, outcome: RotationOutcome) -> Saved | None:
         """Replace the old session by a pointer to the new one, after merging what others have saved there.
 
@@ -112,6 +119,8 @@ class Rotation(NamedTuple):
     async def _point(
         self, repository: Repository, ended: Loaded, new: Loaded, draft: Draft, outcome: RotationOutcome
     ) -> bool:
+        if not self.is_another(new):
+            return True
         try:
             return await repository.records.point(ended, new.key, replacing(ended, draft.now))
         except StoreRefused:

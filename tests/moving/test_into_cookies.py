@@ -19,6 +19,7 @@ from django.test import override_settings
 from django_multisession.exceptions import StoreUnavailable
 from django_multisession.sessions.cookie import CookieSession
 from django_multisession.sessions.exceptions import SessionEnded
+from django_multisession.sessions.key_change import abandon, commit
 from django_multisession.sessions.server import ServerSession
 from django_multisession.testing import Drive
 from django_multisession.testing.drive import driving, either
@@ -281,11 +282,33 @@ def test_cookie_stays_a_cookie_while_it_does_not_carry(drive: Drive, in_cookies:
         changed, made = visit.session_key, drive(stored(session(), count=1))
         left = session(changed)
         drive(data_of(left))
-        drive(either(left.cycle_key, left.acycle_key))
+        with mock.patch("time.time", return_value=time.time() + 1):  # Django signs by the second
+            drive(either(left.cycle_key, left.acycle_key))
         assert drive(data_of(session(changed))) == {}  # where Django's own would still accept it
     with engine(in_cookies) as session:
         assert drive(data_of(session(left.session_key))) == {"count": 2}
         assert drive(data_of(session(made))) == {"count": 1}
+
+
+@pytest.mark.parametrize("then", ["at once", "commit", "abandon"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_change_of_key_that_makes_the_same_cookie_leaves_it_alive(
+    drive: Drive, in_cookies: str, server: str, times: int, then: str
+) -> None:
+    """Django's new cookie of unchanged data is the old one, within a second."""
+    second = mock.patch("time.time", return_value=float(int(time.time())))
+    with second, engine(server, in_cookies, CARRY=False) as session:
+        cookie = drive(stored(session(), count=1))
+        visit = session(cookie)
+        visit.commits_with_response = then != "at once"
+        drive(data_of(visit))
+        for _ in range(times):
+            drive(either(visit.cycle_key, visit.acycle_key))
+        if then == "commit":
+            drive(commit(visit))
+        elif then == "abandon":
+            drive(abandon(visit))
+        assert drive(data_of(session(visit.session_key))) == {"count": 1}
 
 
 def test_logout_of_a_cookie_is_final_while_it_does_not_carry(drive: Drive, in_cookies: str, server: str) -> None:
