@@ -62,13 +62,7 @@ class IntoCookies:
 
     async def look(self, value: str) -> Carried | None:
         """Return the session to which a cookie leads; None if there is none. InvalidRecord if it cannot be read."""
-        try:
-            found = await self.source.read(value)
-        except StoreUnavailable as error:
-            if self._fallback.required:
-                raise
-            report(error)
-            raise InvalidRecord("the place that its FALLBACK names does not answer, and is not REQUIRED") from error
+        found = await self.source.look(value)
         if not isinstance(found, Found):
             return None
         try:

@@ -12,10 +12,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from ..breaker import report
 from ..codec import Header
 from ..envelope import ENDED, MOVED, SKEW, clamp
-from ..exceptions import InvalidRecord, SessionNotSerializable, StoreRefused, StoreUnavailable
+from ..exceptions import InvalidRecord, SessionNotSerializable, StoreRefused
 from ..keys import SessionKey
 from ..sessions.config import SessionConfig
 from ..sessions.loaded import Loaded, Moved, Outdated
@@ -37,7 +36,6 @@ class Places(Records):
         self.keyring = config.keyring
         self._keys = config.storage_keys
         self._bodies = config.bodies
-        self._required = source.fallback.required
         self._until = source.fallback.until.timestamp()
         self._age = config.cookie_age()
         # migratesessions copies records as they are, without CARRIED_UNTIL: see copying.py.
@@ -72,7 +70,7 @@ class Places(Records):
             return self.meaning(stored)
         if not self._leads_there(key.secret):
             return None
-        found = await self._look_there(key.secret)
+        found = await self.source.look(key.secret)
         if isinstance(found, FoundMoved):
             return Moved(self.key(found.key))
         # What is in neither place may have been carried between the two reads.
@@ -118,15 +116,6 @@ class Places(Records):
         for storage_key in ended:
             await self.end(storage_key, self._ended(), self._tombstone_ttl())
         return len(there_were)
-
-    async def _look_there(self, secret: str) -> Found | FoundMoved | None:
-        try:
-            return await self.source.read(secret)
-        except StoreUnavailable as error:
-            if self._required:
-                raise
-            report(error)
-            raise InvalidRecord("the place that its FALLBACK names does not answer, and is not REQUIRED") from error
 
     # Converting a session that was found there.
 

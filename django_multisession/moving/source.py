@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
+from ..breaker import report
 from ..conf import Fallback
-from ..exceptions import InvalidRecord
+from ..exceptions import InvalidRecord, StoreUnavailable
 from ..stores.base import Store
 
 BY_ITSELF: Final = (
@@ -111,6 +112,16 @@ class Source:
     async def read(self, key: str) -> Found | FoundMoved | None:
         """Return the live session under an accepted key; None if there is none."""
         raise NotImplementedError
+
+    async def look(self, key: str) -> Found | FoundMoved | None:
+        """See read(). InvalidRecord as well if the place does not answer, and the FALLBACK is not REQUIRED."""
+        try:
+            return await self.read(key)
+        except StoreUnavailable as error:
+            if self.fallback.required:
+                raise
+            report(error)
+            raise InvalidRecord("the place that its FALLBACK names does not answer, and is not REQUIRED") from error
 
     async def exists(self, key: str) -> bool:
         """Tell whether there is a live session under an accepted key."""
