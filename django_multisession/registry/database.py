@@ -91,17 +91,21 @@ def at(timestamp: float) -> datetime:
 def shared(moment: datetime) -> datetime:
     """Ask the database for its time, and return a moment that other hosts can compare theirs with; see by_clock()."""
     user: Any = get_user_model()
+    here = timezone.now()  # before, so that what the answer takes does not make the moment an earlier one
     now = user._base_manager.using(alias()).values_list(Clock(), flat=True).first()
-    return moment if now is None else by_clock(moment, now)
+    return moment if now is None else by_clock(moment, now, here)
 
 
-def by_clock(moment: datetime, now: datetime) -> datetime:
+def by_clock(moment: datetime, now: datetime, here: datetime | None = None) -> datetime:
     """Return a moment of this host's clock by the database's clock, if they differ; ``now`` is the database's time.
+
+    ``here`` is this host's time, the present one if it is None: where the database's answer has taken time, the moment
+    is by as much too early.
 
     So a host with a wrong clock neither refuses logins on other hosts nor lets them through. If the clocks agree, this
     host's is more precise, since the database's answer has taken time.
     """
-    here = timezone.now()
+    here = here or timezone.now()
     if timezone.is_naive(here) and timezone.is_aware(moment):
         moment = timezone.make_naive(moment)
     apart = now - here

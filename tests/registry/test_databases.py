@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connections, transaction
 from django.utils import timezone
 
 from django_multisession.registry import arevoke_all, revoke_all, sessions_of
-from django_multisession.registry.database import ask
+from django_multisession.registry.database import ask, shared
 from django_multisession.registry.many import revoke_users
 from django_multisession.registry.models import PendingDeletion, RegisteredSession, RegisteredUser
 from django_multisession.registry.rows import lock, refuse_earlier
@@ -277,6 +277,26 @@ def test_login_under_way_at_a_revocation_by_a_host_whose_clock_is_behind_is_refu
         site.drive(request.respond())
     assert request.response.status_code == 400
     assert site.drive(live()) == []
+
+
+@in_memory
+@in_sync
+def test_revocation_is_not_as_much_earlier_as_the_database_s_time_was_under_way(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, behind = timezone.now, timedelta(seconds=APART)
+
+    def answer_late(execute: Callable[..., Any], *question: Any) -> Any:
+        nonlocal behind
+        answer = execute(*question)
+        behind -= timedelta(seconds=APART / 3)  # so many seconds go by until this host has the answer
+        return answer
+
+    before = now()
+    monkeypatch.setattr(timezone, "now", lambda: now() - behind)
+    with connections[ALIAS].execute_wrapper(answer_late):
+        revoked_at = shared(timezone.now())
+    assert before - timedelta(seconds=1) < revoked_at < now() + timedelta(seconds=1)
 
 
 @in_memory
