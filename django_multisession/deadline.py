@@ -116,15 +116,15 @@ _request: ContextVar[Budget | None] = ContextVar("multisession_budget", default=
 class Operation:
     """One operation of a session, as a context manager; operations inside of it are parts of it.
 
-    ``has_lost`` tells whether it has already been repeated after a lost connection, which is done once only. With
+    ``has_repeated`` tells whether it has already been repeated after a lost connection, which is done once only. With
     ``drives``, the block is driven on this thread: see bridge.py.
     """
 
-    __slots__ = ("_before", "_budget", "_clock", "_drives", "_outer", "_place", "_since", "_task", "has_lost")
+    __slots__ = ("_before", "_budget", "_clock", "_drives", "_outer", "_place", "_since", "_task", "has_repeated")
 
     def __init__(self, *, drives: bool = False) -> None:
         self._drives = drives and not here.driven
-        self.has_lost = False
+        self.has_repeated = False
 
     def __enter__(self) -> "Operation":
         if self._drives:

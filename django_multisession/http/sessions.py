@@ -132,7 +132,7 @@ def open_session(request: HttpRequest, name: str) -> Any:
     if isinstance(session, ServerSession):
         session.commits_with_response = True
         if opening.asks_for_password:
-            session.is_outdated = is_outdated
+            session.is_login_outdated = is_outdated
         if opening.on_outage == "anonymous" and request.method in SAFE_METHODS:
             session.may_be_anonymous = True
     return session

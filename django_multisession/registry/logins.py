@@ -21,7 +21,7 @@ from ..runtime import cached
 from ..sessions.base import MultisessionBase
 from ..sessions.cookie import CookieSession
 from ..sessions.registration import StoredLogin
-from ..stores.base import synchronous_io
+from ..stores.base import refuse_in_event_loop
 from . import cookie_rows, rows, verdicts
 from .database import ask, at
 from .models import RegisteredSession
@@ -83,7 +83,7 @@ class CookieLogins:
         if self._verdicts is None and header.flags & REGISTERED:
             return True
         if here.blocks_a_loop:
-            synchronous_io()
+            refuse_in_event_loop()
         return await ask(partial(self._admits, row, header))
 
     def _admits(self, row: RegisteredSession, header: Header) -> bool:

@@ -22,10 +22,10 @@ async def delete(session: StoredSession, session_key: str | None = None) -> None
         return
     if registration is not None:
         registration.will_end(session.life.key(key).storage_key)
-    _tell(session, await session.life.delete(key))
+    _report_gone(session, await session.life.delete(key))
     if key == session.session_key:
         session.life.loaded = None
-        _tell(session, await session.life.delete_rotated())
+        _report_gone(session, await session.life.delete_rotated())
     if not session.commits_with_response:
         await registering.close(session)
 
@@ -36,18 +36,18 @@ async def flush(session: StoredSession) -> None:
     django.contrib.auth also flushes a session whose login no longer fits the user's password. Another request of the
     visitor may just be changing that: under our middleware, such a session is set aside for it.
     """
-    if await _has_another_password(session):
+    if await _is_to_be_set_aside(session):
         await _set_aside(session)
         return
     try:
         if our_middleware():
             await data_of(session)  # for the cookie's options, under which the browser must delete it
         if session.repository().records.store.transactional:
-            session.ended = session.ended or Ended(session.repository())
-            session.ended.note(*session.life.keys(session.session_key))
+            session.ended_keys = session.ended_keys or Ended(session.repository())
+            session.ended_keys.note(*session.life.keys(session.session_key))
         session.clear()
         await call_delete(session)
-        _tell(session, await session.life.delete_rotated())  # also without a key: the session has moved from it
+        _report_gone(session, await session.life.delete_rotated())  # also without a key: the session has moved from it
     finally:
         session._session_key = None
         session.life.forget()
@@ -64,15 +64,15 @@ async def refuse(session: StoredSession) -> None:
     session.life.state = State.GONE
 
 
-def _tell(session: StoredSession, keys: list[str]) -> None:
+def _report_gone(session: StoredSession, keys: list[str]) -> None:
     if session.registration is not None:
         session.registration.ended(keys)
 
 
-async def _has_another_password(session: StoredSession) -> bool:
-    if session.is_outdated is None or session.is_logged_out or session.state is not State.LOADED:
+async def _is_to_be_set_aside(session: StoredSession) -> bool:
+    if session.is_login_outdated is None or session.is_logged_out or session.state is not State.LOADED:
         return False
-    return session.life.rotation is None and await session.is_outdated(await data_of(session))
+    return session.life.rotation is None and await session.is_login_outdated(await data_of(session))
 
 
 async def _set_aside(session: StoredSession) -> None:

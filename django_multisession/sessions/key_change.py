@@ -41,8 +41,12 @@ async def commit(session: StoredSession) -> None:
     life = session.life
     if life.rotation is None:
         return
-    is_renewed = session.is_outdated is not None and life.renews(draft_of(session))
-    if session.is_outdated is not None and is_renewed and await session.is_outdated(session._session_cache):
+    is_outdated = session.is_login_outdated
+    if (
+        is_outdated is not None
+        and life.changes_password(draft_of(session))
+        and await is_outdated(session._session_cache)
+    ):
         raise life.ended()  # of two concurrent changes of the password, only one counts
     outcome = RotationOutcome()
     saved = await life.commit(draft_of(session), outcome)

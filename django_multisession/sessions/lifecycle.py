@@ -14,7 +14,7 @@ from .draft import Draft
 from .exceptions import SessionEnded
 from .lifetime import Origin
 from .loaded import Loaded, Moved, Outdated, Saved
-from .passwords import renews, set_aside
+from .passwords import changes_password, set_aside
 from .repository import Repository
 from .rotation import Rotation, RotationOutcome, withdraw
 from .state import Next, State
@@ -78,7 +78,7 @@ class Lifecycle:
             self.state, self.rotation = State.MOVED, Rotation(key, None, had_moved=True)
             return None
         if isinstance(found, Outdated):
-            self._has_lost(key)
+            self._lose(key)
             return None
         if found is None:
             self.state = State.GONE
@@ -86,7 +86,7 @@ class Lifecycle:
         self.settle(*found)
         return found[1]
 
-    def _has_lost(self, key: SessionKey) -> None:
+    def _lose(self, key: SessionKey) -> None:
         # A logout must still end what is under the key, or where it leads by then.
         self.state, self.rotation = State.GONE, Rotation(key, None, had_moved=True)
 
@@ -198,7 +198,7 @@ class Lifecycle:
         loaded = self.loaded
         self.forget()
         if loaded is not None:
-            self._has_lost(loaded.key)
+            self._lose(loaded.key)
             await set_aside(self.repository, loaded, now)
 
     def forget(self) -> None:
@@ -229,9 +229,9 @@ class Lifecycle:
         self.rotation = None
         return saved and self._kept(saved)
 
-    def renews(self, draft: Draft) -> bool:
+    def changes_password(self, draft: Draft) -> bool:
         """Tell whether this change of key belongs to a change of the same user's password."""
-        return self.rotation is not None and renews(self.repository, self.rotation.base, draft)
+        return self.rotation is not None and changes_password(self.repository, self.rotation.base, draft)
 
     async def abandon(self) -> Rotation | None:
         """Undo a change of key: the old session stays as it was. Return what it had left behind, None if nothing."""

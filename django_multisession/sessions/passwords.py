@@ -43,7 +43,7 @@ async def set_aside(repository: Repository, loaded: Loaded, now: float) -> None:
     raise repository.too_busy()
 
 
-def renews(repository: Repository, loaded: Loaded | None, draft: Draft) -> bool:
+def changes_password(repository: Repository, loaded: Loaded | None, draft: Draft) -> bool:
     """Tell whether a draft is of the same user as what was loaded, with another password."""
     if loaded is None:
         return False

@@ -35,7 +35,7 @@ class TransactedSession(OperationOwner, Protocol):
 
     _session_key: str | None
     brought_key: str | None
-    ended: Ended | None
+    ended_keys: Ended | None
 
     @property
     def life(self) -> Lifecycle: ...
@@ -50,5 +50,5 @@ async def was_rolled_back(session: TransactedSession) -> bool:
 @as_operation
 async def end_again(session: TransactedSession) -> None:
     """End again what a logout of this request has ended, in case a rolled-back transaction has brought it back."""
-    if session.ended is not None:
-        await session.ended.end_again()
+    if session.ended_keys is not None:
+        await session.ended_keys.end_again()

@@ -16,7 +16,7 @@ from .body import Body
 from .draft import Draft
 from .exceptions import SessionEnded
 from .loaded import Loaded, Moved, Outdated, Saved
-from .passwords import merged_renewed, renews
+from .passwords import changes_password, merged_renewed
 from .pointers import follow
 from .records import replacing
 from .repository import Repository
@@ -84,7 +84,7 @@ class Rotation(NamedTuple):
                     found = target
                 if isinstance(found, Outdated):
                     # Set aside by another request that met the new password before this response was made.
-                    takes = self.base is not None and renews(repository, found.loaded, draft)
+                    takes = self.base is not None and changes_password(repository, found.loaded, draft)
                     found = found.loaded if takes else None
                 if found is None:
                     if self.base is None:
@@ -105,10 +105,10 @@ class Rotation(NamedTuple):
 
         key_change.commit() has found ours to be the one that counts. So that session ends, with a pointer to this one.
         """
-        if self.base is None or not renews(repository, self.base, draft):
+        if self.base is None or not changes_password(repository, self.base, draft):
             return None
         target, _ = await follow(repository.look, self.key)
-        return target if renews(repository, target, draft) else None
+        return target if changes_password(repository, target, draft) else None
 
     async def _join(self, repository: Repository, base: Loaded | None, new: Loaded, draft: Draft) -> Saved:
         """Save into the session to which the pointer leads, and delete the new record."""

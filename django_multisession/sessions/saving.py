@@ -59,20 +59,20 @@ async def _save(session: StoredSession, must_create: bool = False) -> None:
     if had_key and session.session_key is None:
         raise session.life.ended()
     if session.session_key is None:
-        saved = await _write(session)  # without I/O
+        result = await _write(session)  # no key: no I/O, and no turn is needed
     # One at a time: another task of this request would take what this one writes for another request's change, and
     # apply a MERGE rule twice.
     elif here.driven:
         with (session._turn or turn_of(session)).of_threads:
-            saved = await _write(session)
+            result = await _write(session)
     else:
         async with turn_of(session).of_tasks():
-            saved = await _write(session)
-    if saved is Next.CREATE:
+            result = await _write(session)
+    if result is Next.CREATE:
         await call_create(session)
-    elif saved is Next.DELETE:
+    elif result is Next.DELETE:
         await call_delete(session)
-    elif not (saved is Next.NOTHING or saved.written or session.commits_with_response or await session.life.exists()):
+    elif not (result is Next.NOTHING or result.written or session.commits_with_response or await session.life.exists()):
         # Our middleware sends no cookie for what was not written; without it, nothing else would notice.
         raise session.life.ended()
     if session.registration is not None and not session.commits_with_response:
@@ -83,10 +83,10 @@ async def _write(session: StoredSession) -> Saved | Next:
     key = session.session_key
     if key is None:
         return session.life.without_key(session._session_cache)
-    saved = await session.life.save(key, draft_of(session))
-    if isinstance(saved, Saved):
-        adopt_saved(session, saved)
-    return saved
+    result = await session.life.save(key, draft_of(session))
+    if isinstance(result, Saved):
+        adopt_saved(session, result)
+    return result
 
 
 async def _insert(session: StoredSession) -> None:

@@ -37,11 +37,11 @@ class ServerSession(MultisessionBase):
 
     may_be_anonymous = False
     """Whether an outage makes this an empty session that is never saved; the middleware sets it."""
-    is_outdated: Callable[[Mapping[str, Any]], Awaitable[bool]] | None = None
+    is_login_outdated: Callable[[Mapping[str, Any]], Awaitable[bool]] | None = None
     """Tells whether the user of a session has changed the password since; the middleware sets it."""
     is_logged_out = False
     """Whether django.contrib.auth has signalled that the user logs out."""
-    ended: Ended | None = None
+    ended_keys: Ended | None = None
     """The sessions that the request has ended in a store that shares Django's transaction."""
     _turn: Turn | None = None
     continues = False

@@ -21,9 +21,9 @@ class StoredSession(OperationOwner, SessionWithLogin, LoadableSession, Protocol)
     session_name: ClassVar[str]
     modified: bool
     outage: StoreUnavailable | None
-    is_outdated: Callable[[Mapping[str, Any]], Awaitable[bool]] | None
+    is_login_outdated: Callable[[Mapping[str, Any]], Awaitable[bool]] | None
     is_logged_out: bool
-    ended: Ended | None
+    ended_keys: Ended | None
     continues: bool
     commits_with_response: bool
     _session_key: str | None

@@ -63,7 +63,7 @@ class Failure(enum.Enum):
     "Synchronous session I/O inside a running event loop. Use the asynchronous methods instead: "
     "await request.session.aget(…), aset(…), asave(). With PRELOAD, what a view reads is loaded before it runs."
 )
-def synchronous_io() -> None:
+def refuse_in_event_loop() -> None:
     """Raise SynchronousOnlyOperation where blocking would stop an event loop."""
 
 
@@ -106,7 +106,7 @@ class Store:
         several servers passes the ``breaker`` of the one that it asks, and its ``node``, for probe().
         """
         if here.blocks_a_loop:
-            synchronous_io()
+            refuse_in_event_loop()
         breaker = breaker or self.breaker
         budget, limit = self._seconds
         available = left(budget)
@@ -130,15 +130,15 @@ class Store:
                 raise StoreRefused(breaker.location, reason) from error
             operation = current_operation()
             # Only if there is time for it: otherwise the next lines would never suspect a server that is lost slowly.
-            again = operation is not None and not operation.has_lost and operation.left(budget) > 0
-            retryable = again and kind is Failure.LOSS
+            may_repeat = operation is not None and not operation.has_repeated and operation.left(budget) > 0
+            retryable = may_repeat and kind is Failure.LOSS
             if not retryable and (available >= limit or kind is Failure.LOSS):
                 # A limit that the request's own budget has cut short is no evidence against the server.
                 is_alive = await breaker.suspect(answers, lambda: self._probe(node), reason)
                 # A server that is alive may not have received the call: firewalls drop idle connections (D76).
-                retryable = again and is_alive and kind is Failure.SILENCE and not self.transactional
+                retryable = may_repeat and is_alive and kind is Failure.SILENCE and not self.transactional
             if operation is not None and retryable:
-                operation.has_lost = True
+                operation.has_repeated = True
             raise StoreUnavailable(breaker.location, reason, retryable=retryable) from error
         breaker.answers += 1
         return answer

@@ -11,7 +11,7 @@ from ..bridge import here
 from ..envelope import VERSION, is_session
 from ..reprs import shown_as
 from ..runtime import Event, Kept
-from .base import Inspection, Record, Store, StoreOptions, synchronous_io
+from .base import Inspection, Record, Store, StoreOptions, refuse_in_event_loop
 
 
 @shown_as(lambda row: f"{len(row.payload)} bytes")
@@ -45,7 +45,7 @@ class MemoryStore(Store):
 
     def _live(self, key: str) -> _Row | None:
         if here.blocks_a_loop and settings.DEBUG:
-            synchronous_io()  # as with every other engine, so that the mistake is found in development
+            refuse_in_event_loop()  # as with every other engine, so that the mistake is found in development
         row = _rows.value.get(key)
         return row if row is not None and row.ends_at > time.time() else None
 

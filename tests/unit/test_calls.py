@@ -73,7 +73,7 @@ def test_call_has_no_more_than_the_request_has_left(store: Scripted, monkeypatch
         with pytest.raises(BudgetSpent, match=r"1.0 s \(TIMEOUT\)") as caught:
             call(store)
         assert not caught.value.retryable
-        assert not operation.has_lost
+        assert not operation.has_repeated
 
 
 def test_refusal_is_an_answer(store: Scripted) -> None:
@@ -134,7 +134,7 @@ def test_silence_is_not_tried_again_if_nobody_is_answered(store: Scripted) -> No
     with Operation() as operation, pytest.raises(StoreUnavailable) as caught:
         call(store, TimeoutError())
     assert not caught.value.retryable
-    assert not operation.has_lost
+    assert not operation.has_repeated
 
 
 def test_silence_is_not_tried_again_without_time_left(store: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,10 +119,10 @@ def test_operation_without_a_request_has_a_budget_of_its_own(clock: Clock) -> No
 
 def test_operation_may_ask_once_more_for_each(clock: Clock) -> None:
     with Operation() as first:
-        assert not first.has_lost
-        first.has_lost = True
+        assert not first.has_repeated
+        first.has_repeated = True
     with Operation() as second:
-        assert not second.has_lost
+        assert not second.has_repeated
 
 
 def test_operation_does_not_go_on_in_another_thread(clock: Clock) -> None:
