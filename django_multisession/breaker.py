@@ -1,9 +1,10 @@
-"""Circuit breakers: stop asking a server that hangs or is down, or every worker would wait out its limit.
+"""Circuit breakers: they stop calls to a server that hangs or is down; otherwise every worker would wait out its limit.
 
 One call without an answer proves nothing: a large record, a slow connection or too many callers may be the reason. So a
-location is suspected only if it has answered nobody else since the call began. Then one probe decides: it reads a key
-that no record has, on a connection of its own, within PROBE_TIMEOUT. Only if that is not answered, or cannot connect,
-the breaker opens. While it is open calls fail at once, except for the one that finds the next probe due.
+location is suspected only if it has answered nobody else since the call began. A lost connection does not count if the
+call will be repeated for it (Store.call()). Then one probe decides: it reads a key that no record has, on a connection
+of its own, within PROBE_TIMEOUT. The breaker opens only if the probe cannot connect or is not answered. While it is
+open calls fail at once, except for the one that finds the next probe due.
 """
 
 import logging
@@ -22,8 +23,9 @@ PROBE_TIMEOUT: Final = 0.1
 """Seconds in which a probe must be answered."""
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 1.0
-"""Seconds between two probes: FIRST_PAUSE, then twice as many each time, up to LONGEST_PAUSE. That counts from the
-start of the last probe, so that nobody is refused for longer once the server is back."""
+"""Seconds between two probes: FIRST_PAUSE, then twice as many each time, up to LONGEST_PAUSE. A pause begins when a
+probe ends, but ends at most LONGEST_PAUSE after that probe began: so long may calls be refused once the server is back.
+"""
 SHORTEST_PART: Final = 0.7
 """The least part of a pause that is waited; the rest is random, so that processes do not probe at the same moment."""
 _LOOK: Final = 0.005
@@ -42,7 +44,7 @@ class Breaker:
     def __init__(self, location: str) -> None:
         self.location = location
         self.answers = 0
-        """How many calls were answered; compared only, to see whether there was an answer meanwhile."""
+        """How many calls and probes were answered: 0 if none ever was; compared, to see if one was meanwhile."""
         self.start()
 
     def start(self) -> None:

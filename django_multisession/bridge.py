@@ -11,7 +11,7 @@ awaited something that only a loop can finish; that is a bug of ours, and raises
 asynchronous iterators in the same way, step by step; deadline.in_both_colours() does it for an operation of a session,
 which it opens at the same time.
 
-driven() tells a body whether run_sync() drives it. A loop that async_to_sync made serves one call on a thread of its
+driven() tells a body whether one of these drives it. A loop that async_to_sync made serves one call on a thread of its
 own; there the synchronous client is used, as blocking it blocks nobody (decisions.md, D8).
 """
 
@@ -36,7 +36,7 @@ class Here(threading.local):
     """What the current thread is doing."""
 
     driven = False
-    """Whether run_sync() drives the code that runs now."""
+    """Whether run_sync(), iterate() or in_both_colours() drives the code that runs now."""
     blocks_a_loop = False
     """Whether it does so on the thread of a running event loop, which any I/O would block."""
 
@@ -86,7 +86,7 @@ def foreign(method: Callable[..., T], *arguments: object) -> T:
 
 
 def driven() -> bool:
-    """Tell whether run_sync() drives the caller."""
+    """Tell whether the caller is driven: by run_sync(), iterate() or in_both_colours()."""
     return here.driven
 
 

@@ -2,10 +2,10 @@
 
 A request opens a budget (request_budget()), and each Operation of a session counts its waiting against it: for
 servers, for connections, for its turn to save, and in pauses. An operation outside of a request has a budget of its
-own. So has one in a task that a view has started, and one that outlives its request: it would fail for good once the
-request's time was used up (decisions.md, D7).
+own. So has one in a task that a view has started, and one that outlives its request: with the request's budget, each of
+their operations would fail once that was used up (decisions.md, D7).
 
-Only waiting counts: the clocks here stand still while the thread runs, or its event loop or gevent hub is busy.
+Only waiting counts: ThreadClock stands still while its thread runs, loop_time.LoopClock while its event loop is late.
 """
 
 import asyncio
@@ -86,7 +86,7 @@ class Allowance:
 
 
 class Budget:
-    """The seconds that the operations that begin in this context have waited. Operations that overlap count once."""
+    """How many seconds the operations of a request have waited. Where two overlap, that time counts once."""
 
     __slots__ = ("_task", "_token", "is_closed", "spent")
 
@@ -97,7 +97,7 @@ class Budget:
         self._token = _request.set(self)
 
     def is_of(self, task: object) -> bool:
-        """Tell whether a task (None for a thread) is the request's own, and no other that a view has started."""
+        """Tell whether a task (None: a thread) is the request's own, not one that a view started, and is not over."""
         return not self.is_closed and (task is None or self._task is None or task is self._task)
 
     def close(self) -> None:
@@ -116,8 +116,8 @@ _request: ContextVar[Budget | None] = ContextVar("multisession_budget", default=
 class Operation:
     """One operation of a session, as a context manager; operations inside of it are parts of it.
 
-    ``has_repeated`` tells whether it has already been repeated after a lost connection, which is done once only. With
-    ``drives``, the block is driven on this thread: see bridge.py.
+    ``has_repeated`` tells whether it may not repeat a call once more: it repeats one only, after a lost connection or a
+    silence that a probe disproved. With ``drives``, the block is driven on this thread: see bridge.py.
     """
 
     __slots__ = ("_before", "_budget", "_clock", "_drives", "_outer", "_place", "_since", "_task", "has_repeated")
@@ -160,7 +160,7 @@ class Operation:
         return is_here and (self._task is task if self._budget is None else self._budget.is_of(task))
 
     def left(self, total: float) -> float:
-        """Return how many of ``total`` seconds the operation may still wait; none if that is 0 or less."""
+        """Return how many of ``total`` seconds the operation may still wait; 0 or less if none are left."""
         return total - self._before - (self._clock.time() - self._since)
 
 

@@ -119,7 +119,7 @@ class Handle:
             await registering.close(self.ours)
 
     async def settle(self) -> None:
-        """Give a visitor's session to the user who has logged in, if somebody has."""
+        """Prepare a session that ends with the login, if somebody has logged in; see Ownership.settle()."""
         if self.ownership is not None:
             await self.ownership.settle()
 

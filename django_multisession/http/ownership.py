@@ -1,8 +1,8 @@
 """The owner of a named session: with ENDS_WITH_LOGIN, it ends when its user logs out or another user logs in.
 
-Such a session stores the id of the user for whom it was last saved, and is compared with the request's user when it is
-loaded: a login may expire without a logout before the next user comes. A visitor's session has no owner, and becomes
-that of the user who logs in, so that a cart is kept.
+Such a session stores the id of the user for whom it was last saved. When it is loaded, that is compared with the
+request's user, since a login may expire, without a logout, before the next user comes. A visitor's session has no
+owner. It becomes that of the user who logs in, so that a cart is kept.
 
 The signals of django.contrib.auth are noted without I/O, also for sessions that the request has not opened but whose
 cookie it brought. These end, or get their owner, with the response. See decisions.md, D36.
@@ -66,8 +66,8 @@ class Ownership:
     async def claim(self) -> bool:
         """Make the request's user the owner of a session that is about to be saved; a visitor changes nothing.
 
-        Returns whether it was a visitor's session until now. One whose key came with the request stays a visitor's if
-        the login is outdated: the owner would be led to it.
+        Return whether a visitor's session has become the user's. One whose key came with the request does not if the
+        login is outdated: requests of the user that bring the same key would be led to it (sessions/adoption.py).
         """
         try:
             user = await self.user()
@@ -83,7 +83,10 @@ class Ownership:
         return was_a_visitors
 
     async def settle(self) -> None:
-        """Give a visitor's session to the user who has logged in; loading ends the session of another user."""
+        """Load the session if a user has logged in: that ends another user's; a visitor's is marked as modified.
+
+        So the response saves it, and claim() makes the user its owner.
+        """
         session = self._session
         if not self.is_to_be_adopted:
             return
@@ -116,7 +119,7 @@ class Ownership:
         return written
 
     async def current_user(self) -> str | None:
-        """Return user() if its login is not outdated, for which the database is asked."""
+        """Return the id of the request's user, None also if the login is outdated: the database is asked."""
         user = await self.user()
         return user if user is not None and await self._is_current() else None
 
@@ -154,7 +157,7 @@ def _logged_out(request: Any, **kwargs: Any) -> None:
 
 
 def leave_all(request: Any) -> None:
-    """Let all sessions of a request that end with the login end with its response."""
+    """After a logout: let each session of a request that ends with the login end with the response."""
     default, sessions = getattr(request, "session", None), getattr(request, "sessions", None)
     if sessions is not None:
         sessions.has_logged_out = True

@@ -1,6 +1,7 @@
-"""A named session that was a visitor's and becomes a user's: like a login, it continues under a new key.
+"""Follow a named session that has become a user's, and so has changed its key (http/handle.py; decisions.md, D85).
 
-So nobody who has planted or copied the old key can use it. Other requests of the same user can: see decisions.md, D85.
+A request that still brings the old key is led on only if its own login is that user's: others may have planted or
+copied that key.
 """
 
 from .body import Body

@@ -40,11 +40,11 @@ class MultisessionBase(RegistrableSession, SessionBase):
     ends = False
     """Whether set_cookie_options(max_age=-1) asked for the end of this session."""
     ownership: OwnershipCheck | None = None
-    """Knows the user of the request, for a session that ends with the login; the middleware sets it."""
+    """Knows the user of the request, for a session that ends with the login; http/sessions.py sets it."""
     outage: StoreUnavailable | None = None
     """The outage that this session has met in this request."""
     request: Any = None
-    """The request, where the domain of the cookie is a function of it; the middleware sets it."""
+    """The request, where the domain of the cookie is a function of it; http/sessions.py sets it."""
     _changes: CookieChanges | None = None
     _flash_bag: FlashBag | None = None
 

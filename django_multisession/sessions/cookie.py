@@ -51,7 +51,8 @@ class CookieSession(CarriedCookie):
     async def _load(self) -> dict[str, Any]:
         """Return the data of the cookie; empty, and without a key, if it has expired.
 
-        Also empty, with a line in the log django.security.SuspiciousSession, if we have not written the cookie.
+        Also empty, with a line in the log django.security.SuspiciousSession, if the cookie cannot be read: damaged,
+        forged, copied from elsewhere, or sealed with an unknown secret.
         """
         self._content = None
         value = self.session_key

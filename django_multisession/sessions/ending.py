@@ -1,6 +1,7 @@
 """How a session on a server ends: it is deleted, logged out, set aside during a change of password, or refused.
 
-Bodies for both colours (see bridge.py). The session's Registration is told which records are gone.
+Bodies for both colours (see bridge.py). delete() and flush() tell the session's Registration which records are gone, or
+that the session is set aside; refuse() reports nothing.
 """
 
 from contextlib import suppress
@@ -33,8 +34,8 @@ async def delete(session: StoredSession, session_key: str | None = None) -> None
 async def flush(session: StoredSession) -> None:
     """End the session, under whichever key it is; even if the store does not answer, the browser's cookie is deleted.
 
-    django.contrib.auth also flushes a session whose login no longer fits the user's password. Another request of the
-    visitor may just be changing that: under our middleware, such a session is set aside for it.
+    django.contrib.auth also flushes a session whose login no longer fits the password. If another request of the
+    visitor is just changing the password, it needs that session; so under our middleware it is set aside.
     """
     if await _is_to_be_set_aside(session):
         await _set_aside(session)
@@ -47,7 +48,9 @@ async def flush(session: StoredSession) -> None:
             session.ended_keys.note(*session.life.keys(session.session_key))
         session.clear()
         await call_delete(session)
-        _report_gone(session, await session.life.delete_rotated())  # also without a key: the session has moved from it
+        # End it under its former key, too: a change of key may wait for its commit(). And a session that has moved has
+        # no key by now, so that call_delete() did nothing: it is found only from its former key.
+        _report_gone(session, await session.life.delete_rotated())
     finally:
         session._session_key = None
         session.life.forget()

@@ -1,6 +1,7 @@
 """Change a session's key, and commit or abandon that at the end of the request.
 
-Bodies for both colours (see bridge.py). commit() and abandon(), which our middleware calls, are operations.
+Bodies for both colours (see bridge.py). commit() and abandon() are operations of their own (deadline.py) where
+http/handle.py calls them, and parts of cycle_key() where that does.
 """
 
 from ..deadline import as_operation
@@ -11,7 +12,7 @@ from .stored import StoredSession
 
 
 async def cycle_key(session: StoredSession) -> None:
-    """Move the session, with all that is saved under its old key until then, to a new key, and end the old one.
+    """Give the session a new key, take along what others save under the old one until it ends, and end that.
 
     Under our middleware the old key ends with the response: see commit(). Elsewhere it ends at once; SessionEnded is
     raised if the session was deleted meanwhile, and the new record is deleted too.

@@ -47,7 +47,7 @@ class Records:
         return looks_like_a_key(secret) is not None
 
     async def read(self, key: SessionKey) -> Loaded | Moved | Outdated | None:
-        """Return what is live under a key; None for nothing or a tombstone. InvalidRecord if we did not write it."""
+        """Return what is live under a key; None for nothing or a tombstone. InvalidRecord if it cannot be read."""
         stored = await self.fetch(key)
         return None if stored is None else self.meaning(stored)
 

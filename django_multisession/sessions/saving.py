@@ -1,6 +1,6 @@
 """Save and create a session on a server. Bodies for both colours (see bridge.py).
 
-Each may call the other, through the public method if a subclass overrides that, as Django's engines do.
+Each may call the other; where a subclass overrides the public method, that one is called, as Django's engines do.
 """
 
 from collections.abc import Awaitable, Callable
@@ -45,7 +45,9 @@ def adopt_saved(session: StoredSession, saved: Saved) -> None:
 
 
 async def _save(session: StoredSession, must_create: bool = False) -> None:
-    """Write what has changed since load(), creating the session if it has no key.
+    """Write what has changed since load(). Without a key, create the session; delete one whose life is over.
+
+    What is written to a session whose record cannot be read is saved as a new one, under a new key.
 
     Raises SessionEnded (an UpdateError) if the session was deleted meanwhile (it does not come back),
     SessionConflict if what was written meanwhile must not be merged, SessionTooLarge and SessionNotSerializable for
@@ -73,7 +75,8 @@ async def _save(session: StoredSession, must_create: bool = False) -> None:
     elif result is Next.DELETE:
         await call_delete(session)
     elif not (result is Next.NOTHING or result.written or session.commits_with_response or await session.life.exists()):
-        # Our middleware sends no cookie for what was not written; without it, nothing else would notice.
+        # Nothing was written, so nobody has seen whether the session still exists. Our middleware asks before it sends
+        # a cookie; Django's does not.
         raise session.life.ended()
     if session.registration is not None and not session.commits_with_response:
         await registering.register(session)

@@ -29,25 +29,26 @@ from .turn import Turn
 class ServerSession(MultisessionBase):
     """A session kept on a server; engines name their store in ``store_class``.
 
-    Loading, saving and creating take one round trip each. save() sends nothing for an unchanged session, and merges
-    changes if the record was written meanwhile (see merge.py).
+    Loading, saving and creating take one round trip each. save() sends nothing for an unchanged session, unless it
+    is due to be prolonged, and merges changes if the record was written meanwhile (see merging.py).
     """
 
     store_class: ClassVar[type[Store]]
 
     may_be_anonymous = False
-    """Whether an outage makes this an empty session that is never saved; the middleware sets it."""
+    """Whether an outage makes this an empty session that is never saved; http/sessions.py sets it."""
     is_login_outdated: Callable[[Mapping[str, Any]], Awaitable[bool]] | None = None
-    """Tells whether the user of a session has changed the password since; the middleware sets it."""
+    """Tells whether the user of a session has changed the password since the login; http/sessions.py sets it."""
     is_logged_out = False
     """Whether django.contrib.auth has signalled that the user logs out."""
     ended_keys: Ended | None = None
-    """The sessions that the request has ended in a store that shares Django's transaction."""
+    """The keys of the sessions that the request has ended in a store that shares Django's transaction."""
     _turn: Turn | None = None
     continues = False
-    """Whether the record that is being created continues this session under a new key."""
+    """Whether create() is making the new record of a change of key, not a new session."""
     commits_with_response = False
-    """Whether a change of key waits for key_change.commit(), which the middleware calls with the response."""
+    """Whether our middleware finishes the request: the end of an old key, what the registry is to know, and the check
+    that the session lives wait for http/handle.py."""
 
     @classmethod
     def repository(cls) -> Repository:
@@ -109,7 +110,8 @@ class ServerSession(MultisessionBase):
     async def _load(self) -> dict[str, Any]:
         """Return the session's data; empty, and without a key, if there is no such session.
 
-        Also empty, with a line in the log django.security.SuspiciousSession, if we have not written the record.
+        Also empty, with a line in the log django.security.SuspiciousSession, if the record cannot be read: damaged,
+        forged, copied from elsewhere, or sealed with an unknown secret.
         """
         key = self.session_key
         if key is None:

@@ -22,7 +22,9 @@ class ServerLogin:
     def stored_login(self) -> StoredLogin | None:
         life = self._session.life
         if life.loaded is None or not life.loaded.is_here:
-            return None  # the place of a FALLBACK has no room for the mark: it is registered once it is carried
+            # It is still in the place of a FALLBACK, where the mark REGISTERED cannot be stored: it is registered once
+            # it has been carried over.
+            return None
         return StoredLogin(life.loaded.key.storage_key, life.loaded.header, life.user_before)
 
     def forget_user(self) -> None:

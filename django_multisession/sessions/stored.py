@@ -1,4 +1,7 @@
-"""The interface of a session on a server that its operations' bodies use; ServerSession is the only implementation."""
+"""What the bodies in saving, ending, key_change and server_login need of a session.
+
+ServerSession is its only implementation.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Protocol

@@ -1,4 +1,4 @@
-"""Log records and cookies that we have not written: one line each in the security log, without key and data."""
+"""Log records and cookies that cannot be read: one line each in the security log, without key and data."""
 
 import logging
 
@@ -8,5 +8,5 @@ security_logger = logging.getLogger("django.security.SuspiciousSession")
 
 
 def report_unreadable(session_name: str, reason: InvalidRecord) -> None:
-    """Log why a session's record or cookie was rejected: damaged, forged, copied, or made with an unknown key."""
+    """Log why a session's record or cookie was rejected: damaged, forged, copied, or sealed with an unknown secret."""
     security_logger.warning("Session %r unreadable: %s", session_name, reason)

@@ -34,7 +34,8 @@ T = TypeVar("T")
 ABSENT_KEY = "0" * 40
 """What a probe reads: no session key leads to it."""
 LONGEST_TTL = 10**10
-"""Seconds, about 317 years: stores cut a ttl to it, as no server keeps what ends after the year 9999."""
+"""Seconds, about 317 years. Stores cut a longer ttl to it: the end of a session must be a date that Python and the
+server know, and Python's end with the year 9999."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,10 @@ def refuse_in_event_loop() -> None:
 
 
 class Store:
-    """A backend. Subclasses implement the operations below and classify their client's exceptions (failure())."""
+    """Keeps records on one kind of server.
+
+    Subclasses implement the operations below and classify their client's exceptions (failure()).
+    """
 
     scannable: ClassVar[bool] = False
     """Can it list its keys?"""
@@ -98,7 +102,7 @@ class Store:
     async def call(
         self, ask: Callable[..., Awaitable[T]], *arguments: Any, breaker: Breaker | None = None, node: Any = None
     ) -> T:
-        """Return ``await ask(seconds, *arguments)``, which may take so many seconds for connecting and the answer.
+        """Return ``await ask(seconds, *arguments)``, where ``seconds`` bounds connecting and answer together.
 
         All failures of servers are handled here. Raises StoreUnavailable if the breaker is open, the request has no
         time left, or the server did not answer; StoreRefused if the server's answer refuses this call; and
@@ -129,7 +133,8 @@ class Store:
                 breaker.answers += 1
                 raise StoreRefused(breaker.location, reason) from error
             operation = current_operation()
-            # Only if there is time for it: otherwise the next lines would never suspect a server that is lost slowly.
+            # Only if there is time for it. A loss that will be repeated is not suspected below, so otherwise a server
+            # whose connections are lost only after all the time is used up would never be suspected.
             may_repeat = operation is not None and not operation.has_repeated and operation.left(budget) > 0
             retryable = may_repeat and kind is Failure.LOSS
             if not retryable and (available >= limit or kind is Failure.LOSS):
@@ -230,7 +235,7 @@ class Store:
         return 0
 
     def scan(self) -> AsyncIterator[str]:
-        """Yield the keys of all live records, in any order, where the store is scannable."""
+        """Yield the keys of all live sessions (envelope.is_session()), in any order, where the store is scannable."""
         raise NotImplementedError(f"{type(self).__name__} cannot list its keys.")
 
     async def inspect(self) -> Inspection:

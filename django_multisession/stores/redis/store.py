@@ -173,7 +173,7 @@ class RedisStore(Store):
         return await self.call(self._server.ask_node, node, commands, breaker=breaker, node=node)
 
     async def scan(self) -> AsyncIterator[str]:
-        """Yield the keys of all live records; one may come twice while a server resizes, or a slot is moved."""
+        """Yield the keys of all live sessions; one may come twice while a server resizes, or a slot is moved."""
         # 40 wildcards and not *: "dms:*" would also match "dms:dms:…", of the prefix "dms".
         pattern = literal(self._head) + "?" * 40
         skipped = len(self._head.encode())
