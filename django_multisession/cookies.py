@@ -54,9 +54,7 @@ class CookieOptions(NamedTuple):  # made at each save, in a third of the time of
         """Return the options of an entry's cookie for a request; the SESSION_COOKIE_* settings are the defaults."""
         given = entry.cookie
         return cls(
-            name=(
-                settings.SESSION_COOKIE_NAME if entry.name == DEFAULT else given.get("NAME", f"sessionid_{entry.name}")
-            ),
+            name=name_of(entry),
             path=given.get("PATH", settings.SESSION_COOKIE_PATH),
             domain=domain_for(domain_of(entry), request),
             httponly=given.get("HTTPONLY", settings.SESSION_COOKIE_HTTPONLY),
@@ -217,6 +215,14 @@ def chunk_name(name: str, index: int) -> str:
 def chunk_names(name: str) -> tuple[str, ...]:
     """Return the names of a cookie and of all the chunks that it can have."""
     return tuple(chunk_name(name, index) for index in range(MOST_CHUNKS))
+
+
+def name_of(entry: Entry) -> str:
+    """Return the name of an entry's cookie as the settings have it now."""
+    if entry.name == DEFAULT:
+        return settings.SESSION_COOKIE_NAME
+    name: str = entry.cookie.get("NAME", f"sessionid_{entry.name}")
+    return name
 
 
 def domain_of(entry: Entry) -> Domain:

@@ -11,9 +11,9 @@ from django.core.signing import JSONSerializer
 from django.utils.module_loading import import_string
 
 from ..codec import RecordCodec
-from ..conf import DEFAULT, Entry, entry
+from ..conf import Entry, entry
 from ..cookie_codec import CookieCodec
-from ..cookies import MAX_SIZE, CookieOptions
+from ..cookies import MAX_SIZE, CookieOptions, name_of
 from ..keys import Keyring, StorageKeys
 from ..merge import RULES, Rule, append, append_messages
 from ..runtime import cached
@@ -134,10 +134,7 @@ class SessionConfig:
 
     def cookie_name(self) -> str:
         """Return the name of the session's cookie as the settings have it now."""
-        if self.name == DEFAULT:
-            return settings.SESSION_COOKIE_NAME
-        name: str = self.entry.cookie.get("NAME", f"sessionid_{self.name}")
-        return name
+        return name_of(self.entry)
 
     def cookie_options(self, request: Any = None) -> CookieOptions:
         """Return the attributes of the session's cookie for a request, as the settings have them now.
