@@ -97,7 +97,7 @@ class Budget:
         self._token = _request.set(self)
 
     def is_of(self, task: object) -> bool:
-        """Tell whether a task (None: a thread) is the request's own, not one that a view started, and is not over."""
+        """Tell whether the budget is open, and a task (None: a thread) is the request's own, not one of a view."""
         return not self.is_closed and (task is None or self._task is None or task is self._task)
 
     def close(self) -> None:
