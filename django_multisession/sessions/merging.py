@@ -54,7 +54,11 @@ class Merger:
             kept = {key: merged.data[key] for key in entry.guard if key in merged.data}
             return Body(options, {key: value for key, value in draft.data.items() if key not in entry.guard} | kept)
         if merged.overwritten:
-            logger.info("Session %r: %d keys changed on both sides, ours kept", self._name, len(merged.overwritten))
+            logger.info(
+                "Session %r: this save replaced %d of the keys that another changed.",
+                self._name,
+                len(merged.overwritten),
+            )
         return Body(options, merged.data)
 
     def rules(self, draft: Draft) -> Mapping[str, Rule]:
