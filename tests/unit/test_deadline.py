@@ -202,7 +202,7 @@ def test_what_outlives_its_request_has_a_budget_of_its_own(clock: Clock) -> None
 # In an event loop.
 
 
-def test_task_of_a_view_has_a_budget_of_its_own() -> None:
+def test_task_of_a_view_has_a_budget_of_its_own(clock: Clock) -> None:
     async def task() -> float:
         with Operation():
             return left(1.0)
@@ -210,10 +210,10 @@ def test_task_of_a_view_has_a_budget_of_its_own() -> None:
     async def request() -> None:
         with request_with_a_budget():
             with Operation():
-                await asyncio.sleep(0.05)
-            assert await asyncio.create_task(task()) > 0.98
+                clock.wait(TICK / 2)
+            assert await asyncio.create_task(task()) == pytest.approx(1.0)
             with Operation():
-                assert left(1.0) < 0.98
+                assert left(1.0) == pytest.approx(1.0 - TICK / 2)
 
     asyncio.run(request())
 
@@ -274,13 +274,13 @@ def test_operation_leaves_the_clock_of_its_loop(monkeypatch: pytest.MonkeyPatch)
     asyncio.run(request())
 
 
-def test_operation_in_a_loop_counts_what_it_waits() -> None:
+def test_operation_in_a_loop_counts_what_it_waits(clock: Clock) -> None:
     async def request() -> float:
         with Operation():
-            await asyncio.sleep(0.1)
+            clock.wait(TICK / 2)
             return left(1.0)
 
-    assert asyncio.run(request()) < 0.95
+    assert asyncio.run(request()) == pytest.approx(1.0 - TICK / 2)
 
 
 def test_lateness_of_a_loop_is_no_waiting(clock: Clock) -> None:
