@@ -99,8 +99,8 @@ def shared(moment: datetime) -> datetime:
 def by_clock(moment: datetime, now: datetime, here: datetime | None = None) -> datetime:
     """Return a moment of this host's clock by the database's clock, if they differ; ``now`` is the database's time.
 
-    ``here`` is this host's time, the present one if it is None: where the database's answer has taken time, the moment
-    is by as much too early.
+    ``here`` is this host's time. Taken before the question (see shared()), the moment is never too early; by default
+    it is the time after the answer, with which the moment is never too late.
 
     So a host with a wrong clock neither refuses logins on other hosts nor lets them through. If the clocks agree, this
     host's is more precise, since the database's answer has taken time.

@@ -74,7 +74,7 @@ def _find(pool: Any, answer: "Future[tuple[str, int]]") -> None:
 
 
 class _Asked:
-    """The sentinels, the one first that has answered last, which is where the next connection begins."""
+    """The sentinels' addresses, the one that answered last first: the next connection asks it first."""
 
     def __init__(self, nodes: Sequence[tuple[str, int]], settings: Mapping[str, Any]) -> None:
         self._nodes = list(nodes)
@@ -85,13 +85,13 @@ class _Asked:
         return kind.Sentinel(self._nodes, sentinel_kwargs=self._settings)
 
     def answered(self, sentinel: Any) -> None:
-        """Take over the order, in which Sentinel puts the one first that has answered."""
+        """Remember the order of a Sentinel, which moves the one that answered to the front."""
         every = [client.get_connection_kwargs() for client in sentinel.sentinels]
         self._nodes = [(each["host"], each["port"]) for each in every]
 
 
 class _Masters(_sync.SentinelConnectionPool):  # type: ignore[misc]  # a class that is typed in parts
-    """Finds the master for the connections of threads; it keeps none to a sentinel, which nobody would close."""
+    """Finds the master for the connections of threads; keeps none to a sentinel, since nobody would close it."""
 
     def __init__(self, service: str, asked: _Asked) -> None:
         self._asked = asked
@@ -109,7 +109,7 @@ class _Masters(_sync.SentinelConnectionPool):  # type: ignore[misc]  # a class t
 
 
 class _AsyncMasters(_async.SentinelConnectionPool):  # type: ignore[misc]  # a class that is typed in parts
-    """Finds the master for the connections of any event loop: nothing of a loop is kept."""
+    """Finds the master for the connections of any event loop; it keeps nothing that belongs to a loop."""
 
     def __init__(self, service: str, asked: _Asked) -> None:
         self._asked = asked
@@ -122,7 +122,7 @@ class _AsyncMasters(_async.SentinelConnectionPool):  # type: ignore[misc]  # a c
             self._asked.answered(sentinel)
             return address
         finally:
-            # Together, and to the end: whoever is cancelled meanwhile would leave connections open.
+            # Shielded: a task that is cancelled again meanwhile would otherwise leave connections open.
             closing = [client.aclose() for client in sentinel.sentinels]
             await asyncio.shield(asyncio.gather(*closing, return_exceptions=True))
-            await asyncio.sleep(0)  # in which a transport closes its socket whose TLS was not to be trusted
+            await asyncio.sleep(0)  # the turn in which a transport closes its socket after a failed TLS handshake
